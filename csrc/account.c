@@ -1,0 +1,248 @@
+#include "account.h"
+
+#include <string.h>
+
+#include "error.h"
+
+const char *
+lmi_refusal_text(enum lmi_refusal refusal)
+{
+    switch (refusal) {
+    case LMI_REFUSED_UNKNOWN:
+        return "there is no such account";
+    case LMI_REFUSED_SERVICE:
+        return "the account may not log in to this service";
+    case LMI_REFUSED_SUSPENDED:
+        return "the account is suspended";
+    case LMI_REFUSED_EXPIRED:
+        return "the account or its password has expired";
+    case LMI_REFUSED_LOCKED:
+        return "the account has no usable password";
+    case LMI_REFUSED_FAULT:
+        return "the account's own entry is faulty";
+    case LMI_REFUSED_PASSWORD:
+        return "the password is wrong";
+    case LMI_REFUSED_NOT:
+        return "not refused";
+    }
+    return "refused";
+}
+
+/* Looked up where there is nothing to look up, to take as long. */
+#define NOBODY "-"
+
+/* What one lookup gathers. Everything is read, whatever is found. */
+struct facts {
+    const char *user; /* a system account: the user, or a mailbox's owner */
+    struct lmi_passwd passwd;
+    struct lmi_shadow_entry shadow;
+    struct lmi_tally tally;
+    bool suspended, reseller, user_file, shell, has_cpanel;
+};
+
+static enum lmi_rc
+gather(struct lmi_site *site, struct facts *facts, struct lmi_err *err)
+{
+    const char *user = facts->user;
+    enum lmi_rc rc = lmi_site_passwd(site, user, &facts->passwd, err);
+
+    if (rc == LMI_OK)
+        rc = lmi_site_shadow(site, user, &facts->shadow, &facts->tally, err);
+    if (rc == LMI_OK)
+        rc = lmi_site_is_suspended(site, user, &facts->suspended, err);
+    if (rc == LMI_OK)
+        rc = lmi_site_is_reseller(site, user, &facts->reseller, err);
+    if (rc == LMI_OK)
+        rc = lmi_site_has_user_file(site, user, &facts->user_file, err);
+    if (rc == LMI_OK)
+        rc = lmi_site_has_cpanel(site, &facts->has_cpanel, err);
+    if (rc == LMI_OK)
+        rc = lmi_site_has_shell(site, facts->passwd.shell, &facts->shell, err);
+    return rc;
+}
+
+/* May this system account log in to cpanel, its password apart? */
+static bool
+is_cpanel_account(const struct facts *facts, enum lmi_accounts accounts)
+{
+    uid_t uid = facts->passwd.uid;
+
+    if (uid == 0 || strcmp(facts->user, "root") == 0)
+        return false;
+    if (accounts == LMI_ACCOUNTS_CPANEL ||
+        (accounts == LMI_ACCOUNTS_UNSET && facts->has_cpanel))
+        return facts->user_file;
+    return uid >= 1000 && uid <= 59999 && facts->shell;
+}
+
+static bool
+serves(const struct facts *facts, enum lmi_accounts accounts,
+       enum lmi_service service)
+{
+    switch (service) {
+    case LMI_WHM:
+        return strcmp(facts->user, "root") == 0 || facts->reseller;
+    case LMI_CPANEL:
+    case LMI_WEBMAIL:
+        return is_cpanel_account(facts, accounts);
+    }
+    return false;
+}
+
+/* As pam_unix counts: the day of expiry is already too late. */
+static bool
+is_expired(const struct lmi_shadow_entry *entry, int64_t today)
+{
+    if (entry->expires != LMI_NO_DAY && today >= entry->expires)
+        return true;
+    if (entry->last_change == 0) /* to be changed at the next login */
+        return true;
+    return entry->last_change != LMI_NO_DAY && entry->max_age != LMI_NO_DAY &&
+           today > entry->last_change + entry->max_age;
+}
+
+static bool
+is_locked(const char *hash)
+{
+    return hash[0] == '\0' || strpbrk(hash, "!*") != NULL;
+}
+
+static enum lmi_refusal
+entry_refusal(const struct lmi_shadow_entry *entry, int64_t today)
+{
+    if (!entry->found)
+        return LMI_REFUSED_UNKNOWN;
+    if (entry->twice || entry->fault != LMI_LINE_GOOD)
+        return LMI_REFUSED_FAULT;
+    if (is_locked(entry->hash))
+        return LMI_REFUSED_LOCKED;
+    if (is_expired(entry, today))
+        return LMI_REFUSED_EXPIRED;
+    return LMI_REFUSED_NOT;
+}
+
+static enum lmi_refusal
+system_refusal(const struct facts *facts, enum lmi_accounts accounts,
+               enum lmi_service service, int64_t today)
+{
+    if (!facts->passwd.found)
+        return LMI_REFUSED_UNKNOWN;
+    if (!facts->passwd.usable)
+        return LMI_REFUSED_FAULT;
+    if (!serves(facts, accounts, service))
+        return LMI_REFUSED_SERVICE;
+    if (facts->suspended)
+        return LMI_REFUSED_SUSPENDED;
+    return entry_refusal(&facts->shadow, today);
+}
+
+/* What is wrong with an account's own line, for the log. */
+static void
+describe_fault(struct lmi_account *out, const char *file,
+               const struct lmi_shadow_entry *entry)
+{
+    if (out->refusal != LMI_REFUSED_FAULT || out->fault.text != NULL)
+        return;
+    lmi_fail(&out->fault, LMI_SITE, 0, file,
+             entry->twice ? "the account is there twice"
+                          : lmi_line_text(entry->fault),
+             NULL);
+    if (entry->line > 0)
+        lmi_err_add_place(&out->fault, " line %llu",
+                          (unsigned long long)entry->line);
+}
+
+static enum lmi_rc
+find_system_account(struct lmi_site *site, enum lmi_accounts accounts,
+                    struct facts *facts, enum lmi_service service,
+                    int64_t today, struct lmi_account *out,
+                    struct lmi_err *err)
+{
+    enum lmi_rc rc = gather(site, facts, err);
+
+    if (rc != LMI_OK)
+        return rc;
+    out->refusal = system_refusal(facts, accounts, service, today);
+    if (facts->passwd.found && !facts->passwd.usable)
+        lmi_fail(&out->fault, LMI_SITE, 0, "etc/passwd",
+                 "the account's line is malformed, or there twice", NULL);
+    describe_fault(out, "etc/shadow", &facts->shadow);
+    lmi_tally_setting(&facts->tally, out->decoy);
+    memcpy(out->hash, facts->shadow.hash, sizeof out->hash);
+    return LMI_OK;
+}
+
+/*
+ * A mailbox: its owner must be an account that could log in itself, and its
+ * own line decides the rest.
+ */
+static enum lmi_rc
+find_mailbox(struct lmi_site *site, enum lmi_accounts accounts,
+             const char *user, const char *at, int64_t today,
+             struct facts *facts, struct lmi_account *out, struct lmi_err *err)
+{
+    char name[LMI_USER_MAX + 1];
+    struct lmi_shadow_entry entry;
+    struct lmi_domain domain;
+    enum lmi_rc rc = lmi_site_domain(site, at + 1, &domain, err);
+
+    if (rc != LMI_OK)
+        return rc;
+    memcpy(name, user, (size_t)(at - user));
+    name[at - user] = '\0';
+    facts->user = domain.usable ? domain.owner : NOBODY;
+    rc = find_system_account(site, accounts, facts, LMI_WEBMAIL, today, out,
+                             err);
+    out->hash[0] = '\0'; /* The owner's password opens no mailbox. */
+    if (rc != LMI_OK)
+        return rc;
+    out->below_home = true;
+    if (!domain.usable)
+        out->refusal =
+            domain.found ? LMI_REFUSED_FAULT : LMI_REFUSED_UNKNOWN;
+    if (domain.found && !domain.usable)
+        lmi_fail(&out->fault, LMI_SITE, 0, "etc/userdomains",
+                 "the domain's line is malformed, or there twice", NULL);
+    if (!domain.usable || !facts->passwd.usable)
+        return LMI_OK;
+    rc = lmi_site_mail_shadow(site, &facts->passwd, at + 1, name, &entry,
+                              &out->fault, err);
+    if (rc == LMI_OK && out->refusal == LMI_REFUSED_NOT) {
+        out->refusal = out->fault.code != LMI_OK
+                           ? LMI_REFUSED_FAULT
+                           : entry_refusal(&entry, today);
+        describe_fault(out, "a mail shadow", &entry);
+    }
+    memcpy(out->hash, entry.hash, sizeof out->hash);
+    lmi_wipe(&entry, sizeof entry);
+    return rc;
+}
+
+enum lmi_rc
+lmi_account_find(struct lmi_site *site, enum lmi_accounts accounts,
+                 const char *user, enum lmi_service service, int64_t today,
+                 struct lmi_account *out, struct lmi_err *err)
+{
+    const char *at = strchr(user, '@');
+    struct facts facts = {.user = at == NULL ? user : NOBODY};
+    enum lmi_rc rc;
+
+    memset(out, 0, sizeof *out);
+    if (at != NULL && service == LMI_WEBMAIL)
+        rc = find_mailbox(site, accounts, user, at, today, &facts, out, err);
+    else
+        rc = find_system_account(site, accounts, &facts, service, today, out,
+                                 err);
+    if (at != NULL && service != LMI_WEBMAIL)
+        out->refusal = LMI_REFUSED_SERVICE;
+    if (rc != LMI_OK)
+        out->refusal = LMI_REFUSED_UNKNOWN;
+    lmi_wipe(&facts, sizeof facts);
+    return rc;
+}
+
+void
+lmi_account_wipe(struct lmi_account *account)
+{
+    lmi_wipe(account, sizeof *account);
+}

@@ -1,0 +1,260 @@
+#include "crypto.h"
+
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "secret.h"
+
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#else
+#include <openssl/hmac.h>
+#endif
+
+/*
+ * With OpenSSL 3 everything is taken from a context of our own: the default
+ * one would load the site's configuration, or, worse, be marked as loaded
+ * without it, which switches the site's TLS policy off for our caller.
+ * OpenSSL 1.1.1 has one context only, initialised in the ordinary way.
+ */
+struct lmi {
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+    OSSL_LIB_CTX *context;
+    EVP_MD *sha256;
+    EVP_MAC *hmac;
+#else
+    const EVP_MD *sha256;
+#endif
+    EVP_MD_CTX *digest;
+};
+
+static enum lmi_rc
+crypto_fail(struct lmi_err *err, const char *text)
+{
+    return lmi_fail(err, LMI_CRYPTO, 0, "OpenSSL", text, NULL);
+}
+
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+
+static bool
+fetch(struct lmi *core)
+{
+    core->context = OSSL_LIB_CTX_new();
+    if (core->context == NULL)
+        return false;
+    core->sha256 = EVP_MD_fetch(core->context, "SHA256", NULL);
+    core->hmac = EVP_MAC_fetch(core->context, "HMAC", NULL);
+    return core->sha256 != NULL && core->hmac != NULL;
+}
+
+static void
+release(struct lmi *core)
+{
+    EVP_MAC_free(core->hmac);
+    EVP_MD_free(core->sha256);
+    OSSL_LIB_CTX_free(core->context);
+}
+
+static bool
+draw(struct lmi *core, void *out, size_t len)
+{
+    return RAND_priv_bytes_ex(core->context, out, len, 0) == 1;
+}
+
+#else
+
+static bool
+fetch(struct lmi *core)
+{
+    core->sha256 = EVP_sha256();
+    return core->sha256 != NULL;
+}
+
+static void
+release(struct lmi *core)
+{
+    (void)core;
+}
+
+static bool
+draw(struct lmi *core, void *out, size_t len)
+{
+    (void)core;
+    return len <= INT_MAX && RAND_priv_bytes(out, (int)len) == 1;
+}
+
+#endif
+
+enum lmi_rc
+lmi_new(struct lmi **out, struct lmi_err *err)
+{
+    struct lmi *core = calloc(1, sizeof *core);
+    uint8_t trial[16];
+    enum lmi_rc rc;
+
+    *out = NULL;
+    if (core == NULL)
+        return lmi_fail(err, LMI_MEMORY, 0, NULL, "no memory", NULL);
+    core->digest = EVP_MD_CTX_new();
+    if (core->digest == NULL || !fetch(core)) {
+        lmi_free(core);
+        return crypto_fail(err, "has no SHA-256");
+    }
+    /*
+     * The generator is started here, where a failure has an answer: OpenSSL
+     * 3.0 crashes if memory runs out inside its first use.
+     */
+    rc = lmi_random(core, trial, sizeof trial, err);
+    lmi_wipe(trial, sizeof trial);
+    if (rc != LMI_OK) {
+        lmi_free(core);
+        return rc;
+    }
+    *out = core;
+    return LMI_OK;
+}
+
+void
+lmi_free(struct lmi *core)
+{
+    if (core == NULL)
+        return;
+    EVP_MD_CTX_free(core->digest);
+    release(core);
+    free(core);
+}
+
+enum lmi_rc
+lmi_random(struct lmi *core, void *out, size_t len, struct lmi_err *err)
+{
+    if (draw(core, out, len))
+        return LMI_OK;
+    memset(out, 0, len);
+    return crypto_fail(err, "gives no random bytes");
+}
+
+enum lmi_rc
+lmi_sha256(struct lmi *core, const void *ptr, size_t len, uint8_t out[LMI_HASH],
+           struct lmi_err *err)
+{
+    unsigned int size = 0;
+
+    if (EVP_DigestInit_ex(core->digest, core->sha256, NULL) != 1 ||
+        EVP_DigestUpdate(core->digest, ptr, len) != 1 ||
+        EVP_DigestFinal_ex(core->digest, out, &size) != 1 || size != LMI_HASH) {
+        memset(out, 0, LMI_HASH);
+        return crypto_fail(err, "computes no SHA-256");
+    }
+    return LMI_OK;
+}
+
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+
+struct lmi_mac {
+    EVP_MAC_CTX *context;
+};
+
+static bool
+mac_start(struct lmi *core, struct lmi_mac *mac, const uint8_t *key, size_t len)
+{
+    char name[] = "SHA256";
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+        OSSL_PARAM_construct_end()};
+
+    mac->context = EVP_MAC_CTX_new(core->hmac);
+    return mac->context != NULL &&
+           EVP_MAC_init(mac->context, key, len, parameters) == 1;
+}
+
+static void
+mac_stop(struct lmi_mac *mac)
+{
+    EVP_MAC_CTX_free(mac->context);
+}
+
+/* Starting without a key keeps the one that is set. */
+static bool
+mac_sum(struct lmi_mac *mac, const void *ptr, size_t len, uint8_t *out)
+{
+    size_t size = 0;
+
+    return EVP_MAC_init(mac->context, NULL, 0, NULL) == 1 &&
+           EVP_MAC_update(mac->context, ptr, len) == 1 &&
+           EVP_MAC_final(mac->context, out, &size, LMI_HASH) == 1 &&
+           size == LMI_HASH;
+}
+
+#else
+
+struct lmi_mac {
+    HMAC_CTX *context;
+};
+
+static bool
+mac_start(struct lmi *core, struct lmi_mac *mac, const uint8_t *key, size_t len)
+{
+    mac->context = HMAC_CTX_new();
+    return mac->context != NULL && len <= INT_MAX &&
+           HMAC_Init_ex(mac->context, key, (int)len, core->sha256, NULL) == 1;
+}
+
+static void
+mac_stop(struct lmi_mac *mac)
+{
+    HMAC_CTX_free(mac->context);
+}
+
+static bool
+mac_sum(struct lmi_mac *mac, const void *ptr, size_t len, uint8_t *out)
+{
+    unsigned int size = 0;
+
+    return HMAC_Init_ex(mac->context, NULL, 0, NULL, NULL) == 1 &&
+           HMAC_Update(mac->context, ptr, len) == 1 &&
+           HMAC_Final(mac->context, out, &size) == 1 && size == LMI_HASH;
+}
+
+#endif
+
+enum lmi_rc
+lmi_mac_new(struct lmi *core, const uint8_t *key, size_t key_len,
+            struct lmi_mac **out, struct lmi_err *err)
+{
+    struct lmi_mac *mac = calloc(1, sizeof *mac);
+
+    *out = NULL;
+    if (mac == NULL)
+        return lmi_fail(err, LMI_MEMORY, 0, NULL, "no memory", NULL);
+    if (!mac_start(core, mac, key, key_len)) {
+        lmi_mac_free(mac);
+        return crypto_fail(err, "has no HMAC");
+    }
+    *out = mac;
+    return LMI_OK;
+}
+
+void
+lmi_mac_free(struct lmi_mac *mac)
+{
+    if (mac == NULL)
+        return;
+    mac_stop(mac);
+    free(mac);
+}
+
+enum lmi_rc
+lmi_mac_sum(struct lmi_mac *mac, const void *ptr, size_t len,
+            uint8_t out[LMI_HASH], struct lmi_err *err)
+{
+    if (mac_sum(mac, ptr, len, out))
+        return LMI_OK;
+    memset(out, 0, LMI_HASH);
+    return crypto_fail(err, "computes no HMAC");
+}

@@ -1,0 +1,23 @@
+/*
+ * Filling in error records.
+ */
+#ifndef LMI_ERROR_H
+#define LMI_ERROR_H
+
+#include "logmein.h"
+
+/*
+ * Fills err and returns code, so that a failure is one line:
+ *
+ *     return lmi_fail(err, LMI_SITE, errno, path, "can't be read", NULL);
+ *
+ * place may be NULL; text and remedy must be static.
+ */
+enum lmi_rc lmi_fail(struct lmi_err *err, enum lmi_rc code, int os_errno,
+                     const char *place, const char *text, const char *remedy);
+
+/* Adds to the place of an error that is already there: " line 12". */
+void lmi_err_add_place(struct lmi_err *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * What a caller may ask for: parameters and their grammar. No I/O but the two
+ * environment variables that tell a CGI script its browser's address.
+ */
+#ifndef LMI_REQUEST_H
+#define LMI_REQUEST_H
+
+#include "text.h"
+#include "token.h"
+
+/* A request whose every part has passed its grammar. Holds the password. */
+struct lmi_request {
+    enum lmi_service service;
+    char user[LMI_USER_MAX + 1]; /* the domain lower-cased */
+    char *domain;                /* in user, behind the @; NULL: none */
+    char pass[LMI_PASS_MAX + 1];
+    size_t pass_len;
+    char hostname[256]; /* lower-cased, without a trailing dot */
+    char goto_uri[LMI_URI_MAX + 1];
+    bool has_token; /* an active_token_for_reuse was passed */
+    char digits[LMI_TOKEN_DIGITS];
+    char remote_addr[46]; /* empty: not known */
+    char tfa_token[65];   /* empty: none */
+};
+
+/*
+ * Reads a request. *complaint_out is NULL if all is well, else a static
+ * sentence that names the parameter and the rule. request_out is secret
+ * memory (secret.h), or NULL with a complaint.
+ */
+LMI_CHECK enum lmi_rc lmi_request_read(const struct lmi_login *ask,
+                                       struct lmi_request **request_out,
+                                       const char **complaint_out,
+                                       struct lmi_err *err);
+void lmi_request_free(struct lmi_request *request);
+
+/* A service's name or one of its aliases; false if it is none. */
+bool lmi_service_parse(const struct lmi_text *text, enum lmi_service *out);
+
+/*
+ * The canonical form of a goto_uri: no host, no dot segments, no control
+ * bytes, every other byte that a URL may not hold percent-encoded. Returns
+ * NULL if all is well, else a complaint as above.
+ */
+const char *lmi_uri_read(const struct lmi_text *text,
+                         char out[LMI_URI_MAX + 1]);
+
+/* The same for a hostname, an IPv4 address or an IPv6 one in brackets. */
+const char *lmi_hostname_read(const struct lmi_text *text, char out[256]);
+
+#endif
