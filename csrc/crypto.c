@@ -24,6 +24,7 @@
  * OpenSSL 1.1.1 has one context only, initialised in the ordinary way.
  */
 struct lmi {
+    unsigned users; /* the caller, and each struct lmi_mac */
 #if OPENSSL_VERSION_NUMBER >= 0x30000000L
     OSSL_LIB_CTX *context;
     EVP_MD *sha256;
@@ -101,6 +102,7 @@ lmi_new(struct lmi **out, struct lmi_err *err)
     *out = NULL;
     if (core == NULL)
         return lmi_fail(err, LMI_MEMORY, 0, NULL, "no memory", NULL);
+    core->users = 1;
     core->digest = EVP_MD_CTX_new();
     if (core->digest == NULL || !fetch(core)) {
         lmi_free(core);
@@ -123,7 +125,7 @@ lmi_new(struct lmi **out, struct lmi_err *err)
 void
 lmi_free(struct lmi *core)
 {
-    if (core == NULL)
+    if (core == NULL || --core->users > 0)
         return;
     EVP_MD_CTX_free(core->digest);
     release(core);
@@ -157,6 +159,7 @@ lmi_sha256(struct lmi *core, const void *ptr, size_t len, uint8_t out[LMI_HASH],
 #if OPENSSL_VERSION_NUMBER >= 0x30000000L
 
 struct lmi_mac {
+    struct lmi *core;
     EVP_MAC_CTX *context;
 };
 
@@ -194,6 +197,7 @@ mac_sum(struct lmi_mac *mac, const void *ptr, size_t len, uint8_t *out)
 #else
 
 struct lmi_mac {
+    struct lmi *core;
     HMAC_CTX *context;
 };
 
@@ -232,6 +236,8 @@ lmi_mac_new(struct lmi *core, const uint8_t *key, size_t key_len,
     *out = NULL;
     if (mac == NULL)
         return lmi_fail(err, LMI_MEMORY, 0, NULL, "no memory", NULL);
+    mac->core = core;
+    core->users++;
     if (!mac_start(core, mac, key, key_len)) {
         lmi_mac_free(mac);
         return crypto_fail(err, "has no HMAC");
@@ -246,6 +252,7 @@ lmi_mac_free(struct lmi_mac *mac)
     if (mac == NULL)
         return;
     mac_stop(mac);
+    lmi_free(mac->core);
     free(mac);
 }
 

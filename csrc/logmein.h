@@ -65,6 +65,8 @@ void lmi_err_format(const struct lmi_err *err, char *out, size_t size);
  */
 struct lmi;
 LMI_CHECK enum lmi_rc lmi_new(struct lmi **out, struct lmi_err *err);
+
+/* What was opened with the handle may be closed later than the handle. */
 void lmi_free(struct lmi *core);
 
 /*
@@ -90,6 +92,12 @@ enum lmi_service { LMI_CPANEL = 1, LMI_WHM, LMI_WEBMAIL };
 
 /* "cpanel", "whm" or "webmail". Static. */
 const char *lmi_service_name(enum lmi_service service);
+
+/*
+ * The service that "cpanel", "cpaneld", "whm", "whostmgr", "whostmgrd",
+ * "webmail" or "webmaild" names; false, and out untouched, for anything else.
+ */
+bool lmi_service_parse(const struct lmi_text *text, enum lmi_service *out);
 
 #define LMI_USER_MAX 254                /* bytes */
 #define LMI_PASS_MAX 511                /* bytes: libcrypt takes no more */

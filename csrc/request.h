@@ -34,9 +34,6 @@ LMI_CHECK enum lmi_rc lmi_request_read(const struct lmi_login *ask,
                                        struct lmi_err *err);
 void lmi_request_free(struct lmi_request *request);
 
-/* A service's name or one of its aliases; false if it is none. */
-bool lmi_service_parse(const struct lmi_text *text, enum lmi_service *out);
-
 /*
  * The canonical form of a goto_uri: no host, no dot segments, no control
  * bytes, every other byte that a URL may not hold percent-encoded. Returns

@@ -1,0 +1,343 @@
+#include <errno.h>
+#include <ifaddrs.h>
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <crypt.h>
+#include <openssl/crypto.h>
+
+#include "account.h"
+#include "error.h"
+#include "log.h"
+#include "logmein.h"
+#include "password.h"
+#include "request.h"
+#include "session.h"
+#include "settings.h"
+#include "site.h"
+#include "store_lmdb.h"
+#include "url.h"
+
+#define LOGIN_OK "Login OK"
+#define LOGIN_INVALID "The login is invalid."
+
+/* Everything that one login works with; zeroed, then filled step by step. */
+struct login {
+    struct lmi *core;
+    struct lmi_request *request;
+    struct lmi_settings *settings;
+    struct lmi_site *site;
+    struct lmi_account account;
+    bool match;
+    struct lmi_sessions *sessions;
+    char ticket[LMI_TICKET_SIZE];
+    char id[LMI_ID_SIZE];
+};
+
+/*
+ * The decision. Everything was computed before, whatever was found; a login
+ * is granted only if the account exists, may log in at this service now, and
+ * its own hash, not the decoy, matched.
+ */
+static enum lmi_refusal
+decide(const struct lmi_account *account, bool match)
+{
+    if (account->refusal == LMI_REFUSED_NOT && match)
+        return LMI_REFUSED_NOT;
+    return account->refusal != LMI_REFUSED_NOT ? account->refusal
+                                               : LMI_REFUSED_PASSWORD;
+}
+
+static uint32_t
+port_of(const struct lmi_settings *settings, enum lmi_service service)
+{
+    switch (service) {
+    case LMI_WHM:
+        return settings->port_whm;
+    case LMI_WEBMAIL:
+        return settings->port_webmail;
+    case LMI_CPANEL:
+        break;
+    }
+    return settings->port_cpanel;
+}
+
+static void
+give_message(struct lmi_login_answer *out, const char *text)
+{
+    snprintf(out->message, sizeof out->message, "%s", text);
+}
+
+static void
+give_fault(struct lmi_login_answer *out, const struct lmi_err *err)
+{
+    snprintf(out->message, sizeof out->message,
+             "Logins are not possible at the moment (%s).",
+             lmi_rc_name(err->code));
+    lmi_err_format(err, out->detail, sizeof out->detail);
+}
+
+static bool
+is_word_of(const char *list, const char *word)
+{
+    struct lmi_bytes rest = {list, strlen(list)}, next;
+
+    while ((next = lmi_next_word(&rest)).len > 0)
+        if (next.len == strlen(word) &&
+            strncasecmp(next.ptr, word, next.len) == 0)
+            return true;
+    return false;
+}
+
+/* The machine's own name, as it is set; no query to any server. */
+static bool
+is_own_name(const char *host)
+{
+    char name[256];
+
+    return gethostname(name, sizeof name) == 0 &&
+           memchr(name, '\0', sizeof name) != NULL &&
+           strcasecmp(name, host) == 0;
+}
+
+static bool
+same_address(const struct sockaddr *own, int family, const void *address)
+{
+    if (own == NULL || own->sa_family != family)
+        return false;
+    if (family == AF_INET)
+        return memcmp(&((const struct sockaddr_in *)(const void *)own)->sin_addr,
+                      address, sizeof(struct in_addr)) == 0;
+    return memcmp(&((const struct sockaddr_in6 *)(const void *)own)->sin6_addr,
+                  address, sizeof(struct in6_addr)) == 0;
+}
+
+/* An address of an interface of this machine; host passed the grammar. */
+static bool
+is_own_address(const char *host)
+{
+    unsigned char address[sizeof(struct in6_addr)];
+    char text[256];
+    int family = host[0] == '[' ? AF_INET6 : AF_INET;
+    struct ifaddrs *all = NULL;
+    bool found = false;
+
+    snprintf(text, sizeof text, "%s", family == AF_INET6 ? host + 1 : host);
+    text[strcspn(text, "]")] = '\0';
+    if (inet_pton(family, text, address) != 1 || getifaddrs(&all) != 0)
+        return false;
+    for (const struct ifaddrs *next = all; next != NULL; next = next->ifa_next)
+        found = found || same_address(next->ifa_addr, family, address);
+    freeifaddrs(all);
+    return found;
+}
+
+/* Is the login this machine's? *here_out says; the site is asked last. */
+static enum lmi_rc
+locate(struct login *login, bool *here_out, struct lmi_err *err)
+{
+    const struct lmi_settings *settings = login->settings;
+    const char *host = login->request->hostname;
+
+    *here_out = true;
+    if (settings->backend == LMI_BACKEND_LOCAL)
+        return LMI_OK;
+    *here_out = false;
+    if (settings->backend == LMI_BACKEND_REMOTE)
+        return LMI_OK;
+    *here_out = strcmp(host, "localhost") == 0 ||
+                strcmp(host, "127.0.0.1") == 0 || strcmp(host, "[::1]") == 0 ||
+                is_own_name(host) || is_own_address(host) ||
+                is_word_of(settings->domains, host);
+    if (*here_out || !settings->site_hostnames)
+        return LMI_OK;
+    return lmi_site_names_host(login->site, host, here_out, err);
+}
+
+static enum lmi_rc
+check_location(struct login *login, struct lmi_err *err)
+{
+    bool here;
+    enum lmi_rc rc = lmi_site_open(login->settings, &login->site, err);
+
+    if (rc == LMI_OK)
+        rc = locate(login, &here, err);
+    if (rc == LMI_OK && !here)
+        rc = lmi_fail(err, LMI_ELSEWHERE, 0, NULL,
+                      "the hostname is not this machine's, and this version "
+                      "logs in on this machine only",
+                      "name it in the setting domains, or set backend = "
+                      "local");
+    return rc;
+}
+
+static enum lmi_rc
+check_password(struct login *login, struct lmi_err *err)
+{
+    const struct lmi_request *request = login->request;
+    struct lmi_bytes pass = {request->pass, request->pass_len};
+    int64_t today = lmi_settings_now(login->settings) / 86400;
+    enum lmi_rc rc = lmi_account_find(
+        login->site, login->settings->accounts, request->user,
+        request->service, today, &login->account, err);
+
+    if (rc != LMI_OK)
+        return rc;
+    return lmi_password_verify(
+        pass, login->account.hash,
+        login->account.below_home ? LMI_CEILING_HOME : LMI_CEILING_SITE,
+        login->account.decoy, &login->match, err);
+}
+
+static enum lmi_rc
+make_session(struct login *login, struct lmi_login_answer *out,
+             struct lmi_err *err)
+{
+    const struct lmi_request *request = login->request;
+    const struct lmi_session_wish wish = {
+        .user = request->user,
+        .service = request->service,
+        .hash = login->account.hash,
+        .reuse = request->has_token ? request->digits : NULL};
+    struct lmi_url_parts parts = {
+        .form = login->settings->login_url,
+        .hostname = request->hostname,
+        .port = port_of(login->settings, request->service),
+        .token = out->token,
+        .goto_uri = request->goto_uri,
+        .ticket = login->ticket};
+    enum lmi_rc rc = lmi_session_create(login->sessions, &wish, out->token,
+                                        login->ticket, login->id, err);
+
+    if (rc == LMI_OK && !lmi_url_build(&parts, out->url))
+        rc = lmi_fail(err, LMI_MEMORY, 0, NULL, "the URL is too long", NULL);
+    return rc;
+}
+
+static void
+log_login(const struct login *login, const struct lmi_login_answer *out,
+          bool fault, bool known)
+{
+    char line[LMI_DETAIL_SIZE + 2 * LMI_USER_MAX];
+    const struct lmi_request *request = login->request;
+    bool name_shown = known || login->settings->log_unknown_users;
+
+    snprintf(line, sizeof line, "[%sd] %s - %s %s: %s",
+             request->service == LMI_WHM ? "whostmgr"
+                                         : lmi_service_name(request->service),
+             request->remote_addr[0] != '\0' ? request->remote_addr : "-",
+             name_shown ? request->user : "-",
+             out->login_ok ? "SUCCESS LOGIN" : "FAILED LOGIN", out->detail);
+    lmi_log(login->settings->log, fault, line);
+}
+
+static void
+give_refusal(struct login *login, enum lmi_refusal refusal,
+             struct lmi_login_answer *out)
+{
+    char fault[LMI_DETAIL_SIZE - 80] = "";
+
+    give_message(out, LOGIN_INVALID);
+    if (refusal == LMI_REFUSED_FAULT)
+        lmi_err_format(&login->account.fault, fault, sizeof fault);
+    snprintf(out->detail, sizeof out->detail, "%s%s%s",
+             lmi_refusal_text(refusal), fault[0] != '\0' ? ": " : "", fault);
+}
+
+/*
+ * The story. The store is opened before the password is checked: a caller
+ * who could not make a session learns nothing about passwords.
+ */
+static enum lmi_rc
+log_in(struct login *login, struct lmi_login_answer *out, struct lmi_err *err)
+{
+    enum lmi_refusal refusal;
+    enum lmi_rc rc = check_location(login, err);
+
+    if (rc == LMI_OK)
+        rc = lmi_sessions_new(login->core, login->settings, &login->sessions,
+                              err);
+    if (rc == LMI_OK)
+        rc = check_password(login, err);
+    if (rc != LMI_OK)
+        return rc;
+    refusal = decide(&login->account, login->match);
+    if (refusal != LMI_REFUSED_NOT) {
+        give_refusal(login, refusal, out);
+        log_login(login, out, false, refusal != LMI_REFUSED_UNKNOWN);
+        return LMI_OK;
+    }
+    rc = make_session(login, out, err);
+    if (rc != LMI_OK)
+        return rc;
+    out->login_ok = true;
+    give_message(out, LOGIN_OK);
+    snprintf(out->detail, sizeof out->detail, "session %s", login->id);
+    log_login(login, out, false, true);
+    return LMI_OK;
+}
+
+static void
+login_wipe(struct login *login)
+{
+    lmi_sessions_close(login->sessions);
+    lmi_site_close(login->site);
+    lmi_settings_free(login->settings);
+    lmi_request_free(login->request);
+    lmi_wipe(login, sizeof *login);
+}
+
+void
+lmi_login(struct lmi *core, const struct lmi_login *ask,
+          struct lmi_login_answer *out)
+{
+    struct login login = {.core = core};
+    struct lmi_err err = {.code = LMI_OK};
+    const char *complaint = NULL;
+    enum lmi_rc rc;
+
+    memset(out, 0, sizeof *out);
+    rc = lmi_request_read(ask, &login.request, &complaint, &err);
+    if (complaint != NULL) {
+        lmi_login_answer_refuse(out, complaint);
+        return;
+    }
+    if (rc == LMI_OK)
+        rc = lmi_settings_load(&login.settings, &err);
+    if (rc == LMI_OK)
+        rc = log_in(&login, out, &err);
+    if (rc != LMI_OK) {
+        lmi_login_answer_wipe(out);
+        give_fault(out, &err);
+        if (login.settings != NULL)
+            log_login(&login, out, true, false);
+    }
+    login_wipe(&login);
+}
+
+void
+lmi_login_answer_refuse(struct lmi_login_answer *out, const char *text)
+{
+    memset(out, 0, sizeof *out);
+    give_message(out, text);
+    snprintf(out->detail, sizeof out->detail, "%s", text);
+}
+
+void
+lmi_login_answer_wipe(struct lmi_login_answer *answer)
+{
+    if (answer != NULL)
+        lmi_wipe(answer, sizeof *answer);
+}
+
+void
+lmi_versions_get(struct lmi_versions *out)
+{
+    snprintf(out->libcrypt, sizeof out->libcrypt, "%s", XCRYPT_VERSION_STR);
+    snprintf(out->openssl, sizeof out->openssl, "%s",
+             OpenSSL_version(OPENSSL_VERSION));
+    snprintf(out->lmdb, sizeof out->lmdb, "%s", lmi_store_lmdb_version());
+}
