@@ -1,0 +1,44 @@
+#!/usr/bin/perl
+
+# Logs a user in and prints the headers that send a browser to the page, as a
+# CGI script would: first to the home page, then to another page of the same
+# login.
+#
+#     examples/login.pl USER HOSTNAME SERVICE < FILE-WITH-THE-PASSWORD
+#
+# The password comes from standard input: an argument could be read by every
+# user of the machine.
+
+use strict;
+use warnings;
+use Cpanel::Config::Constants ();
+use Cpanel::LogMeIn           ();
+
+my ( $user, $hostname, $service ) = @ARGV;
+die "Usage: $0 USER HOSTNAME SERVICE < PASSWORD\n" if @ARGV != 3;
+chomp( my $pass = readline(STDIN) // '' );
+
+my $theme = $Cpanel::Config::Constants::DEFAULT_CPANEL_THEME;
+my $token;
+
+for my $goto_uri ( '/', "/frontend/$theme/domains/index.html" ) {
+    my ( $login_ok, $login_message, $login_url, $security_token ) =
+        Cpanel::LogMeIn::get_loggedin_url(
+        user                   => $user,
+        pass                   => $pass,
+        hostname               => $hostname,
+        service                => $service,
+        goto_uri               => $goto_uri,
+        active_token_for_reuse => $token,
+        );
+    if ($login_ok) {
+        print "Location: $login_url\r\n\r\n";
+
+        # The next URL shares this token, so that both belong to one login.
+        $token = $security_token;
+    }
+    else {
+        print "Content-type: text/plain\r\n\r\n";
+        print "LOGIN FAILED: $login_message\n";
+    }
+}
