@@ -27,7 +27,7 @@ struct lmi_account {
     enum lmi_refusal refusal; /* without regard to the password */
     bool below_home;          /* the hash lies in a file of the user's */
     char hash[LMI_HASH_SIZE]; /* empty: none */
-    char decoy[2 * LMI_SETTING_SIZE]; /* a setting of the commonest kind */
+    char decoy[LMI_DECOY_SIZE]; /* a setting of the commonest kind */
     struct lmi_err fault; /* of its own line or file, if LMI_REFUSED_FAULT */
 };
 

@@ -230,7 +230,7 @@ static const struct scheme {
     {"$6$", sha_cost_ok, 16, 86},       {"$2a$", bcrypt_cost_ok, 0, 53},
     {"$2b$", bcrypt_cost_ok, 0, 53},    {"$2y$", bcrypt_cost_ok, 0, 53},
     {"$y$", yescrypt_cost_ok, 86, 43},  {"$gy$", yescrypt_cost_ok, 86, 43},
-    {"$7$", scrypt_cost_ok, 64, 43},
+    {"$7$", scrypt_cost_ok, 86, 43},
 };
 
 /* The scheme of a hash or setting; *rest is what stands behind its cost. */
@@ -319,7 +319,7 @@ lmi_hash_password(struct lmi *core, struct lmi_text pass, const char *prefix,
                   struct lmi_err *err)
 {
     struct scratch *scratch = lmi_secret_alloc(sizeof *scratch);
-    char random[64], setting[CRYPT_GENSALT_OUTPUT_SIZE], bytes[LMI_PASS_MAX];
+    char random[16], setting[CRYPT_GENSALT_OUTPUT_SIZE], bytes[LMI_PASS_MAX];
     const char *computed = NULL;
     struct lmi_bytes rest = {bytes, 0};
     enum lmi_rc rc;

@@ -116,13 +116,13 @@ split(const char *hash, size_t len, size_t *prefix_len, size_t *salt_len)
         *prefix_len = 14; /* "$7$", one character for N, five for r and p */
     else
         *prefix_len = prefix_length(hash, len);
-    if (*prefix_len == 0 || *prefix_len >= LMI_SETTING_SIZE)
+    if (*prefix_len == 0 || *prefix_len >= LMI_PREFIX_SIZE)
         return false;
     dollar = memchr(hash + *prefix_len, '$', len - *prefix_len);
     if (dollar == NULL)
         return false;
     *salt_len = (size_t)(dollar - hash) - *prefix_len;
-    return *salt_len < LMI_SETTING_SIZE;
+    return *salt_len <= LMI_SALT_MAX;
 }
 
 static bool
@@ -194,7 +194,7 @@ lmi_tally_line(struct lmi_tally *tally, struct lmi_bytes line)
 
 void
 lmi_tally_setting(const struct lmi_tally *tally,
-                  char out[2 * LMI_SETTING_SIZE])
+                  char out[LMI_DECOY_SIZE])
 {
     static const struct lmi_tally_row preferred = {"$y$j9T$", 7, 22, 0};
     const struct lmi_tally_row *best = &preferred;
@@ -203,7 +203,7 @@ lmi_tally_setting(const struct lmi_tally *tally,
     for (size_t i = 0; i < tally->used; i++)
         if (tally->rows[i].count > best->count)
             best = &tally->rows[i];
-    lmi_buffer_init(&setting, out, 2 * LMI_SETTING_SIZE);
+    lmi_buffer_init(&setting, out, LMI_DECOY_SIZE);
     lmi_buffer_put(&setting, best->prefix, best->prefix_len);
     for (size_t i = 0; i < best->salt_len; i++)
         lmi_buffer_put_char(&setting, '.');

@@ -7,7 +7,9 @@
 
 #include "text.h"
 
-#define LMI_SETTING_SIZE 64
+#define LMI_PREFIX_SIZE 64
+#define LMI_SALT_MAX 86
+#define LMI_DECOY_SIZE (LMI_PREFIX_SIZE + LMI_SALT_MAX + 2)
 
 /* What is wrong with a line, worst last; a good line is LMI_LINE_GOOD. */
 enum lmi_line {
@@ -45,7 +47,7 @@ enum lmi_line lmi_shadow_parse(struct lmi_bytes line,
 struct lmi_tally {
     size_t used, last;
     struct lmi_tally_row {
-        char prefix[LMI_SETTING_SIZE];
+        char prefix[LMI_PREFIX_SIZE];
         size_t prefix_len, salt_len;
         uint64_t count;
     } rows[16];
@@ -59,6 +61,6 @@ void lmi_tally_line(struct lmi_tally *tally, struct lmi_bytes line);
  * one that "$y$j9T$" stands for if no line had a hash.
  */
 void lmi_tally_setting(const struct lmi_tally *tally,
-                       char out[2 * LMI_SETTING_SIZE]);
+                       char out[LMI_DECOY_SIZE]);
 
 #endif
