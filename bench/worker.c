@@ -1,0 +1,51 @@
+#include "worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+double
+bench_cpu(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void
+answer(const struct bench_job *job, void *context)
+{
+    double start = bench_cpu();
+
+    for (unsigned i = 0; i < job->batch; i++)
+        job->work(context);
+    printf("%.9f\n", (bench_cpu() - start) / job->batch);
+    fflush(stdout);
+}
+
+void
+bench_serve(const struct bench_job *jobs, void *context)
+{
+    char word[32];
+
+    puts("ready");
+    fflush(stdout);
+    while (scanf("%31s", word) == 1) {
+        const struct bench_job *job = jobs;
+        while (job->word != NULL && strcmp(job->word, word) != 0)
+            job++;
+        bench_need(job->word != NULL, "a word that this worker knows");
+        answer(job, context);
+    }
+}
+
+void
+bench_need(int ok, const char *what)
+{
+    if (ok)
+        return;
+    fprintf(stderr, "bench: this failed: %s\n", what);
+    exit(1);
+}

@@ -1,0 +1,157 @@
+/* A record is read only where, and as, it was written. */
+#include <inttypes.h>
+
+#include "record.h"
+#include "scratch.h"
+
+static struct lmi_err err;
+static struct lmi_keys *keys, *other_keys;
+
+static struct lmi_keys *
+keys_new(struct lmi *core, const char *name)
+{
+    struct lmi_keys *made = NULL;
+    bool found = false;
+    const char *path = scratch_path(name);
+
+    if (lmi_keys_make(core, path, &err) != LMI_OK ||
+        lmi_keys_load(core, path, NULL, &found, &made, &err) != LMI_OK)
+        printf("Bail out! no key\n");
+    return made;
+}
+
+static struct lmi_record
+sample(void)
+{
+    struct lmi_record record = {.state = LMI_STATE_COOKIE,
+                                .service = LMI_WEBMAIL,
+                                .created = 1700000000,
+                                .ends = INT64_MAX - 1,
+                                .changed = -5};
+
+    memset(record.session_key, 0xA1, sizeof record.session_key);
+    memcpy(record.digits, "0123456789", LMI_TOKEN_DIGITS);
+    memset(record.fingerprint, 0xB2, sizeof record.fingerprint);
+    memset(record.origin, 0xC3, sizeof record.origin);
+    memset(record.peer, 0xD4, sizeof record.peer);
+    strcpy(record.user, "info@alice.example");
+    return record;
+}
+
+static struct lmi_store_id
+place(uint8_t kind, uint8_t fill)
+{
+    struct lmi_store_id id = {.kind = kind};
+
+    memset(id.key, fill, sizeof id.key);
+    return id;
+}
+
+static bool
+reads(struct lmi_keys *with, struct lmi_store_id id,
+      const struct lmi_store_value *value)
+{
+    static const struct lmi_record zeros;
+    struct lmi_record record;
+    bool good = true;
+
+    if (lmi_record_decode(with, &id, value, &good, &record, &err) != LMI_OK)
+        return false;
+    if (!good && memcmp(&record, &zeros, sizeof record) != 0)
+        ok(false, "a refused record leaves zeros");
+    return good;
+}
+
+static struct lmi_store_value
+write_record(const struct lmi_record *record)
+{
+    struct lmi_store_id id = place(LMI_KIND_COOKIE, 7);
+    struct lmi_store_value value;
+
+    memset(&value, 0xEE, sizeof value);
+    ok(lmi_record_encode(keys, &id, record, &value, &err) == LMI_OK,
+       "a record of a %zu-byte name is written", strlen(record->user));
+    return value;
+}
+
+static void
+round_trip(const struct lmi_record *in)
+{
+    struct lmi_store_value value = write_record(in);
+    struct lmi_store_id id = place(LMI_KIND_COOKIE, 7);
+    struct lmi_record out;
+    bool good = false;
+
+    ok(lmi_record_decode(keys, &id, &value, &good, &out, &err) == LMI_OK &&
+           good,
+       "and is read again");
+    ok(out.state == in->state && out.service == in->service &&
+           out.created == in->created && out.ends == in->ends &&
+           out.changed == in->changed,
+       "state, service and times are kept");
+    ok(memcmp(out.session_key, in->session_key, LMI_SESSION_KEY) == 0 &&
+           memcmp(out.digits, in->digits, LMI_TOKEN_DIGITS) == 0 &&
+           memcmp(out.fingerprint, in->fingerprint, LMI_SHORT_SEAL) == 0 &&
+           memcmp(out.origin, in->origin, LMI_SHORT_SEAL) == 0 &&
+           memcmp(out.peer, in->peer, LMI_STORE_KEY) == 0 &&
+           strcmp(out.user, in->user) == 0,
+       "keys, token, seals, peer and user are kept");
+}
+
+static void
+tampering(struct lmi_store_value value)
+{
+    struct lmi_store_id id = place(LMI_KIND_COOKIE, 7);
+    struct lmi_store_value longer = value;
+    size_t flipped = 0, cut = 0;
+
+    for (size_t bit = 0; bit < 8 * value.len; bit++) {
+        value.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        flipped += reads(keys, id, &value);
+        value.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    ok(flipped == 0, "of %zu single bits, none can be flipped", 8 * value.len);
+    for (size_t len = 0; len < value.len; len++) {
+        struct lmi_store_value shorter = value;
+        shorter.len = len;
+        cut += reads(keys, id, &shorter);
+    }
+    ok(cut == 0, "of %zu shorter values, none is read", value.len);
+    longer.bytes[longer.len++] = 0;
+    ok(!reads(keys, id, &longer), "a longer value is not read");
+    longer.len = LMI_STORE_VALUE;
+    ok(!reads(keys, id, &longer), "nor the longest that the store has");
+    ok(!reads(keys, place(LMI_KIND_COOKIE, 8), &value),
+       "a record moved to another key is not read");
+    ok(!reads(keys, place(LMI_KIND_TICKET, 7), &value),
+       "nor one moved to another kind");
+    ok(!reads(other_keys, id, &value), "nor one sealed with another key");
+    ok(reads(keys, id, &value), "control: the untouched record is read");
+}
+
+int
+main(void)
+{
+    struct lmi *core = core_make();
+    struct lmi_record record = sample();
+    struct lmi_store_value value = {.len = 0};
+
+    scratch_make();
+    keys = keys_new(core, "key");
+    other_keys = keys_new(core, "other");
+    round_trip(&record);
+    tampering(write_record(&record));
+    memset(record.user, 'u', LMI_USER_MAX);
+    record.user[LMI_USER_MAX] = '\0';
+    round_trip(&record);
+    value = write_record(&record);
+    ok(value.len <= LMI_STORE_VALUE, "the longest record fits the store");
+    record.user[0] = '\0';
+    round_trip(&record);
+    value.len = 0;
+    ok(!reads(keys, place(LMI_KIND_COOKIE, 7), &value), "nothing is no record");
+    lmi_keys_free(keys);
+    lmi_keys_free(other_keys);
+    lmi_free(core);
+    return done();
+}

@@ -1,0 +1,618 @@
+/* The contract of store.h, as LMDB keeps it. */
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "scratch.h"
+#include "store.h"
+
+static struct lmi_err err;
+static char url[80], volatile_dir[80];
+static struct lmi_store *store;
+
+/*
+ * The map is sparse and starts at 1 GiB. To see it grow within a second, this
+ * program starts it smaller: the linker prefers its function to LMDB's.
+ */
+static size_t map_start;
+
+int
+mdb_env_set_mapsize(MDB_env *env, size_t size)
+{
+    int (*real)(MDB_env *, size_t);
+    void *found = dlsym(RTLD_NEXT, "mdb_env_set_mapsize");
+
+    memcpy(&real, &found, sizeof real);
+    if (size == (size_t)1 << 30 && map_start != 0)
+        size = map_start;
+    return real(env, size);
+}
+
+static void
+folder_set(const char *name)
+{
+    snprintf(url, sizeof url, "lmdb:%s/%s", scratch, name);
+    snprintf(volatile_dir, sizeof volatile_dir, "%s/%s/volatile", scratch,
+             name);
+}
+
+static struct lmi_store *
+store_new(void)
+{
+    struct lmi_store_where where = {url, volatile_dir};
+    struct lmi_store *made = NULL;
+
+    return lmi_store_open(&where, &made, &err) == LMI_OK ? made : NULL;
+}
+
+static struct lmi_store_id
+id_of(unsigned number)
+{
+    struct lmi_store_id id = {.kind = 'X'};
+
+    memcpy(id.key, &number, sizeof number);
+    return id;
+}
+
+static struct lmi_store_value
+value_of(const char *text)
+{
+    struct lmi_store_value value = {.len = strlen(text)};
+
+    memcpy(value.bytes, text, value.len);
+    return value;
+}
+
+static struct lmi_store_op
+op_of(enum lmi_store_verb verb, unsigned number,
+      const struct lmi_store_value *value)
+{
+    return (struct lmi_store_op){.verb = verb,
+                                 .id = id_of(number),
+                                 .expires = INT64_MAX,
+                                 .value = value};
+}
+
+static struct lmi_store_op
+grouped(struct lmi_store_op op, const char *group)
+{
+    op.group_len = strlen(group);
+    memcpy(op.group, group, op.group_len);
+    return op;
+}
+
+/* "done", "not done", or "fault". */
+static const char *
+apply_at(enum lmi_store_part part, const struct lmi_store_op *ops,
+         size_t count, int64_t now)
+{
+    bool done = true;
+
+    if (lmi_store_apply(store, part, ops, count, now, &done, &err) != LMI_OK)
+        return done ? "done with a fault" : "fault";
+    return done ? "done" : "not done";
+}
+
+static bool
+does(struct lmi_store_op op)
+{
+    return strcmp(apply_at(LMI_DURABLE, &op, 1, 0), "done") == 0;
+}
+
+static bool
+puts_text(unsigned number, const char *text)
+{
+    struct lmi_store_value value = value_of(text);
+
+    return does(op_of(LMI_STORE_PUT, number, &value));
+}
+
+/* Does the entry hold this text? NULL: is there none? */
+static bool
+holds_in(enum lmi_store_part part, unsigned number, const char *text)
+{
+    struct lmi_store_id id = id_of(number);
+    struct lmi_store_value value;
+    bool found = true;
+
+    if (lmi_store_get(store, part, &id, &found, &value, &err) != LMI_OK)
+        return false;
+    if (text == NULL)
+        return !found && value.len == 0;
+    return found && value.len == strlen(text) &&
+           memcmp(value.bytes, text, value.len) == 0;
+}
+
+static bool
+holds(unsigned number, const char *text)
+{
+    return holds_in(LMI_DURABLE, number, text);
+}
+
+static void
+verbs(void)
+{
+    struct lmi_store_value a = value_of("a"), b = value_of("b");
+    struct lmi_store_op swap = op_of(LMI_STORE_SWAP, 1, &b);
+
+    ok(holds(1, NULL), "what was never put is not there");
+    ok(does(op_of(LMI_STORE_ADD, 1, &a)) && holds(1, "a"), "an entry is added");
+    ok(!does(op_of(LMI_STORE_ADD, 1, &b)) && holds(1, "a"),
+       "but not where one is");
+    swap.old = &b;
+    ok(!does(swap) && holds(1, "a"), "a swap needs the old value");
+    swap.old = &a;
+    ok(does(swap) && holds(1, "b"), "and then happens");
+    ok(!does(swap) && holds(1, "b"), "once");
+    swap.id = id_of(2);
+    ok(!does(swap) && holds(2, NULL), "a swap of nothing doesn't happen");
+    ok(does(op_of(LMI_STORE_PUT, 1, &a)) && holds(1, "a"), "put, over another");
+    ok(does(op_of(LMI_STORE_DROP, 1, NULL)) && holds(1, NULL), "drop");
+    ok(does(op_of(LMI_STORE_DROP, 1, NULL)), "drop, where nothing is");
+}
+
+static void
+batches(void)
+{
+    struct lmi_store_value a = value_of("a"), b = value_of("b");
+    struct lmi_store_op fails[] = {op_of(LMI_STORE_PUT, 10, &b),
+                                   op_of(LMI_STORE_DROP, 11, NULL),
+                                   op_of(LMI_STORE_ADD, 12, &b)};
+    struct lmi_store_op chain[] = {op_of(LMI_STORE_DROP, 11, NULL),
+                                   op_of(LMI_STORE_ADD, 11, &b),
+                                   op_of(LMI_STORE_ADD, 13, &b)};
+
+    puts_text(10, "a");
+    puts_text(11, "a");
+    puts_text(12, "a");
+    ok(strcmp(apply_at(LMI_DURABLE, fails, 3, 0), "not done") == 0,
+       "a batch fails with its last operation");
+    ok(holds(10, "a") && holds(11, "a") && holds(12, "a"),
+       "and none of it has happened");
+    ok(strcmp(apply_at(LMI_DURABLE, fails, 2, 0), "done") == 0 &&
+           holds(10, "b") && holds(11, NULL),
+       "control: without it the others happen");
+    puts_text(11, "a");
+    ok(strcmp(apply_at(LMI_DURABLE, chain, 3, 0), "done") == 0 &&
+           holds(11, "b") && holds(13, "b"),
+       "an operation sees those before it");
+    ok(strcmp(apply_at(LMI_DURABLE, chain, 0, 0), "done") == 0,
+       "an empty batch is done");
+    (void)a;
+}
+
+static size_t
+count_group(const char *prefix)
+{
+    struct lmi_store_place place, next;
+    const struct lmi_store_place *after = NULL;
+    size_t count = 0;
+    bool found = true;
+
+    while (lmi_store_next(store, LMI_DURABLE, (const uint8_t *)prefix,
+                          strlen(prefix), after, &found, &next,
+                          &err) == LMI_OK &&
+           found && count < 10000) {
+        place = next;
+        after = &place;
+        count++;
+    }
+    return count;
+}
+
+static void
+groups(void)
+{
+    struct lmi_store_value v = value_of("v");
+    struct lmi_store_op drop = {.verb = LMI_STORE_DROP_GROUP};
+
+    for (unsigned i = 0; i < 30; i++)
+        does(grouped(op_of(LMI_STORE_PUT, 100 + i, &v),
+                     i < 10 ? "ab" : i < 20 ? "abX" : "b"));
+    does(op_of(LMI_STORE_PUT, 130, &v));
+    ok(count_group("ab") == 20 && count_group("abX") == 10 &&
+           count_group("b") == 10 && count_group("a") == 20 &&
+           count_group("c") == 0,
+       "entries are found by the beginning of their group");
+    ok(count_group("") == 30, "and all that have a group by nothing");
+    does(grouped(op_of(LMI_STORE_PUT, 129, &v), "c"));
+    ok(count_group("b") == 9 && count_group("c") == 1,
+       "an entry put again changes its group");
+    does(op_of(LMI_STORE_DROP, 129, NULL));
+    ok(count_group("c") == 0, "and leaves it when it goes");
+    ok(does(grouped(drop, "ab")) && count_group("ab") - count_group("abX") == 0,
+       "a group is dropped as a whole");
+    ok(holds(110, "v") && holds(119, "v"),
+       "but not a group with a longer name");
+    ok(holds(120, "v") && holds(130, "v"), "nor another, nor what has none");
+    ok(does(grouped(drop, "nobody")), "a group without entries is dropped");
+    does(grouped(drop, "abX"));
+    does(grouped(drop, "b"));
+}
+
+static void
+sizes(void)
+{
+    struct lmi_store_value value = {.len = LMI_STORE_VALUE}, out;
+    struct lmi_store_op op = op_of(LMI_STORE_PUT, 200, &value);
+    struct lmi_store_id id = id_of(200);
+    bool found = false;
+
+    memset(value.bytes, 0xAB, sizeof value.bytes);
+    op.group_len = LMI_STORE_GROUP;
+    memset(op.group, 0xFF, sizeof op.group);
+    ok(does(op) &&
+           lmi_store_get(store, LMI_DURABLE, &id, &found, &out, &err) ==
+               LMI_OK &&
+           found && out.len == value.len &&
+           memcmp(out.bytes, value.bytes, value.len) == 0,
+       "the longest value and group are kept");
+    op.verb = LMI_STORE_DROP_GROUP;
+    ok(does(op) && holds(200, NULL), "and dropped by that group");
+    ok(puts_text(201, "") && holds(201, ""), "an empty value is a value");
+}
+
+static size_t
+count_ids(unsigned from, unsigned to, const char *text)
+{
+    size_t count = 0;
+
+    for (unsigned i = from; i < to; i++)
+        count += holds(i, text);
+    return count;
+}
+
+static void
+purging(void)
+{
+    struct lmi_store_value v = value_of("v");
+    struct lmi_store_op op;
+
+    for (unsigned i = 300; i < 340; i++) {
+        op = grouped(op_of(LMI_STORE_PUT, i, &v), "old");
+        op.expires = 100 + i % 2;
+        does(op);
+    }
+    op = op_of(LMI_STORE_PUT, 350, &v);
+    op.expires = 102;
+    ok(strcmp(apply_at(LMI_DURABLE, &op, 1, 100), "done") == 0 &&
+           count_ids(300, 340, "v") == 40,
+       "what expires now is not yet removed");
+    ok(strcmp(apply_at(LMI_DURABLE, &op, 1, 101), "done") == 0 &&
+           count_ids(300, 340, "v") == 24,
+       "each batch removes sixteen that have expired");
+    apply_at(LMI_DURABLE, &op, 1, 101);
+    ok(count_ids(300, 340, "v") == 20 && count_group("old") == 20,
+       "no more than have, out of their groups too");
+    apply_at(LMI_DURABLE, NULL, 0, 102);
+    apply_at(LMI_DURABLE, NULL, 0, 102);
+    ok(count_ids(300, 340, "v") == 0 && count_group("old") == 0 &&
+           holds(350, "v"),
+       "at last all are gone, and the one that lives is there");
+    op.expires = 400;
+    apply_at(LMI_DURABLE, &op, 1, 102);
+    apply_at(LMI_DURABLE, NULL, 0, 300);
+    ok(holds(350, "v"), "an entry put again has its new time only");
+    op.expires = -1;
+    ok(strcmp(apply_at(LMI_DURABLE, &op, 1, 0), "done") == 0,
+       "a time before 1970 is no fault");
+}
+
+static bool
+exists(const char *name)
+{
+    char path[160];
+
+    snprintf(path, sizeof path, "%s/%s", volatile_dir, name);
+    return access(path, F_OK) == 0;
+}
+
+static void
+plant(const char *name)
+{
+    char path[160];
+
+    snprintf(path, sizeof path, "%s/%s", volatile_dir, name);
+    close(open(path, O_WRONLY | O_CREAT, 0600));
+}
+
+static void
+volatile_part(void)
+{
+    struct lmi_store_value v = value_of("volatile");
+    struct lmi_store_op op = op_of(LMI_STORE_PUT, 1, &v);
+    char boot[64] = "";
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
+
+    ok(access(volatile_dir, F_OK) != 0, "the volatile part is not made yet");
+    mkdir(volatile_dir, 0700);
+    plant("00000000-1111-2222-3333-444444444444.mdb");
+    plant("00000000-1111-2222-3333-444444444444.mdb-lock");
+    ok(exists("00000000-1111-2222-3333-444444444444.mdb"), "control: planted");
+    ok(strcmp(apply_at(LMI_VOLATILE, &op, 1, 0), "done") == 0 &&
+           holds_in(LMI_VOLATILE, 1, "volatile"),
+       "the volatile part keeps an entry");
+    ok(holds(1, NULL), "which the durable part does not know");
+    ok(!exists("00000000-1111-2222-3333-444444444444.mdb") &&
+           !exists("00000000-1111-2222-3333-444444444444.mdb-lock"),
+       "other boots' files are gone");
+    if (file != NULL && fscanf(file, "%36s", boot) == 1)
+        strcat(boot, ".mdb");
+    ok(exists(boot), "this boot's is there, by its name");
+    if (file != NULL)
+        fclose(file);
+}
+
+/* Runs the job in a child; its answer is the exit status. */
+static bool
+in_child(bool (*job)(void))
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(job() ? 0 : 1);
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static bool
+grandchild_works(void)
+{
+    return holds(400, "parent") && puts_text(402, "grandchild");
+}
+
+static bool
+child_works(void)
+{
+    bool good = holds(400, "parent") && puts_text(401, "child") &&
+                holds(401, "child") && in_child(grandchild_works) &&
+                holds(402, "grandchild");
+
+    lmi_store_close(store);
+    store = store_new();
+    return good && store != NULL && holds(401, "child");
+}
+
+static void
+forking(void)
+{
+    puts_text(400, "parent");
+    ok(in_child(child_works), "a child and a grandchild use the open handle");
+    ok(holds(401, "child") && holds(402, "grandchild") && puts_text(403, "x"),
+       "and the parent goes on, and sees what they did");
+}
+
+/* One hundred adds; how many were done comes through the pipe. */
+static void
+race(void)
+{
+    int ends[2];
+    unsigned char wins, total = 0, children = 0;
+
+    if (pipe(ends) != 0)
+        return;
+    for (int i = 0; i < 8; i++)
+        if (fork() == 0) {
+            struct lmi_store_value v = value_of("mine");
+            wins = 0;
+            for (unsigned j = 0; j < 20; j++)
+                wins = (unsigned char)(wins +
+                                       does(op_of(LMI_STORE_ADD, 500 + j, &v)));
+            _exit(write(ends[1], &wins, 1) == 1 ? 0 : 1);
+        }
+    close(ends[1]);
+    while (read(ends[0], &wins, 1) == 1) {
+        total = (unsigned char)(total + wins);
+        children++;
+    }
+    close(ends[0]);
+    while (wait(NULL) > 0)
+        continue;
+    ok(children == 8 && total == 20,
+       "of eight processes that add the same entries, one wins each");
+}
+
+/* A thread has a handle of its own; LMDB is opened once for them all. */
+static void *
+thread_body(void *argument)
+{
+    unsigned base = *(const unsigned *)argument;
+    struct lmi_err mine;
+    struct lmi_store_where where = {url, volatile_dir};
+    struct lmi_store *own = NULL;
+    struct lmi_store_value v = value_of("thread"), out;
+    uintptr_t good = 0;
+
+    for (unsigned i = 0; i < 40; i++) {
+        struct lmi_store_op op = op_of(LMI_STORE_ADD, base + i, &v);
+        bool done = false, found = false;
+        if (lmi_store_open(&where, &own, &mine) == LMI_OK &&
+            lmi_store_apply(own, LMI_DURABLE, &op, 1, 0, &done, &mine) ==
+                LMI_OK &&
+            lmi_store_get(own, LMI_DURABLE, &op.id, &found, &out, &mine) ==
+                LMI_OK)
+            good += done && found;
+        lmi_store_close(own);
+    }
+    return (void *)good; // NOLINT: a count, not an address
+}
+
+static void
+threads(void)
+{
+    pthread_t thread[4];
+    unsigned base[4] = {1000, 2000, 3000, 4000};
+    uintptr_t total = 0;
+    void *good;
+
+    for (int i = 0; i < 4; i++)
+        pthread_create(&thread[i], NULL, thread_body, &base[i]);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(thread[i], &good);
+        total += (uintptr_t)good;
+    }
+    ok(total == 160, "four threads open, add, read and close at once");
+}
+
+static bool
+fills_up(void)
+{
+    char text[1001];
+    bool good = true;
+
+    memset(text, 'f', 1000);
+    text[1000] = '\0';
+    for (unsigned i = 0; good && i < 2000; i++) {
+        struct lmi_store_value v = value_of(text);
+        struct lmi_store_op ops[20];
+        for (unsigned j = 0; j < 20; j++, i++)
+            ops[j] = op_of(LMI_STORE_PUT, 10000 + i, &v);
+        good = strcmp(apply_at(LMI_DURABLE, ops, 20, 0), "done") == 0;
+    }
+    return good && holds(10000, text);
+}
+
+static size_t
+file_size(void)
+{
+    struct stat st;
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/data.mdb", url + 5);
+    return stat(path, &st) == 0 ? (size_t)st.st_size : 0;
+}
+
+static void
+growth(void)
+{
+    lmi_store_close(store);
+    folder_set("small");
+    map_start = 256 * 1024;
+    store = store_new();
+    ok(store != NULL && puts_text(1, "early"), "a store with a small map");
+    ok(in_child(fills_up), "grows when a child fills it");
+    ok(file_size() > 4 * map_start, "control: beyond what it was (%zu)",
+       file_size());
+    ok(holds(1, "early") && puts_text(2, "late") && holds(2, "late"),
+       "and the parent's handle follows");
+    ok(fills_up(), "and grows it itself");
+    map_start = 0;
+}
+
+static bool
+fault_then_well(void)
+{
+    struct rlimit limit = {file_size(), RLIM_INFINITY};
+    char text[1001];
+    const char *first = "done";
+
+    memset(text, 'f', 1000);
+    text[1000] = '\0';
+    struct lmi_store_value v = value_of(text);
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    unsigned done = 0;
+    while (strcmp(first, "done") == 0 && done < 500) {
+        struct lmi_store_op op = op_of(LMI_STORE_ADD, 20000 + done, &v);
+        first = apply_at(LMI_DURABLE, &op, 1, 0);
+        done += strcmp(first, "done") == 0;
+    }
+    limit.rlim_cur = RLIM_INFINITY;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    return strcmp(first, "fault") == 0 && err.text != NULL && done < 500 &&
+           holds(20000 + done, NULL) && (done == 0 || holds(20000, text)) &&
+           puts_text(20000 + done, "after") && holds(20000 + done, "after");
+}
+
+static void
+full_disk(void)
+{
+    lmi_store_close(store);
+    folder_set("full");
+    store = store_new();
+    puts_text(1, "x");
+    ok(in_child(fault_then_well),
+       "a file that may not grow is a fault, nothing is half done, and once "
+       "it may, all is well");
+    ok(holds(1, "x"), "and nothing is lost");
+}
+
+/* What somebody else may have put where the store is to be. */
+static void
+refuses(const char *name, enum lmi_rc code, const char *why)
+{
+    struct lmi_store_where where = {url, volatile_dir};
+    struct lmi_store *opened = NULL;
+    enum lmi_rc rc = lmi_store_open(&where, &opened, &err);
+
+    ok(rc == code && opened == NULL && err.text != NULL, "refused: %s (%s)",
+       why, rc == LMI_OK ? "opened" : err.text);
+    lmi_store_close(opened);
+    (void)name;
+}
+
+static void
+planted(void)
+{
+    char path[160], other[160];
+
+    folder_set("open");
+    mkdir(url + 5, 0700);
+    chmod(url + 5, 0750);
+    refuses("open", LMI_STORE, "a folder that the group may read");
+    chmod(url + 5, 0700);
+    snprintf(path, sizeof path, "%s/data.mdb", url + 5);
+    snprintf(other, sizeof other, "%s/elsewhere", scratch);
+    close(open(other, O_WRONLY | O_CREAT, 0600));
+    if (symlink(other, path) == 0)
+        refuses("link", LMI_STORE, "a symbolic link for a file");
+    unlink(path);
+    if (link(other, path) == 0)
+        refuses("hard", LMI_STORE, "a file with two names");
+    unlink(path);
+    mkfifo(path, 0600);
+    refuses("fifo", LMI_STORE, "a FIFO");
+    unlink(path);
+    close(open(path, O_WRONLY | O_CREAT, 0600));
+    chmod(path, 0644);
+    refuses("mode", LMI_STORE, "a file that others may read");
+    chmod(path, 0600);
+    if (truncate(path, 8192) == 0)
+        refuses("zeros", LMI_STORE, "a file of zeros");
+    unlink(path);
+    struct lmi_store *good = store_new();
+    ok(good != NULL, "control: without all that, the folder is opened");
+    lmi_store_close(good);
+    folder_set("a/b/c");
+    refuses("deep", LMI_STORE, "a folder whose parent's parent is missing");
+}
+
+int
+main(void)
+{
+    scratch_make();
+    folder_set("store");
+    store = store_new();
+    if (!ok(store != NULL, "a store is made where none is"))
+        return done();
+    verbs();
+    batches();
+    groups();
+    sizes();
+    purging();
+    volatile_part();
+    forking();
+    race();
+    threads();
+    growth();
+    full_disk();
+    lmi_store_close(store);
+    lmi_store_close(NULL);
+    planted();
+    return done();
+}

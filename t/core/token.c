@@ -1,0 +1,174 @@
+/* Tokens, tickets and cookies: how they are drawn and read. */
+#include <stdlib.h>
+
+#include "scratch.h"
+#include "token.h"
+
+#define DRAWS 100000
+
+static struct lmi_err err;
+
+static struct lmi_text
+text_of(const char *ptr, size_t len)
+{
+    return (struct lmi_text){LMI_TEXT_LATIN1, ptr, len};
+}
+
+static int
+compare(const void *a, const void *b)
+{
+    return memcmp(a, b, LMI_TICKET_SIZE);
+}
+
+static void
+tickets(struct lmi *core)
+{
+    char (*drawn)[LMI_TICKET_SIZE] = calloc(DRAWS, sizeof *drawn);
+    char copy[LMI_TICKET_SIZE];
+    size_t bad = 0, twice = 0;
+
+    for (size_t i = 0; i < DRAWS; i++) {
+        struct lmi_text text = text_of(drawn[i], LMI_TICKET_SIZE - 1);
+        bad += lmi_ticket_draw(core, drawn[i], &err) != LMI_OK ||
+               !lmi_ticket_parse(&text, copy) || strcmp(copy, drawn[i]) != 0;
+    }
+    qsort(drawn, DRAWS, sizeof *drawn, compare);
+    for (size_t i = 1; i < DRAWS; i++)
+        twice += compare(drawn[i - 1], drawn[i]) == 0;
+    ok(bad == 0, "each of %d tickets is read as one", DRAWS);
+    ok(twice == 0, "and none is drawn twice");
+    memcpy(drawn[1], drawn[0], sizeof drawn[0]);
+    ok(compare(drawn[0], drawn[1]) == 0, "control: a double one is seen");
+    free(drawn);
+}
+
+static double
+chi_square(struct lmi *core, bool crooked)
+{
+    unsigned counts[LMI_TOKEN_DIGITS][10] = {{0}};
+    char digits[LMI_TOKEN_DIGITS];
+    double sum = 0;
+
+    for (size_t i = 0; i < DRAWS; i++) {
+        if (lmi_token_draw(core, digits, &err) != LMI_OK)
+            return 1e9;
+        if (crooked && i % 50 == 0)
+            memset(digits, '0', sizeof digits);
+        for (size_t j = 0; j < LMI_TOKEN_DIGITS; j++)
+            if (!lmi_is_digit(digits[j]))
+                return 1e9;
+            else
+                counts[j][digits[j] - '0']++;
+    }
+    for (size_t j = 0; j < LMI_TOKEN_DIGITS; j++)
+        for (size_t k = 0; k < 10; k++) {
+            double off = counts[j][k] - DRAWS / 10.0;
+            sum += off * off / (DRAWS / 10.0);
+        }
+    return sum;
+}
+
+/* 90 degrees of freedom: mean 90, deviation 13.4; seven of them each way. */
+static void
+digits_are_even(struct lmi *core)
+{
+    double sum = chi_square(core, false);
+
+    ok(sum > 20 && sum < 184, "digits in all ten places are even (%.0f)", sum);
+    sum = chi_square(core, true);
+    ok(sum >= 184, "control: two per cent of zeros would show (%.0f)", sum);
+}
+
+static bool
+is_token(const char *in, size_t len)
+{
+    struct lmi_text text = text_of(in, len);
+    char digits[LMI_TOKEN_DIGITS];
+
+    return lmi_token_parse(&text, digits);
+}
+
+static void
+token_shapes(void)
+{
+    static const char *const bad[] = {
+        "", "/", "cpsess", "/cpsess", "/cpsess123456789", "/cpsess12345678901",
+        "//cpsess1234567890", "/cpsess123456789a", "/cpsess12345 7890",
+        "/CPSESS1234567890", "/cpsess+123456789", "/cpsess1234567890/",
+        " /cpsess1234567890", "/cpsess1234567890\n", "1234567890",
+    };
+    struct lmi_text none = {LMI_TEXT_ABSENT, NULL, 0};
+    struct lmi_text reference = {LMI_TEXT_NOT_A_STRING, NULL, 0};
+    char digits[LMI_TOKEN_DIGITS], out[LMI_TOKEN_SIZE];
+
+    ok(is_token("/cpsess0123456789", 17), "a token with its slash");
+    ok(is_token("cpsess0123456789", 16), "a token without it");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ok(!is_token(bad[i], strlen(bad[i])), "no token: bad one %zu", i);
+    ok(!is_token("/cpsess012345678\0", 17), "no token: one with a NUL");
+    ok(!lmi_token_parse(&none, digits) && !lmi_token_parse(&reference, digits),
+       "no token: nothing, and a reference");
+    lmi_token_format("0123456789", out);
+    ok(strcmp(out, "/cpsess0123456789") == 0, "a token is written with slash");
+}
+
+#define SECRET "0123456789-_ABCDEFGHIJKLMNOPQRSTUVWXYZabcde"
+
+static bool
+cookie_is(const char *in, size_t len, const char *user)
+{
+    struct lmi_text text = text_of(in, len);
+    char user_out[LMI_USER_MAX + 1], secret[LMI_SECRET_CHARS + 1];
+
+    return lmi_cookie_parse(&text, user_out, secret) &&
+           strcmp(user_out, user) == 0 && strcmp(secret, SECRET) == 0;
+}
+
+#define COOKIE(text, user) cookie_is(text, sizeof(text) - 1, user)
+
+static void
+cookie_shapes(struct lmi *core)
+{
+    char longest[LMI_USER_MAX + 1], cookie[LMI_COOKIE_SIZE];
+    char user[LMI_USER_MAX + 1], secret[LMI_SECRET_CHARS + 1], again[64];
+
+    ok(COOKIE("al%3a" SECRET, "al") && COOKIE("al%3A" SECRET, "al") &&
+           COOKIE("al:" SECRET, "al"),
+       "a cookie's colon comes as %%3a, %%3A or itself");
+    ok(COOKIE("i%40a.example%3a" SECRET, "i@a.example"),
+       "a mailbox's @ comes encoded");
+    ok(COOKIE("al%3a%30" "123456789-_ABCDEFGHIJKLMNOPQRSTUVWXYZabcde", "al"),
+       "the whole cookie is decoded, once");
+    ok(!COOKIE("al%253a" SECRET, "al"), "and not twice");
+    ok(!COOKIE("%3a" SECRET, "") && !COOKIE(SECRET, "") && !COOKIE("", ""),
+       "a cookie without a user is none");
+    ok(!COOKIE("al%3a" SECRET "x", "al") && !COOKIE("al%3alm_" SECRET, "al") &&
+           !COOKIE("al%3a", "al") && !COOKIE("al%3a%3a" SECRET, "al") &&
+           !COOKIE("al%3a" SECRET "%00", "al"),
+       "a secret of another length is none");
+    ok(!COOKIE("al%00%3a" SECRET, "al"), "a NUL in the user is refused");
+    memset(longest, '@', LMI_USER_MAX);
+    longest[LMI_USER_MAX] = '\0';
+    ok(lmi_cookie_draw(core, longest, cookie, again, &err) == LMI_OK,
+       "a cookie for the longest name is drawn");
+    struct lmi_text text = text_of(cookie, strlen(cookie));
+    ok(text.len == LMI_COOKIE_SIZE - 1 &&
+           lmi_cookie_parse(&text, user, secret) &&
+           strcmp(user, longest) == 0 && strcmp(secret, again) == 0,
+       "and read again");
+    text.len++;
+    ok(!lmi_cookie_parse(&text, user, secret), "one byte more is no cookie");
+}
+
+int
+main(void)
+{
+    struct lmi *core = core_make();
+
+    tickets(core);
+    digits_are_even(core);
+    token_shapes();
+    cookie_shapes(core);
+    lmi_free(core);
+    return done();
+}
