@@ -772,20 +772,27 @@ entry_put(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_op *op)
     return code;
 }
 
+/* Of this group alone: one whose name only begins with it is passed over. */
 static int
 group_remove(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_op *op)
 {
-    struct lmi_store_place place;
-    bool found = false;
+    struct lmi_store_place place, next;
+    const struct lmi_store_place *after = NULL;
+    bool found = true;
     int code;
 
-    do {
-        code = next_place(txn, dbi, op->group, op->group_len, NULL, &found,
-                          &place);
-        if (code == 0 && found)
+    for (;;) {
+        code = next_place(txn, dbi, op->group, op->group_len, after, &found,
+                          &next);
+        if (code != 0 || !found)
+            return code;
+        place = next;
+        after = &place;
+        if (place.group_len == op->group_len)
             code = entry_remove(txn, dbi, &place.id);
-    } while (code == 0 && found);
-    return code;
+        if (code != 0)
+            return code;
+    }
 }
 
 /* Is what the operation expects there? */
