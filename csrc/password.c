@@ -336,11 +336,13 @@ lmi_hash_password(struct lmi *core, struct lmi_text pass, const char *prefix,
                       "a password has 1 to 511 bytes, none of them NUL", NULL);
     if (rc == LMI_OK && crypt_gensalt_rn(prefix, count, random, sizeof random,
                                          setting, sizeof setting) != NULL)
-        computed = compute(scratch, rest, setting);
+        computed = too_long_for(setting, rest.len)
+                       ? NULL
+                       : compute(scratch, rest, setting);
     if (rc == LMI_OK && (computed == NULL || strlen(computed) < 3 ||
                          strlen(computed) >= LMI_HASH_SIZE))
-        rc = lmi_fail(err, LMI_CRYPTO, errno, "libcrypt",
-                      "makes no hash of this kind", NULL);
+        rc = lmi_fail(err, LMI_CRYPTO, 0, "libcrypt",
+                      "makes no hash of this kind of this password", NULL);
     if (rc == LMI_OK)
         memcpy(out, computed, strlen(computed) + 1);
     lmi_wipe(random, sizeof random);

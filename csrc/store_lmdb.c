@@ -199,7 +199,7 @@ folder_check(int fd, uid_t owner, const char *path, struct stat *st,
         return store_fail(err, errno, path, "can't be examined", NULL);
     if (geteuid() != 0 && st->st_uid != geteuid())
         return lmi_fail(err, LMI_RIGHTS, 0, path, "belongs to another user",
-                        "call as its owner, or through the gateway");
+                        "call as its owner, or as root");
     if (owner != (uid_t)-1 && st->st_uid != owner)
         return store_fail(err, 0, path,
                           "does not belong to the store's owner", "chown it");
