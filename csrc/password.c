@@ -1,7 +1,6 @@
 #include "password.h"
 
 #include <crypt.h>
-#include <errno.h>
 #include <string.h>
 
 #include "crypto.h"

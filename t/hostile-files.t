@@ -1,0 +1,224 @@
+#!/usr/bin/perl
+
+# Account files, settings, key and store that are missing, malformed, or not
+# what they should be: a sentence each time, never a crash, a warning or a
+# "yes"; and once the file is mended, all is well again.
+
+use strict;
+use warnings;
+use POSIX qw(mkfifo);
+use Test::More;
+use lib 't/lib';
+use TestSite;
+
+my @warnings;
+local $SIG{__WARN__} = sub { push @warnings, @_ };
+local $SIG{ALRM}     = sub { die "a call hangs\n" };
+
+my $site = TestSite->new(
+    accounts => { alice => 'secret', 'info@alice.example' => 'secret' },
+    settings => { site_hostnames => 'no' },
+);
+my $root = $< == 0;
+
+# Each way to spoil a file: what is done to its path, which lay there before.
+my %spoilers = (
+    missing         => sub { },
+    'a folder'      => sub { mkdir $_[0]                or die "$_[0]: $!" },
+    'a FIFO'        => sub { mkfifo( $_[0], oct 600 )   or die "$_[0]: $!" },
+    'a link'        => sub { symlink "$_[0].kept", $_[0] or die "$_[0]: $!" },
+    'a dead link'   => sub { symlink '/nowhere', $_[0]  or die "$_[0]: $!" },
+    'hard-linked'   => sub { link "$_[0].kept", $_[0]   or die "$_[0]: $!" },
+    'group-written' => sub { copy_of( $_[0] ); chmod oct 664, $_[0] or die "$_[0]: $!" },
+    'world-written' => sub { copy_of( $_[0] ); chmod oct 666, $_[0] or die "$_[0]: $!" },
+    unreadable      => sub { copy_of( $_[0] ); chmod 0, $_[0]       or die "$_[0]: $!" },
+    "another's"     => sub { copy_of( $_[0] ); chown 54_321, -1, $_[0] or die "$_[0]: $!" },
+    huge            => sub { copy_of( $_[0] ); truncate $_[0], 2**40 or die "$_[0]: $!" },
+    empty           => sub { new_file( $_[0], '' ) },
+    zeros           => sub { new_file( $_[0], "\0" x 4096 ) },
+    binary          => sub { new_file( $_[0], join '', map { chr( $_ * 7 % 256 ) } 0 .. 9999 ) },
+    'one long line' => sub { new_file( $_[0], ':' x 1_000_000 ) },
+);
+delete $spoilers{$root ? 'unreadable' : "another's"};
+
+sub new_file {
+    my ( $path, $text ) = @_;
+    return $site->write_file( $path, $text, oct 600 );
+}
+
+# With the owner that the file had.
+sub copy_of {
+    my ($path) = @_;
+    open my $in, '<', "$path.kept" or die "$path.kept: $!";
+    my $text = do { local $/ = undef; <$in> };
+    new_file( $path, $text );
+    chown +( stat "$path.kept" )[4], -1, $path if $root;
+    return;
+}
+
+sub spoil {
+    my ( $path, $how ) = @_;
+    rename $path, "$path.kept" or die "$path: $!";
+    $spoilers{$how}->($path);
+    return;
+}
+
+sub mend {
+    my ($path) = @_;
+    if   ( -d $path && !-l $path ) { rmdir $path or die "$path: $!" }
+    else                           { unlink $path }
+    return rename "$path.kept", $path || die "$path: $!";
+}
+
+my %sentences = (
+    ok      => 'Login OK',
+    invalid => 'The login is invalid.',
+    map { $_ => "Logins are not possible at the moment ($_)." } qw(SITE RIGHTS SETTINGS STORE KEY),
+);
+
+sub attempt {
+    my ( $expected, $name, %login ) = @_;
+    alarm 20;
+    my @answer = $site->login(%login);
+    alarm 0;
+    is( $answer[1], $sentences{$expected}, $name ) or diag($Cpanel::LogMeIn::detail);
+    unlike( $answer[1], qr{/|alice|secret}, '... which tells nothing more' ) if $expected ne 'ok';
+    if ( $expected eq 'ok' ) { ok( $answer[2], '... with a URL' ) }
+    else { ok( !$answer[0] && !defined $answer[2] && !defined $answer[3], '... and no URL' ) }
+    return;
+}
+
+my @cpanel  = ();
+my @webmail = ( user => 'info@alice.example', service => 'webmail' );
+
+# What the login is answered, unless the way to spoil says otherwise. A file
+# that may be trusted but says nothing of the account refuses the account.
+my @content = ( empty => 'invalid', zeros => 'invalid', binary => 'invalid', 'one long line' => 'invalid' );
+my @files = (
+    [ 'etc/passwd',      \@cpanel, 'SITE', @content, 'hard-linked' => 'ok', unreadable => 'RIGHTS' ],
+    [ 'etc/shadow',      \@cpanel, 'SITE', @content, 'hard-linked' => 'ok', unreadable => 'RIGHTS' ],
+    [
+        'etc/userdomains', \@webmail, 'SITE', @content, missing => 'invalid',
+        'hard-linked' => 'ok', unreadable => 'RIGHTS',
+    ],
+    [
+        'var/cpanel/resellers', \@cpanel, 'SITE', missing => 'ok', 'hard-linked' => 'ok',
+        unreadable => 'RIGHTS', map { $_ => 'ok' } qw(empty zeros binary), 'one long line',
+    ],
+    [
+        'var/cpanel/users/alice', \@cpanel, 'SITE', missing => 'invalid', 'hard-linked' => 'ok',
+        unreadable => 'RIGHTS', map { $_ => 'ok' } qw(empty zeros binary), 'one long line',
+    ],
+    [ 'home/alice/etc/alice.example/shadow', \@webmail, 'invalid' ],
+);
+for my $case (@files) {
+    my ( $file, $login, $usual, %special ) = @{$case};
+    my $path = $site->path($file);
+    attempt( 'ok', "control: $file as it should be", @{$login} );
+    for my $how ( sort keys %spoilers ) {
+        spoil( $path, $how );
+        attempt( $special{$how} // $usual, "$file: $how", @{$login} );
+        mend($path);
+    }
+    attempt( 'ok', "$file, mended", @{$login} );
+}
+
+# Folders on the way to a mailbox.
+for my $folder ( 'home/alice/etc/alice.example', 'home/alice/etc' ) {
+    my $path = $site->path($folder);
+    for my $how ( 'missing', 'a FIFO', 'a link', 'a dead link', 'empty' ) {
+        spoil( $path, $how );
+        attempt( 'invalid', "$folder: $how", @webmail );
+        mend($path);
+    }
+}
+attempt( 'ok', 'the mailbox with its folders back', @webmail );
+
+# Settings. Their sentence is for everybody, and $detail has the path.
+for my $how ( sort keys %spoilers ) {
+    next if $how eq 'empty';    # the machine's own accounts: not for a test
+    spoil( $site->{conf}, $how );
+    my $expected =
+          $how eq 'hard-linked' ? 'ok'
+        : $how eq 'unreadable'  ? 'RIGHTS'
+        :                         'SETTINGS';
+    attempt( $expected, "the settings: $how" );
+    like( $Cpanel::LogMeIn::detail, qr{\A\Q$site->{conf}\E}, '... and $detail names the file' )
+        if $expected ne 'ok';
+    mend( $site->{conf} );
+}
+attempt( 'ok', 'the settings, mended' );
+
+# The key. Lost or spoilt, nobody gets in; brought back, all is well.
+my $key = "$site->{dir}/store/key";
+for my $how ( sort keys %spoilers ) {
+    spoil( $key, $how );
+    attempt( $how eq 'unreadable' ? 'RIGHTS' : 'KEY', "the key: $how" );
+    mend($key);
+}
+attempt( 'ok', 'the key, mended' );
+
+# The store, each time in a process of its own: an open one would not look.
+sub in_child {
+    my ($job) = @_;
+    my $builder = Test::More->builder;
+    my $pid = open( my $out, '-|' ) // die $!;
+    if ( !$pid ) {
+        $builder->reset;
+        $builder->$_( \*STDOUT ) for qw(output failure_output);
+        $builder->no_ending(1);
+        $job->();
+        print "1..@{[ $builder->current_test ]}\n";
+        close STDOUT;
+        POSIX::_exit(0);
+    }
+    my @lines = <$out>;
+    close $out;
+    return ok( $? == 0 && @lines > 1 && !grep( {/\Anot ok/} @lines ) && $lines[-1] =~ /\A1[.][.]/,
+        '... in a process of its own' )
+        || diag( @lines, "wait status $?" );
+}
+
+my $data = "$site->{dir}/store/data.mdb";
+for my $how ( grep { $_ ne 'missing' && $_ ne 'empty' } sort keys %spoilers ) {
+    spoil( $data, $how );
+    my $expected = $how eq 'unreadable' ? 'RIGHTS' : 'STORE';
+    $expected = 'ok' if $how eq 'huge';    # sparse: its pages are sound
+    in_child( sub { attempt( $expected, "data.mdb: $how" ) } );
+    mend($data);
+}
+my $size = -s $data;
+for my $short ( 1, 100, 4096, 4097, 8192, $size - 4096, $size - 1 ) {
+    rename $data, "$data.kept" or die $!;
+    copy_of($data);
+    truncate $data, $short or die $!;
+    in_child(
+        sub {
+            alarm 20;
+            my @answer = $site->login;
+            like( $answer[1], qr/\ALogin OK\z|\ALogins are not possible at the moment [(]STORE[)]/,
+                "data.mdb cut to $short bytes: $answer[1]" );
+        }
+    );
+    mend($data);
+}
+in_child( sub { attempt( 'ok', 'data.mdb, mended' ) } );
+
+# The folder of the store.
+my $folder = "$site->{dir}/store";
+for my $case (
+    [ 'open to the group' => sub { chmod oct 750, $folder }, sub { chmod oct 700, $folder } ],
+    [ 'open to others'    => sub { chmod oct 701, $folder }, sub { chmod oct 700, $folder } ],
+    [ 'a link'    => sub { spoil( $folder, 'a link' ) },   sub { mend($folder) } ],
+    [ 'a FIFO'    => sub { spoil( $folder, 'a FIFO' ) },   sub { mend($folder) } ],
+    [ 'a file'    => sub { spoil( $folder, 'zeros' ) },    sub { mend($folder) } ],
+    ) {
+    my ( $name, $do, $undo ) = @{$case};
+    $do->();
+    in_child( sub { attempt( 'STORE', "the store's folder: $name" ) } );
+    $undo->();
+}
+in_child( sub { attempt( 'ok', "the store's folder, mended" ) } );
+
+is_deeply( \@warnings, [], 'and never a warning' );
+done_testing();
