@@ -76,6 +76,7 @@ my %sentences = (
     map { $_ => "Logins are not possible at the moment ($_)." } qw(SITE RIGHTS SETTINGS STORE KEY),
 );
 
+
 sub attempt {
     my ( $expected, $name, %login ) = @_;
     alarm 20;
@@ -159,24 +160,12 @@ for my $how ( sort keys %spoilers ) {
 attempt( 'ok', 'the key, mended' );
 
 # The store, each time in a process of its own: an open one would not look.
-sub in_child {
-    my ($job) = @_;
-    my $builder = Test::More->builder;
-    my $pid = open( my $out, '-|' ) // die $!;
-    if ( !$pid ) {
-        $builder->reset;
-        $builder->$_( \*STDOUT ) for qw(output failure_output);
-        $builder->no_ending(1);
-        $job->();
-        print "1..@{[ $builder->current_test ]}\n";
-        close STDOUT;
-        POSIX::_exit(0);
-    }
-    my @lines = <$out>;
-    close $out;
-    return ok( $? == 0 && @lines > 1 && !grep( {/\Anot ok/} @lines ) && $lines[-1] =~ /\A1[.][.]/,
-        '... in a process of its own' )
-        || diag( @lines, "wait status $?" );
+sub attempt_in_child {
+    my ( $expected, $name ) = @_;
+    my $said = TestSite::in_child( sub { alarm 20; ( $site->login )[1] } );
+    my $pattern = $expected eq 'cut' ? "$sentences{ok}|\Q$sentences{STORE}\E" : "\Q$sentences{$expected}\E";
+    like( $said, qr/\A(?:$pattern)\z/, $name );
+    return;
 }
 
 my $data = "$site->{dir}/store/data.mdb";
@@ -184,7 +173,7 @@ for my $how ( grep { $_ ne 'missing' && $_ ne 'empty' } sort keys %spoilers ) {
     spoil( $data, $how );
     my $expected = $how eq 'unreadable' ? 'RIGHTS' : 'STORE';
     $expected = 'ok' if $how eq 'huge';    # sparse: its pages are sound
-    in_child( sub { attempt( $expected, "data.mdb: $how" ) } );
+    attempt_in_child( $expected, "data.mdb: $how" );
     mend($data);
 }
 my $size = -s $data;
@@ -192,17 +181,10 @@ for my $short ( 1, 100, 4096, 4097, 8192, $size - 4096, $size - 1 ) {
     rename $data, "$data.kept" or die $!;
     copy_of($data);
     truncate $data, $short or die $!;
-    in_child(
-        sub {
-            alarm 20;
-            my @answer = $site->login;
-            like( $answer[1], qr/\ALogin OK\z|\ALogins are not possible at the moment [(]STORE[)]/,
-                "data.mdb cut to $short bytes: $answer[1]" );
-        }
-    );
+    attempt_in_child( 'cut', "data.mdb cut to $short bytes" );
     mend($data);
 }
-in_child( sub { attempt( 'ok', 'data.mdb, mended' ) } );
+attempt_in_child( 'ok', 'data.mdb, mended' );
 
 # The folder of the store.
 my $folder = "$site->{dir}/store";
@@ -215,10 +197,10 @@ for my $case (
     ) {
     my ( $name, $do, $undo ) = @{$case};
     $do->();
-    in_child( sub { attempt( 'STORE', "the store's folder: $name" ) } );
+    attempt_in_child( 'STORE', "the store's folder: $name" );
     $undo->();
 }
-in_child( sub { attempt( 'ok', "the store's folder, mended" ) } );
+attempt_in_child( 'ok', "the store's folder, mended" );
 
 is_deeply( \@warnings, [], 'and never a warning' );
 done_testing();

@@ -1,0 +1,259 @@
+#!/usr/bin/perl
+
+# Redeeming, checking and ending sessions: every outcome, every limit.
+
+use strict;
+use warnings;
+use Cpanel::LogMeIn::Session ();
+use Digest::SHA              ();
+use MIME::Base64             qw(encode_base64url);
+use Storable                 ();
+use Test::More;
+use lib 't/lib';
+use TestSite;
+
+my $START = 1_700_000_000;
+my $site  = TestSite->new(
+    accounts  => { alice => 'secret', bob => 'secret', 'info@alice.example' => 'secret' },
+    resellers => ['alice'],
+    settings  => { test_clock => $START },
+);
+
+sub at { my ($seconds) = @_; $site->write_settings( test_clock => $START + $seconds ); return }
+
+# A login, as the arguments that its ticket is redeemed with.
+sub log_in {
+    my (%given) = @_;
+    my ( $ok, undef, $url ) = $site->login(%given);
+    die "no login: $Cpanel::LogMeIn::detail\n" if !$ok;
+    my ( $ticket, $token ) = TestSite::parse_url($url);
+    return ( ticket => $ticket, token => $token, service => $given{service} // 'cpanel' );
+}
+
+sub call   { my ( $method, @with ) = @_; return Cpanel::LogMeIn::Session->$method(@with) }
+sub redeem { return call( redeem => @_ ) }
+
+# The arguments of a check of a session that was redeemed.
+sub visitor {
+    my ($session) = @_;
+    return map { $_ => $session->{$_} } qw(cookie token service);
+}
+
+sub outcome_is {
+    my ( $expected, $name, $method, @with ) = @_;
+    my ( $session, $reason ) = call( $method => @with );
+    is( $reason, $expected, $name ) or diag($Cpanel::LogMeIn::detail);
+    is( ref $session, $expected eq 'granted' ? 'HASH' : '', '... and the session with it' );
+    return $session;
+}
+
+# What a session is.
+my %ticket  = log_in();
+my $session = outcome_is( 'granted', 'a fresh ticket is redeemed', redeem => %ticket );
+is_deeply(
+    { %{$session}, cookie => undef, id => undef },
+    {
+        user    => 'alice', service   => 'cpanel', token => $ticket{token}, cookie => undef, id => undef,
+        created => $START,  last_seen => $START,   ends  => $START + 86_400,
+    },
+    'a session has these fields'
+);
+like( $session->{id},     qr/\A[0-9a-f]{16}\z/,              'its id is 16 hex digits' );
+like( $session->{cookie}, qr/\Aalice%3a[A-Za-z0-9_-]{43}\z/, 'its cookie is USER%3aSECRET' );
+my $checked = outcome_is( 'granted', 'its cookie opens the service', check => visitor($session) );
+is( $checked->{id}, $session->{id}, '... as the same session' );
+ok( !exists $checked->{cookie}, '... and a check tells no cookie' );
+is( scalar call( check => visitor($session) )->{user}, 'alice', 'in scalar context: the session' );
+
+# Everything that is no yes.
+outcome_is( 'spent', 'a spent ticket', redeem => %ticket );
+my %fresh = log_in();
+outcome_is( 'wrong_token',   'a ticket under another token', redeem => %fresh, token => '/cpsess0000000000' );
+outcome_is( 'wrong_token',   'a ticket without a token',     redeem => %fresh, token => undef );
+outcome_is( 'wrong_service', 'a ticket at another service',  redeem => %fresh, service => 'whm' );
+outcome_is( 'granted', 'a ticket is not spent by that, and its token needs no slash',
+    redeem => %fresh, token => substr $fresh{token}, 1 );
+
+my $secret = substr $session->{cookie}, -43;
+my %bad_values = (
+    missing          => undef,
+    empty            => '',
+    'a reference'    => [],
+    'with a NUL'     => "\0",
+    'one MiB'        => 'x' x 2**20,
+    wide             => "\x{263a}" x 50,
+    'another ticket' => 'lmt_' . 'A' x 43,
+    'a short ticket' => 'lmt_' . 'A' x 42,
+    'in upper case'  => uc $ticket{ticket},
+    'with a newline' => "$ticket{ticket}\n",
+    'a cookie'       => $session->{cookie},
+    "a cookie's secret as a ticket" => "lmt_$secret",
+);
+for my $name ( sort keys %bad_values ) {
+    outcome_is( 'unknown', "a ticket: $name", redeem => %ticket, ticket => $bad_values{$name} );
+}
+my %cookies = (
+    %bad_values,
+    'a ticket' => $ticket{ticket},
+    "a ticket's secret as a cookie" => 'alice%3a' . substr( $fresh{ticket}, 4 ),
+    'a whole ticket as a secret'    => "alice%3a$fresh{ticket}",
+    "another user's name"           => "bob%3a$secret",
+    'no user'                       => "%3a$secret",
+    'a user with a newline'         => "alice%0a%3a$secret",
+    'encoded twice'                 => "alice%253a$secret",
+    'the secret alone'              => $secret,
+    'one character off'             => "alice%3a" . ( $secret =~ tr/A-Za-y0-8/B-Za-z1-9/r ),
+);
+delete $cookies{'a cookie'};
+for my $name ( sort keys %cookies ) {
+    outcome_is( 'unknown', "a cookie: $name", check => visitor($session), cookie => $cookies{$name} );
+}
+for my $form ( "alice:$secret", "alice%3A$secret", "%61lice%3a$secret" ) {
+    outcome_is( 'granted', "a cookie: $form", check => visitor($session), cookie => $form );
+}
+for my $token ( undef, '', '/cpsess0000000000', "$session->{token}0", "$session->{token}\n", "/$session->{token}" ) {
+    outcome_is( 'wrong_token', 'a cookie under the token ' . ( $token // 'undef' ),
+        check => visitor($session), token => $token );
+}
+
+# A service's cookie opens no other service.
+my %owner = ( cpanel => 'alice', whm => 'alice', webmail => 'info@alice.example' );
+for my $from ( sort keys %owner ) {
+    my $opened = redeem( log_in( service => $from, user => $owner{$from} ) );
+    for my $to ( sort keys %owner ) {
+        outcome_is( $from eq $to ? 'granted' : 'wrong_service',
+            "a cookie of $from at $to", check => visitor($opened), service => $to );
+    }
+}
+
+# What lies in the store opens nothing.
+my $stored = Digest::SHA::sha256($secret);
+open my $file, '<:raw', "$site->{dir}/store/data.mdb" or die $!;
+my $image = do { local $/ = undef; <$file> };
+close $file or die $!;
+ok( index( $image, $stored ) >= 0, 'control: the SHA-256 of a secret is in the store' );
+ok( index( $image, $secret ) < 0 && index( $image, substr $ticket{ticket}, 4 ) < 0,
+    'no secret and no ticket is' );
+ok( index( $image, 'secret' ) < 0, 'nor is a password' );
+outcome_is( 'unknown', 'a stored key as a cookie',
+    check => visitor($session), cookie => 'alice%3a' . encode_base64url($stored) );
+outcome_is( 'unknown', 'a stored key as a ticket', redeem => %ticket,
+    ticket => 'lmt_' . encode_base64url( Digest::SHA::sha256( $ticket{ticket} ) ) );
+
+# Idle and overall limits, by a clock that stands where we put it.
+at(0);
+%ticket = log_in();
+at(899);
+outcome_is( 'granted', 'a ticket in its last second', redeem => %ticket );
+at(0);
+%ticket = log_in();
+at(900);
+outcome_is( 'unknown', 'a ticket that nobody redeemed in time', redeem => %ticket );
+
+at(0);
+$session = redeem( log_in() );
+at(899);
+outcome_is( 'granted', 'a session in its last idle second', check => visitor($session) );
+at( 899 + 899 );
+outcome_is( 'granted', '... from which on its idle time starts anew', check => visitor($session) );
+at( 899 + 899 + 900 );
+outcome_is( 'unknown', '... but not for ever', check => visitor($session) );
+
+at(0);
+$session = redeem( log_in() );
+at(59);
+is( call( check => visitor($session) )->{last_seen}, $START, 'a check within the minute is not noted' );
+at(60);
+is( call( check => visitor($session) )->{last_seen}, $START + 60, 'after it, it is' );
+at(120);
+outcome_is( 'wrong_token', 'a refused check', check => visitor($session), token => '/cpsess0000000000' );
+at( 60 + 900 );
+outcome_is( 'unknown', '... keeps nothing alive', check => visitor($session) );
+
+at(0);
+$session = redeem( log_in() );
+my $last = 0;
+for ( my $second = 800; $second < 86_400; $second += 800 ) {
+    at($second);
+    $last = $second if call( check => visitor($session) );
+}
+is( $last, 85_600, 'a session in use lives on' );
+at(86_399);
+outcome_is( 'granted', '... for a day', check => visitor($session) );
+at(86_400);
+outcome_is( 'unknown', '... and no longer', check => visitor($session) );
+
+at(301);
+$session = redeem( log_in() );
+at(1);
+outcome_is( 'granted', 'a session from 300 seconds in the future', check => visitor($session) );
+at(0);
+outcome_is( 'unknown', '... from 301', check => visitor($session) );
+
+# The volatile part may be lost: then a session idles since it was redeemed. In
+# processes of their own, for an open file outlives its name.
+sub reason_in_child {
+    my (@with) = @_;
+    return TestSite::in_child( sub { ( call( check => @with ) )[1] } );
+}
+for my $case ( [ 899, 'granted' ], [ 900, 'unknown' ] ) {
+    my ( $second, $expected ) = @{$case};
+    at(0);
+    $session = redeem( log_in() );
+    at(800);
+    is( reason_in_child( visitor($session) ), 'granted', 'a check that is noted' );
+    system 'rm', '-r', "$site->{dir}/store/volatile";
+    at($second);
+    is( reason_in_child( visitor($session) ), $expected, "... and lost: $expected at $second" );
+}
+
+# Logging out.
+at(0);
+my @shared = ( { log_in() } );
+push @shared, { log_in( active_token_for_reuse => $shared[0]{token} ) } for 1 .. 2;
+my %other = log_in();
+my @opened = map { scalar redeem( %{$_} ) } @shared[ 0, 1 ];
+outcome_is( 'wrong_token', 'logging out with a wrong token', end => visitor( $opened[0] ), token => $other{token} );
+outcome_is( 'granted', 'does nothing', check => visitor( $opened[0] ) );
+outcome_is( 'granted', 'logging out', end => visitor( $opened[0] ) );
+outcome_is( 'unknown', 'ends the session', check => visitor( $opened[0] ) );
+outcome_is( 'unknown', '... the other one of that token', check => visitor( $opened[1] ) );
+outcome_is( 'unknown', '... and its ticket not yet redeemed', redeem => %{ $shared[2] } );
+outcome_is( 'unknown', 'logging out again', end => visitor( $opened[0] ) );
+outcome_is( 'granted', 'another login of the same user lives', redeem => %other );
+
+# Objects.
+my $sessions = Cpanel::LogMeIn::Session->new;
+isa_ok( $sessions, 'Cpanel::LogMeIn::Session' );
+%ticket = log_in();
+ok( $session = $sessions->redeem(%ticket), 'an object redeems' );
+ok( $sessions->check( visitor($session) ), '... and checks' );
+ok( !$sessions->redeem(%ticket), '... and refuses' );
+my $copy = eval { Storable::dclone($sessions) };
+ok( !$copy || !eval { $copy->check( visitor($session) ); 1 }, 'a deep copy is no object' );
+for my $forged ( bless( [], 'Cpanel::LogMeIn::Session' ), bless( \do { my $n = 1234 }, 'Cpanel::LogMeIn::Session' ), {} ) {
+    ok( !eval { Cpanel::LogMeIn::Session::check( $forged, visitor($session) ); 1 }, 'nor is ' . ref($forged) . ', forged' );
+    like( $@, qr/\AThis is no Cpanel::LogMeIn::Session object[.]/, '... and the exception says so' );
+}
+
+# A program's mistakes.
+for my $case (
+    [ [ 'odd' ],                                        qr/pairs/ ],
+    [ [ colour => 1, service => 'cpanel' ],             qr/no such argument/ ],
+    [ [ cookie => 'x', token => 'y' ],                  qr/'service' is missing/ ],
+    [ [ cookie => 'x', service => 'ftp' ],              qr/must be cpanel, whm or webmail/ ],
+    [ [ cookie => 'x', service => undef ],              qr/must be cpanel, whm or webmail/ ],
+    ) {
+    my ( $with, $why ) = @{$case};
+    ok( !eval { $sessions->check( @{$with} ); 1 }, "an exception: $why" );
+    like( $@, $why, '... that says why' );
+}
+
+# A fault is no yes, and no "unknown" either.
+at(0);
+my $visitor = { visitor( redeem( log_in() ) ) };
+chmod oct 750, "$site->{dir}/store" or die $!;
+is( reason_in_child( %{$visitor} ), 'fault', 'a fault of the store' );
+chmod oct 700, "$site->{dir}/store" or die $!;
+outcome_is( 'granted', 'control: without it', check => %{$visitor} );
+done_testing();
