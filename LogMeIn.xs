@@ -33,14 +33,20 @@ set_fault(pTHX_ const struct lmi_err *err)
     set_detail(aTHX_ text);
 }
 
+/*
+ * Runs at the end of each interpreter: a thread's list of what to do at its
+ * end is a copy of its parent's, so that the handle to free must be looked up.
+ */
 static void
-free_core(pTHX_ void *core)
+free_core(pTHX_ void *unused)
 {
-    PERL_UNUSED_CONTEXT;
-    lmi_free((struct lmi *)core);
+    dMY_CXT;
+
+    PERL_UNUSED_VAR(unused);
+    lmi_free(MY_CXT.core);
+    MY_CXT.core = NULL;
 }
 
-/* One library handle for each interpreter, freed with it. */
 static struct lmi *
 new_core(pTHX)
 {
@@ -51,8 +57,21 @@ new_core(pTHX)
         set_fault(aTHX_ &err);
         croak("Cpanel::LogMeIn can't start: %" SVf, SVfARG(get_sv(DETAIL, 0)));
     }
-    call_atexit(free_core, core);
     return core;
+}
+
+/*
+ * The library handle of this interpreter. It is gone only while the
+ * interpreter is being taken apart, when objects' DESTROY may still call.
+ */
+static struct lmi *
+core_of(pTHX)
+{
+    dMY_CXT;
+
+    if (MY_CXT.core == NULL)
+        MY_CXT.core = new_core(aTHX);
+    return MY_CXT.core;
 }
 
 /*
@@ -197,7 +216,6 @@ new_sessions(pTHX_ const char *class)
 static struct lmi_sessions *
 sessions_of(pTHX_ SV *self, struct lmi_err *err)
 {
-    dMY_CXT;
     struct lmi_sessions *sessions;
     MAGIC *mg;
 
@@ -207,7 +225,7 @@ sessions_of(pTHX_ SV *self, struct lmi_err *err)
     if (mg == NULL)
         croak("This is no Cpanel::LogMeIn::Session object.");
     if (mg->mg_ptr == NULL) {
-        if (lmi_sessions_open(MY_CXT.core, &sessions, err) != LMI_OK)
+        if (lmi_sessions_open(core_of(aTHX), &sessions, err) != LMI_OK)
             return NULL;
         mg->mg_ptr = (char *)sessions;
     }
@@ -306,6 +324,7 @@ BOOT:
 {
     MY_CXT_INIT;
     MY_CXT.core = new_core(aTHX);
+    call_atexit(free_core, NULL);
 }
 
 #ifdef USE_ITHREADS
@@ -322,7 +341,6 @@ CODE:
 void
 get_loggedin_url(...)
 PREINIT:
-    dMY_CXT;
     struct lmi_login ask;
     struct lmi_login_answer answer;
     const char *complaint;
@@ -338,7 +356,7 @@ PPCODE:
     if (complaint != NULL)
         lmi_login_answer_refuse(&answer, complaint);
     else
-        lmi_login(MY_CXT.core, &ask, &answer);
+        lmi_login(core_of(aTHX), &ask, &answer);
     set_detail(aTHX_ answer.detail);
     EXTEND(SP, 4);
     mPUSHi(answer.login_ok ? 1 : 0);
@@ -360,12 +378,11 @@ hash_password(pass, prefix = NULL, count = 0)
     const char *prefix
     unsigned long count
 PREINIT:
-    dMY_CXT;
     char hash[LMI_HASH_SIZE];
     struct lmi_err err;
 CODE:
     RETVAL = &PL_sv_undef;
-    if (lmi_hash_password(MY_CXT.core, pass, prefix, count, hash, &err) ==
+    if (lmi_hash_password(core_of(aTHX), pass, prefix, count, hash, &err) ==
         LMI_OK)
         RETVAL = newSVpv(hash, 0);
     else

@@ -7,7 +7,7 @@ use strict;
 use warnings;
 use Cpanel::LogMeIn ();
 use File::Path qw(make_path);
-use File::Temp ();
+use File::Temp qw(tempdir);
 use POSIX      ();
 
 # Cheap, or hundreds of logins would take minutes.
@@ -24,7 +24,7 @@ sub hash_of {
 sub new {
     my ( $class, %given ) = @_;
     my $self = bless {
-        dir       => File::Temp->newdir( 'logmein-XXXXXX', TMPDIR => 1 ),
+        dir       => tempdir( 'logmein-XXXXXX', TMPDIR => 1, CLEANUP => 1 ),
         accounts  => { alice => 'secret' },
         domains   => { 'alice.example' => 'alice' },
         resellers => [],
@@ -37,7 +37,7 @@ sub new {
     return $self;
 }
 
-sub dir  { my ($self) = @_; return "$self->{dir}" }
+sub dir  { my ($self) = @_; return $self->{dir} }
 sub root { my ($self) = @_; return "$self->{dir}/site" }
 
 sub path {

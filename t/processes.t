@@ -1,0 +1,109 @@
+#!/usr/bin/perl
+
+# Many processes at once, on one store that does not exist yet.
+
+use strict;
+use warnings;
+use Cpanel::LogMeIn::Session ();
+use POSIX                    ();
+use Test::More;
+use lib 't/lib';
+use TestSite;
+
+my $PROCESSES = 200;
+my @users     = map {"user$_"} 1 .. 20;
+my $site      = TestSite->new( accounts => { map { $_ => 'secret' } @users }, domains => {} );
+
+# Starts processes that wait for each other, and then do the job. Returns the
+# lines that they print, and how many ended well.
+sub at_once {
+    my ( $count, $job ) = @_;
+    pipe my $gate, my $opener or die $!;
+    pipe my $reader, my $writer or die $!;
+    my @pids;
+    for my $number ( 1 .. $count ) {
+        my $pid = fork // die "fork: $!";
+        if ( !$pid ) {
+            close $opener;
+            close $reader;
+            sysread $gate, my $nothing, 1;
+            syswrite $writer, $job->($number) . "\n";
+            POSIX::_exit(0);
+        }
+        push @pids, $pid;
+    }
+    close $writer;
+    close $opener;    # the gate opens
+    my @lines = <$reader>;
+    chomp @lines;
+    my $well = grep { waitpid( $_, 0 ) == $_ && $? == 0 } @pids;
+    return ( $well, @lines );
+}
+
+my ( $well, @urls ) = at_once(
+    $PROCESSES,
+    sub {
+        my ($number) = @_;
+        my $user = $users[ $number % @users ];
+        my ( $ok, $message, $url, $token ) = $site->login( user => $user );
+        return $ok ? "$user $url" : "$user $message $Cpanel::LogMeIn::detail";
+    }
+);
+is( $well, $PROCESSES, "$PROCESSES processes log in to a store that they have to make" );
+is( scalar( grep {m{ https://}} @urls ), $PROCESSES, '... and each login is good' )
+    or diag( join "\n", grep { !m{ https://} } @urls );
+my ( %tokens, %tickets, $redeemed );
+for my $line (@urls) {
+    my ( $user, $url ) = split / /, $line, 2;
+    my ( $ticket, $token ) = TestSite::parse_url($url);
+    $tokens{$token}++;
+    $tickets{$ticket}++;
+    my $session = $site->redeem($url);
+    $redeemed++ if $session && $session->{user} eq $user;
+}
+is( scalar keys %tokens,  $PROCESSES, 'all tokens are distinct' );
+is( scalar keys %tickets, $PROCESSES, 'all tickets are distinct' );
+is( $redeemed,            $PROCESSES, 'every ticket redeems, for its user' );
+
+# One ticket, many browsers: one wins.
+my $rounds = 50;
+my %wins;
+for my $round ( 1 .. $rounds ) {
+    my ( $ticket, $token ) = TestSite::parse_url( ( $site->login( user => 'user1' ) )[2] );
+    my ( undef, @reasons ) = at_once(
+        8,
+        sub {
+            return ( Cpanel::LogMeIn::Session->redeem( ticket => $ticket, token => $token, service => 'cpanel' ) )[1];
+        }
+    );
+    $wins{ join ' ', sort @reasons }++;
+}
+is_deeply( \%wins, { join( ' ', 'granted', ('spent') x 7 ) => $rounds },
+    "of eight processes with one ticket exactly one is granted, $rounds times" );
+
+# Objects and forks, in both directions.
+my $sessions = Cpanel::LogMeIn::Session->new;
+my $session  = $site->redeem( ( $site->login( user => 'user2' ) )[2] );
+my @visitor  = map { $_ => $session->{$_} } qw(cookie token service);
+ok( $sessions->check(@visitor), 'an object that has the store open' );
+my $said = TestSite::in_child(
+    sub {
+        my @seen = ( $sessions->check(@visitor) )[1];
+        push @seen, TestSite::in_child( sub { ( $sessions->check(@visitor) )[1] } );
+        push @seen, ( $site->login( user => 'user3' ) )[1];
+        push @seen, ( $sessions->end(@visitor) )[1];
+        return join ', ', @seen;
+    }
+);
+is( $said, 'granted, granted, Login OK, granted', 'serves a child and a grandchild' );
+is( ( $sessions->check(@visitor) )[1], 'unknown', '... and the parent sees what they did' );
+ok( ( $site->login( user => 'user2' ) )[0], '... and logs in' );
+
+# Random bytes after a fork: a child must not draw what its parent draws.
+my %drawn;
+for ( 1 .. 50 ) {
+    my $child = TestSite::in_child( sub { ( $site->login( user => 'user4' ) )[2] } );
+    $drawn{$_}++ for map { ( TestSite::parse_url($_) )[0] } $child, ( $site->login( user => 'user4' ) )[2];
+}
+is( scalar keys %drawn, 100, 'parent and children draw different tickets' );
+done_testing();
