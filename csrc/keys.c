@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -64,6 +65,41 @@ place_close(struct key_place *place)
         close(place->dir_fd);
 }
 
+/*
+ * For a moment after its making, a key has the name of its draft as well:
+ * see lmi_keys_make().
+ */
+static void
+wait_for_single_name(int fd, struct stat *st)
+{
+    const struct timespec moment = {.tv_nsec = 5000000};
+
+    for (int i = 0; st->st_nlink > 1 && i < 40; i++) {
+        nanosleep(&moment, NULL);
+        if (fstat(fd, st) != 0)
+            return;
+    }
+}
+
+static enum lmi_rc
+key_check(int fd, const char *path, struct lmi_err *err)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) != 0)
+        return key_fail(err, errno, path, "can't be examined", NULL);
+    wait_for_single_name(fd, &st);
+    if ((st.st_mode & 077) != 0)
+        return key_fail(err, 0, path, "is open to others than its owner",
+                        "chmod 0600 it, and make a new one if in doubt");
+    if (st.st_nlink != 1)
+        return key_fail(err, 0, path, "has more than one hard link",
+                        "remove the other name, perhaps key.* beside it");
+    if (st.st_size != KEY_SIZE)
+        return key_fail(err, 0, path, "is not 32 bytes long", NULL);
+    return LMI_OK;
+}
+
 /* key_out is NULL if there is no such file. */
 static enum lmi_rc
 key_read(const char *path, char **key_out, struct lmi_err *err)
@@ -71,7 +107,6 @@ key_read(const char *path, char **key_out, struct lmi_err *err)
     struct key_place place;
     struct lmi_file_rules rules = {.code = LMI_KEY, .max_size = KEY_SIZE};
     char *key = lmi_secret_alloc(KEY_SIZE);
-    struct stat st;
     int fd = -1;
     enum lmi_rc rc = place_open(&place, path, err);
 
@@ -89,11 +124,9 @@ key_read(const char *path, char **key_out, struct lmi_err *err)
     }
     if (fd < 0)
         goto out;
-    if (fstat(fd, &st) != 0 || (st.st_mode & 077) != 0 || st.st_nlink != 1)
-        rc = key_fail(err, 0, path, "is open to others than its owner",
-                      "chmod 0600 it, and make a new one if in doubt");
-    else if (st.st_size != KEY_SIZE || read(fd, key, KEY_SIZE) != KEY_SIZE)
-        rc = key_fail(err, 0, path, "is not 32 bytes long", NULL);
+    rc = key_check(fd, path, err);
+    if (rc == LMI_OK && read(fd, key, KEY_SIZE) != KEY_SIZE)
+        rc = key_fail(err, 0, path, "can't be read", NULL);
     if (rc == LMI_OK) {
         *key_out = key;
         key = NULL;

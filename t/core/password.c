@@ -1,0 +1,306 @@
+/*
+ * Which hashes are let near crypt(), and what matches. This program's own
+ * crypt_rn() stands before libcrypt's, and counts.
+ */
+#include <crypt.h>
+#include <dlfcn.h>
+
+#include "password.h"
+#include "scratch.h"
+
+#define DECOY "$5$rounds=1000$................"
+
+static struct lmi_err err;
+static unsigned computed;
+static const char *last_setting = "";
+static bool setting_is_decoy;
+
+char *
+crypt_rn(const char *phrase, const char *setting, void *data, int size)
+{
+    char *(*real)(const char *, const char *, void *, int);
+    void *found = dlsym(RTLD_NEXT, "crypt_rn");
+
+    memcpy(&real, &found, sizeof real);
+    computed++;
+    last_setting = setting;
+    setting_is_decoy = strcmp(setting, DECOY) == 0;
+    return real(phrase, setting, data, size);
+}
+
+static bool
+matches_at(enum lmi_ceiling ceiling, const char *pass, const char *hash)
+{
+    bool match = true;
+    unsigned before = computed;
+    struct lmi_bytes bytes = {pass, strlen(pass)};
+
+    if (lmi_password_verify(bytes, hash, ceiling, DECOY, &match, &err) !=
+        LMI_OK)
+        return false;
+    if (computed != before + 1)
+        ok(false, "exactly one hash is computed, not %u", computed - before);
+    return match;
+}
+
+static bool
+matches(const char *pass, const char *hash)
+{
+    return matches_at(LMI_CEILING_SITE, pass, hash);
+}
+
+static bool
+make_hash(struct lmi *core, const char *prefix, unsigned long count,
+          const char *pass, char out[LMI_HASH_SIZE])
+{
+    struct lmi_text text = {LMI_TEXT_LATIN1, pass, strlen(pass)};
+
+    return lmi_hash_password(core, text, prefix, count, out, &err) == LMI_OK;
+}
+
+/* Slow schemes are tried at every so manieth place only. */
+static const struct scheme {
+    const char *prefix;
+    unsigned long count;
+    unsigned stride;
+} schemes[] = {{"$1$", 0, 1},  {"$5$", 1000, 1}, {"$6$", 1000, 1},
+               {"$2a$", 4, 1}, {"$2b$", 4, 1},   {"$2y$", 4, 1},
+               {"$y$", 1, 4},  {"$gy$", 1, 4},   {"$7$", 6, 24}};
+
+/* Another character of base 64 in the place of this one. */
+static char
+another(char c)
+{
+    return c == '.' ? '/' : '.';
+}
+
+static void
+mutations(struct lmi *core, const struct scheme *scheme)
+{
+    char hash[LMI_HASH_SIZE], other[LMI_HASH_SIZE + 2];
+    size_t changed = 0, cut = 0, inserted = 0, len;
+
+    if (!ok(make_hash(core, scheme->prefix, scheme->count, "right one", hash),
+            "%s", scheme->prefix))
+        return;
+    len = strlen(hash);
+    ok(matches("right one", hash) && !setting_is_decoy, "its password");
+    ok(!matches("right on", hash) && !matches("right onex", hash) &&
+           !matches("", hash) && !matches("Right one", hash),
+       "no other");
+    for (size_t i = 0; i < len; i += scheme->stride) {
+        strcpy(other, hash);
+        other[i] = another(hash[i]);
+        changed += matches("right one", other);
+        strcpy(other, hash);
+        other[i] = '\0';
+        cut += matches("right one", other);
+        memcpy(other, hash, i);
+        other[i] = '.';
+        strcpy(other + i + 1, hash + i);
+        inserted += matches("right one", other);
+    }
+    ok(changed == 0, "no changed hash matches");
+    ok(cut == 0, "no shorter one");
+    ok(inserted == 0, "no longer one");
+}
+
+/* A setting without its hash, as a copy of the output of a broken crypt(). */
+static void
+not_hashes(void)
+{
+    static const char *const bad[] = {
+        "",
+        "*",
+        "*0",
+        "*1",
+        "!",
+        "!!",
+        "x",
+        "$",
+        "$$",
+        "$6$",
+        "$6$salt",
+        "$6$salt$",
+        "$6$$",
+        "$1$salt$",
+        "$5$rounds=5000$salt$",
+        "$2b$04$",
+        "$2b$04$......................",
+        "$y$j9T$",
+        "$y$j9T$salt$",
+        "$7$",
+        "ab0123456789.",        /* DES */
+        "_J9..CCCCXBrJUJV154M", /* BSDi */
+        "$3$$8846f7eaee8fb117ad06bdd830b7586c",
+        "$md5$rounds=904$salt$$1234567890123456789012",
+        "$sha1$1000$salt$1234567890123456789012345678",
+        "$2x$04$......................8HDdBwJSR7uGYGmfVrJ0GXTqkg1DPJi",
+        DECOY,
+    };
+    size_t wrong = 0;
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        bool good = lmi_password_hash_ok(bad[i], LMI_CEILING_SITE);
+        wrong += good || matches("", bad[i]) || matches("password", bad[i]) ||
+                 matches(bad[i], bad[i]) || !setting_is_decoy;
+        if (good)
+            printf("# taken for a hash: %s\n", bad[i]);
+    }
+    ok(wrong == 0, "of %zu things that are no hashes none matches, and for "
+                   "each the decoy is computed",
+       sizeof bad / sizeof *bad);
+}
+
+/* The dummy's own password must not open anything (and does exist here). */
+static void
+decoys(struct lmi *core)
+{
+    char hash[LMI_HASH_SIZE];
+    struct lmi_bytes pass = {"dummy", 5};
+    bool match = true;
+
+    make_hash(core, "$5$", 1000, "dummy", hash);
+    ok(matches("dummy", hash), "control: the hash of a password");
+    ok(lmi_password_verify(pass, "", LMI_CEILING_SITE, hash, &match, &err) ==
+               LMI_OK &&
+           !match,
+       "as a decoy, it matches nothing");
+    match = true;
+    ok(lmi_password_verify(pass, "", LMI_CEILING_SITE, "$6$rounds=999999999$x",
+                           &match, &err) == LMI_OK &&
+           !match && strncmp(last_setting, "$y$j9T$", 7) == 0,
+       "a decoy that costs too much is replaced");
+}
+
+#define CHARS43 "..........................................."
+#define CHARS86 CHARS43 CHARS43
+#define CHARS53 CHARS43 ".........."
+
+static void
+ceilings(void)
+{
+    static const struct {
+        const char *hash;
+        bool at_site, at_home;
+    } cases[] = {
+        {"$6$rounds=125000$salt$" CHARS86, true, true},
+        {"$6$rounds=125001$salt$" CHARS86, true, false},
+        {"$5$rounds=500000$salt$" CHARS43, true, false},
+        {"$5$rounds=500001$salt$" CHARS43, false, false},
+        {"$6$rounds=999999999$salt$" CHARS86, false, false},
+        {"$6$rounds=18446744073709551617$salt$" CHARS86, false, false},
+        {"$6$rounds=999$salt$" CHARS86, false, false},
+        {"$6$rounds=05000$salt$" CHARS86, false, false},
+        {"$6$rounds=-1$salt$" CHARS86, false, false},
+        {"$6$rounds=$salt$" CHARS86, false, false},
+        {"$2b$12$" CHARS53, true, true},
+        {"$2b$13$" CHARS53, true, false},
+        {"$2b$14$" CHARS53, true, false},
+        {"$2b$15$" CHARS53, false, false},
+        {"$2b$31$" CHARS53, false, false},
+        {"$2b$99$" CHARS53, false, false},
+        {"$2b$03$" CHARS53, false, false},
+        {"$y$j9T$salt$" CHARS43, true, true},    /* 16 MiB */
+        {"$y$jAT$salt$" CHARS43, true, false},   /* 32 MiB */
+        {"$y$jBT$salt$" CHARS43, true, false},   /* 64 MiB */
+        {"$y$jCT$salt$" CHARS43, false, false},  /* 128 MiB */
+        {"$y$jzT$salt$" CHARS43, false, false},
+        {"$y$jzzzzz$salt$" CHARS43, false, false},
+        {"$gy$jCT$salt$" CHARS43, false, false},
+        {"$7$C6..../....salt$" CHARS43, true, true},   /* 16 MiB */
+        {"$7$E6..../....salt$" CHARS43, true, false},  /* 64 MiB */
+        {"$7$F6..../....salt$" CHARS43, false, false}, /* 128 MiB */
+        {"$7$zzzzzzzzzzzsalt$" CHARS43, false, false},
+        {"$7$C..../....salt$" CHARS43, false, false},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        ok(lmi_password_hash_ok(cases[i].hash, LMI_CEILING_SITE) ==
+                   cases[i].at_site &&
+               lmi_password_hash_ok(cases[i].hash, LMI_CEILING_HOME) ==
+                   cases[i].at_home,
+           "%.24s: %s at the site, %s below a home", cases[i].hash,
+           cases[i].at_site ? "yes" : "no", cases[i].at_home ? "yes" : "no");
+    ok(!matches("x", cases[4].hash) && setting_is_decoy,
+       "what costs too much is never computed");
+    ok(!matches_at(LMI_CEILING_HOME, "x", cases[1].hash) && setting_is_decoy,
+       "below a home, a quarter of it is too much");
+}
+
+static void
+long_passwords(struct lmi *core)
+{
+    char pass[LMI_PASS_MAX + 1], hash[LMI_HASH_SIZE];
+    struct lmi_bytes bytes = {pass, 73};
+    bool match = true;
+
+    memset(pass, 'p', sizeof pass);
+    pass[72] = '\0';
+    ok(make_hash(core, "$2b$", 4, pass, hash) && matches(pass, hash),
+       "bcrypt: 72 bytes");
+    pass[72] = 'p';
+    ok(lmi_password_verify(bytes, hash, LMI_CEILING_SITE, DECOY, &match,
+                           &err) == LMI_OK &&
+           !match && setting_is_decoy,
+       "bcrypt: 73 bytes never match");
+    pass[73] = '\0';
+    ok(!make_hash(core, "$2b$", 4, pass, hash), "and get no hash");
+    memset(pass, 'p', LMI_PASS_MAX);
+    pass[LMI_PASS_MAX] = '\0';
+    ok(make_hash(core, "$5$", 1000, pass, hash) && matches(pass, hash),
+       "SHA-256: 511 bytes");
+    pass[LMI_PASS_MAX - 1] = 'q';
+    ok(!matches(pass, hash), "and each of them counts");
+}
+
+/* Of all bytes but NUL in this place, only the right one may match. */
+static size_t
+every_byte_at(struct lmi *core, const struct scheme *scheme, size_t place)
+{
+    char hash[LMI_HASH_SIZE], pass[5] = "abcd", bytes[16];
+    size_t wrong = 0;
+
+    if (!make_hash(core, scheme->prefix, scheme->count, pass, hash))
+        return 1;
+    for (unsigned byte = 1; byte < 256; byte += scheme->stride) {
+        char other[5] = "abcd";
+        bool match = false;
+        other[place] = (char)byte;
+        struct lmi_text text = {LMI_TEXT_LATIN1, other, 4};
+        struct lmi_bytes given = {bytes,
+                                  lmi_text_bytes(&text, bytes, sizeof bytes)};
+        if (lmi_password_verify(given, hash, LMI_CEILING_SITE, DECOY, &match,
+                                &err) != LMI_OK ||
+            match != (other[place] == pass[place]))
+            wrong++;
+    }
+    return wrong;
+}
+
+static void
+every_byte(struct lmi *core)
+{
+    size_t wrong = 0;
+
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        for (size_t place = 0; place < 4; place += schemes[i].stride)
+            wrong += every_byte_at(core, &schemes[i], place);
+    ok(wrong == 0, "bytes are told apart, at each place, by each scheme");
+}
+
+int
+main(void)
+{
+    struct lmi *core = core_make();
+
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        mutations(core, &schemes[i]);
+    not_hashes();
+    decoys(core);
+    ceilings();
+    long_passwords(core);
+    every_byte(core);
+    lmi_free(core);
+    return done();
+}
