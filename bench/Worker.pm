@@ -10,7 +10,7 @@ sub serve {
     my ( $batch, $work ) = @_;
     local $| = 1;
     print "ready\n";
-    while (<STDIN>) {
+    while ( readline STDIN ) {
         my $start = clock_gettime(CLOCK_PROCESS_CPUTIME_ID);
         $work->($batch);
         printf "%.9f\n", ( clock_gettime(CLOCK_PROCESS_CPUTIME_ID) - $start ) / $batch;

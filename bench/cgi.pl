@@ -1,3 +1,5 @@
+#!/usr/bin/perl
+
 # Row 3: the smallest CGI script that logs somebody in. LOGMEIN_CONF is set.
 use strict;
 use warnings;

@@ -1,3 +1,5 @@
+#!/usr/bin/perl
+
 # Row 4 in Perl: checks the sessions that bin/sessions has made.
 #
 #     LOGMEIN_CONF=FILE perl check.pl COOKIES
@@ -6,7 +8,7 @@ use warnings;
 use FindBin qw($Bin);
 use lib $Bin;
 use Cpanel::LogMeIn::Session ();
-use Worker ();
+use Worker                   ();
 
 my @visitors;
 open my $file, '<', $ARGV[0] or die "$ARGV[0]: $!\n";

@@ -26,8 +26,8 @@ shadow(void *pointer)
     struct lmi_shadow_entry entry;
     struct lmi_tally tally;
     struct lmi_err err;
-    enum lmi_rc rc = lmi_site_shadow(context->site, context->user, &entry,
-                                     &tally, &err);
+    enum lmi_rc rc =
+        lmi_site_shadow(context->site, context->user, &entry, &tally, &err);
 
     bench_need(rc == LMI_OK && entry.found, "finding the user");
 }
@@ -100,8 +100,8 @@ main(int argc, char **argv)
 
     bench_need(argc == 4, "SITE_ROOT USER DOMAIN");
     const struct lmi_settings settings = {.site_root = argv[1]};
-    context = (struct context){
-        .root = argv[1], .user = argv[2], .domain = argv[3]};
+    context =
+        (struct context){.root = argv[1], .user = argv[2], .domain = argv[3]};
     bench_need(lmi_site_open(&settings, &context.site, &err) == LMI_OK,
                "opening the site");
     bench_serve(jobs, &context);

@@ -54,9 +54,8 @@ static void
 hash(void *pointer)
 {
     struct context *context = pointer;
-    const char *computed =
-        crypt_rn(PASSWORD, context->hash, &context->crypt,
-                 (int)sizeof context->crypt);
+    const char *computed = crypt_rn(PASSWORD, context->hash, &context->crypt,
+                                    (int)sizeof context->crypt);
 
     bench_need(computed != NULL && strcmp(computed, context->hash) == 0,
                "the bare hash");

@@ -1,3 +1,5 @@
+#!/usr/bin/perl
+
 # Row 5, the baseline: url.c as one would write it in Perl, with the same
 # rules for goto_uri. /dev/urandom is opened once and read without a buffer.
 use strict;
@@ -66,7 +68,13 @@ sub url {
     my $uri = goto_uri($wish) // die "bench: the goto_uri is refused\n";
     my ( $rest, $fragment ) = split /(?=#)/, $uri, 2;
     my $joint = $rest =~ /\?/ ? '&' : '?';
-    return "https://$hostname:$port" . token() . $rest . $joint . 'session=' . ticket()
+    return
+          "https://$hostname:$port"
+        . token()
+        . $rest
+        . $joint
+        . 'session='
+        . ticket()
         . ( $fragment // '' );
 }
 

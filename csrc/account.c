@@ -155,8 +155,7 @@ describe_fault(struct lmi_account *out, const char *file,
 static enum lmi_rc
 find_system_account(struct lmi_site *site, enum lmi_accounts accounts,
                     struct facts *facts, enum lmi_service service,
-                    int64_t today, struct lmi_account *out,
-                    struct lmi_err *err)
+                    int64_t today, struct lmi_account *out, struct lmi_err *err)
 {
     enum lmi_rc rc = gather(site, facts, err);
 
@@ -198,8 +197,7 @@ find_mailbox(struct lmi_site *site, enum lmi_accounts accounts,
         return rc;
     out->below_home = true;
     if (!domain.usable)
-        out->refusal =
-            domain.found ? LMI_REFUSED_FAULT : LMI_REFUSED_UNKNOWN;
+        out->refusal = domain.found ? LMI_REFUSED_FAULT : LMI_REFUSED_UNKNOWN;
     if (domain.found && !domain.usable)
         lmi_fail(&out->fault, LMI_SITE, 0, "etc/userdomains",
                  "the domain's line is malformed, or there twice", NULL);
@@ -208,9 +206,8 @@ find_mailbox(struct lmi_site *site, enum lmi_accounts accounts,
     rc = lmi_site_mail_shadow(site, &facts->passwd, at + 1, name, &entry,
                               &out->fault, err);
     if (rc == LMI_OK && out->refusal == LMI_REFUSED_NOT) {
-        out->refusal = out->fault.code != LMI_OK
-                           ? LMI_REFUSED_FAULT
-                           : entry_refusal(&entry, today);
+        out->refusal = out->fault.code != LMI_OK ? LMI_REFUSED_FAULT
+                                                 : entry_refusal(&entry, today);
         describe_fault(out, "a mail shadow", &entry);
     }
     memcpy(out->hash, entry.hash, sizeof out->hash);

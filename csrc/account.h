@@ -24,9 +24,9 @@ enum lmi_refusal {
 const char *lmi_refusal_text(enum lmi_refusal refusal);
 
 struct lmi_account {
-    enum lmi_refusal refusal; /* without regard to the password */
-    bool below_home;          /* the hash lies in a file of the user's */
-    char hash[LMI_HASH_SIZE]; /* empty: none */
+    enum lmi_refusal refusal;   /* without regard to the password */
+    bool below_home;            /* the hash lies in a file of the user's */
+    char hash[LMI_HASH_SIZE];   /* empty: none */
     char decoy[LMI_DECOY_SIZE]; /* a setting of the commonest kind */
     struct lmi_err fault; /* of its own line or file, if LMI_REFUSED_FAULT */
 };
@@ -35,12 +35,10 @@ struct lmi_account {
  * Looks an account up. An account that does not exist is not an error: out
  * tells. user passed the grammar of the request. today is in days since 1970.
  */
-LMI_CHECK enum lmi_rc lmi_account_find(struct lmi_site *site,
-                                       enum lmi_accounts accounts,
-                                       const char *user,
-                                       enum lmi_service service, int64_t today,
-                                       struct lmi_account *out,
-                                       struct lmi_err *err);
+LMI_CHECK enum lmi_rc
+lmi_account_find(struct lmi_site *site, enum lmi_accounts accounts,
+                 const char *user, enum lmi_service service, int64_t today,
+                 struct lmi_account *out, struct lmi_err *err);
 void lmi_account_wipe(struct lmi_account *account);
 
 #endif

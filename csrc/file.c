@@ -244,8 +244,7 @@ lmi_file_open_dir(int root_fd, const char *path,
     walk->fd = -1;
     rc = walk_all(walk, root_fd, path, rules, &missing, err);
     if (rc == LMI_OK && !missing) {
-        *fd_out =
-            openat(walk->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        *fd_out = openat(walk->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (*fd_out < 0)
             rc = file_fail(rules, path, errno, "can't be opened", NULL, err);
     }

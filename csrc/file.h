@@ -14,12 +14,12 @@
 #include "text.h"
 
 struct lmi_file_rules {
-    enum lmi_rc code;   /* of the errors */
-    const char *root;   /* shown before the path; "" or NULL for none */
-    off_t max_size;     /* bytes */
-    uid_t owner;        /* allowed besides root and the caller */
-    bool strict;        /* below a home: the caller does not count as owner,
-                           and there must be one hard link only */
+    enum lmi_rc code; /* of the errors */
+    const char *root; /* shown before the path; "" or NULL for none */
+    off_t max_size;   /* bytes */
+    uid_t owner;      /* allowed besides root and the caller */
+    bool strict;      /* below a home: the caller does not count as owner,
+                         and there must be one hard link only */
 };
 
 /*

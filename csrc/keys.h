@@ -16,8 +16,7 @@ struct lmi_keys;
  */
 LMI_CHECK enum lmi_rc lmi_keys_load(struct lmi *core, const char *path,
                                     const char *old_path, bool *found_out,
-                                    struct lmi_keys **out,
-                                    struct lmi_err *err);
+                                    struct lmi_keys **out, struct lmi_err *err);
 void lmi_keys_free(struct lmi_keys *keys);
 
 /*
@@ -33,8 +32,7 @@ LMI_CHECK enum lmi_rc lmi_keys_make(struct lmi *core, const char *path,
  */
 LMI_CHECK enum lmi_rc lmi_keys_seal(struct lmi_keys *keys, uint8_t purpose,
                                     const void *ptr, size_t len,
-                                    uint8_t out[LMI_HASH],
-                                    struct lmi_err *err);
+                                    uint8_t out[LMI_HASH], struct lmi_err *err);
 
 /*
  * Is this their seal, under the key or the old one? old_out, unless NULL,

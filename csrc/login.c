@@ -109,8 +109,9 @@ same_address(const struct sockaddr *own, int family, const void *address)
     if (own == NULL || own->sa_family != family)
         return false;
     if (family == AF_INET)
-        return memcmp(&((const struct sockaddr_in *)(const void *)own)->sin_addr,
-                      address, sizeof(struct in_addr)) == 0;
+        return memcmp(
+                   &((const struct sockaddr_in *)(const void *)own)->sin_addr,
+                   address, sizeof(struct in_addr)) == 0;
     return memcmp(&((const struct sockaddr_in6 *)(const void *)own)->sin6_addr,
                   address, sizeof(struct in6_addr)) == 0;
 }
@@ -180,16 +181,16 @@ check_password(struct login *login, struct lmi_err *err)
     const struct lmi_request *request = login->request;
     struct lmi_bytes pass = {request->pass, request->pass_len};
     int64_t today = lmi_settings_now(login->settings) / 86400;
-    enum lmi_rc rc = lmi_account_find(
-        login->site, login->settings->accounts, request->user,
-        request->service, today, &login->account, err);
+    enum lmi_rc rc =
+        lmi_account_find(login->site, login->settings->accounts, request->user,
+                         request->service, today, &login->account, err);
 
     if (rc != LMI_OK)
         return rc;
-    return lmi_password_verify(
-        pass, login->account.hash,
-        login->account.below_home ? LMI_CEILING_HOME : LMI_CEILING_SITE,
-        login->account.decoy, &login->match, err);
+    return lmi_password_verify(pass, login->account.hash,
+                               login->account.below_home ? LMI_CEILING_HOME
+                                                         : LMI_CEILING_SITE,
+                               login->account.decoy, &login->match, err);
 }
 
 static enum lmi_rc

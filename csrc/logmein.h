@@ -99,13 +99,13 @@ const char *lmi_service_name(enum lmi_service service);
  */
 bool lmi_service_parse(const struct lmi_text *text, enum lmi_service *out);
 
-#define LMI_USER_MAX 254                /* bytes */
-#define LMI_PASS_MAX 511                /* bytes: libcrypt takes no more */
-#define LMI_URI_MAX 2048                /* bytes, after encoding */
-#define LMI_TOKEN_SIZE 18               /* "/cpsess" + 10 digits + NUL */
-#define LMI_TICKET_SIZE 48              /* "lmt_" + 43 characters + NUL */
-#define LMI_ID_SIZE 17                  /* 16 hex digits + NUL */
-#define LMI_COOKIE_SIZE (3 * 254 + 47)  /* USER%3aSECRET + NUL */
+#define LMI_USER_MAX 254               /* bytes */
+#define LMI_PASS_MAX 511               /* bytes: libcrypt takes no more */
+#define LMI_URI_MAX 2048               /* bytes, after encoding */
+#define LMI_TOKEN_SIZE 18              /* "/cpsess" + 10 digits + NUL */
+#define LMI_TICKET_SIZE 48             /* "lmt_" + 43 characters + NUL */
+#define LMI_ID_SIZE 17                 /* 16 hex digits + NUL */
+#define LMI_COOKIE_SIZE (3 * 254 + 47) /* USER%3aSECRET + NUL */
 #define LMI_URL_SIZE (3 * LMI_URI_MAX + 512)
 #define LMI_MESSAGE_SIZE 160
 #define LMI_DETAIL_SIZE 640
@@ -199,13 +199,11 @@ lmi_session_redeem(struct lmi_sessions *sessions, struct lmi_text ticket,
  * Does this cookie open this service under this token? Granted checks are
  * noted, at most once a minute, so that the idle limit starts anew.
  */
-LMI_CHECK enum lmi_rc lmi_session_check(struct lmi_sessions *sessions,
-                                        struct lmi_text cookie,
-                                        struct lmi_text token,
-                                        enum lmi_service service,
-                                        enum lmi_outcome *outcome_out,
-                                        struct lmi_session *session_out,
-                                        struct lmi_err *err);
+LMI_CHECK enum lmi_rc
+lmi_session_check(struct lmi_sessions *sessions, struct lmi_text cookie,
+                  struct lmi_text token, enum lmi_service service,
+                  enum lmi_outcome *outcome_out,
+                  struct lmi_session *session_out, struct lmi_err *err);
 
 /*
  * Logs out: if lmi_session_check() would grant, every session of that user,
@@ -226,8 +224,7 @@ lmi_session_end(struct lmi_sessions *sessions, struct lmi_text cookie,
  * one. count is the scheme's cost, 0 its default.
  */
 LMI_CHECK enum lmi_rc lmi_hash_password(struct lmi *core, struct lmi_text pass,
-                                        const char *prefix,
-                                        unsigned long count,
+                                        const char *prefix, unsigned long count,
                                         char out[LMI_HASH_SIZE],
                                         struct lmi_err *err);
 

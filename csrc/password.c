@@ -225,10 +225,10 @@ static const struct scheme {
     size_t max_salt; /* 0: bcrypt, where salt and hash are not separated */
     size_t hash_len;
 } schemes[] = {
-    {"$1$", free_of_cost, 8, 22},       {"$5$", sha_cost_ok, 16, 43},
-    {"$6$", sha_cost_ok, 16, 86},       {"$2a$", bcrypt_cost_ok, 0, 53},
-    {"$2b$", bcrypt_cost_ok, 0, 53},    {"$2y$", bcrypt_cost_ok, 0, 53},
-    {"$y$", yescrypt_cost_ok, 86, 43},  {"$gy$", yescrypt_cost_ok, 86, 43},
+    {"$1$", free_of_cost, 8, 22},      {"$5$", sha_cost_ok, 16, 43},
+    {"$6$", sha_cost_ok, 16, 86},      {"$2a$", bcrypt_cost_ok, 0, 53},
+    {"$2b$", bcrypt_cost_ok, 0, 53},   {"$2y$", bcrypt_cost_ok, 0, 53},
+    {"$y$", yescrypt_cost_ok, 86, 43}, {"$gy$", yescrypt_cost_ok, 86, 43},
     {"$7$", scrypt_cost_ok, 86, 43},
 };
 

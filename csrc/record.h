@@ -72,12 +72,10 @@ LMI_CHECK enum lmi_rc lmi_record_encode(struct lmi_keys *keys,
  * good_out is false, and record_out zeroed, for anything that
  * lmi_record_encode() did not write under this id with this key.
  */
-LMI_CHECK enum lmi_rc lmi_record_decode(struct lmi_keys *keys,
-                                        const struct lmi_store_id *id,
-                                        const struct lmi_store_value *value,
-                                        bool *good_out,
-                                        struct lmi_record *record_out,
-                                        struct lmi_err *err);
+LMI_CHECK enum lmi_rc
+lmi_record_decode(struct lmi_keys *keys, const struct lmi_store_id *id,
+                  const struct lmi_store_value *value, bool *good_out,
+                  struct lmi_record *record_out, struct lmi_err *err);
 
 /* Big-endian, as in every value of the store. */
 void lmi_put_time(uint8_t out[8], int64_t time);

@@ -39,9 +39,9 @@ lmi_service_parse(const struct lmi_text *text, enum lmi_service *out)
         const char *name;
         enum lmi_service service;
     } names[] = {
-        {"cpanel", LMI_CPANEL},   {"cpaneld", LMI_CPANEL},
-        {"whm", LMI_WHM},         {"whostmgr", LMI_WHM},
-        {"whostmgrd", LMI_WHM},   {"webmail", LMI_WEBMAIL},
+        {"cpanel", LMI_CPANEL},    {"cpaneld", LMI_CPANEL},
+        {"whm", LMI_WHM},          {"whostmgr", LMI_WHM},
+        {"whostmgrd", LMI_WHM},    {"webmail", LMI_WEBMAIL},
         {"webmaild", LMI_WEBMAIL},
     };
     char bytes[16];
@@ -245,8 +245,8 @@ has_scheme(struct lmi_bytes uri)
 {
     size_t i = 0;
 
-    while (i < uri.len && (lmi_is_alnum(uri.ptr[i]) ||
-                           memchr("+.-", uri.ptr[i], 3) != NULL))
+    while (i < uri.len &&
+           (lmi_is_alnum(uri.ptr[i]) || memchr("+.-", uri.ptr[i], 3) != NULL))
         i++;
     return i > 0 && i < uri.len && uri.ptr[i] == ':';
 }
@@ -465,8 +465,8 @@ read_all(const struct lmi_login *ask, struct lmi_request *request)
         complaint = read_pass(&ask->pass, request);
     if (complaint == NULL)
         complaint = lmi_hostname_read(&ask->hostname, request->hostname);
-    if (complaint == NULL && !lmi_service_parse(&ask->service,
-                                                &request->service))
+    if (complaint == NULL &&
+        !lmi_service_parse(&ask->service, &request->service))
         complaint = "The parameter 'service' must be cpanel, whm or webmail.";
     if (complaint == NULL)
         complaint = lmi_uri_read(&ask->goto_uri, request->goto_uri);

@@ -87,8 +87,8 @@ fingerprint_check(struct lmi_sessions *sessions,
     enum lmi_rc rc = LMI_OK;
 
     if (there->len == LMI_HASH)
-        rc = lmi_keys_verify(sessions->keys, LMI_SEAL_META, "", 0,
-                             there->bytes, &good, old_out, err);
+        rc = lmi_keys_verify(sessions->keys, LMI_SEAL_META, "", 0, there->bytes,
+                             &good, old_out, err);
     if (rc == LMI_OK && !good)
         rc = another_key(err, sessions->settings->key_file,
                          "is not the key that the store was made with");
@@ -101,12 +101,12 @@ fingerprint_leave(struct lmi_sessions *sessions,
                   const struct lmi_store_value *old, struct lmi_err *err)
 {
     struct lmi_store_value mine, there;
-    struct lmi_store_op op = {
-        .verb = old != NULL ? LMI_STORE_SWAP : LMI_STORE_ADD,
-        .id = meta_id(),
-        .expires = INT64_MAX,
-        .value = &mine,
-        .old = old};
+    struct lmi_store_op op = {.verb =
+                                  old != NULL ? LMI_STORE_SWAP : LMI_STORE_ADD,
+                              .id = meta_id(),
+                              .expires = INT64_MAX,
+                              .value = &mine,
+                              .old = old};
     bool done = false, found = false, is_old = false;
     enum lmi_rc rc = fingerprint_make(sessions, &mine, err);
 
@@ -150,9 +150,9 @@ keys_open(struct lmi_sessions *sessions, bool known, struct lmi_err *err)
 static enum lmi_rc
 open_all(struct lmi_sessions *sessions, struct lmi_err *err)
 {
-    const struct lmi_store_where where = {
-        .url = sessions->settings->store,
-        .volatile_dir = sessions->settings->volatile_dir};
+    const struct lmi_store_where where = {.url = sessions->settings->store,
+                                          .volatile_dir =
+                                              sessions->settings->volatile_dir};
     struct lmi_store_id id = meta_id();
     struct lmi_store_value there;
     bool known = false, old = false;
@@ -236,8 +236,7 @@ group_of(struct lmi_sessions *sessions, const char *user,
          uint8_t out[GROUP_SIZE], struct lmi_err *err)
 {
     uint8_t hash[LMI_HASH];
-    enum lmi_rc rc =
-        lmi_sha256(sessions->core, user, strlen(user), hash, err);
+    enum lmi_rc rc = lmi_sha256(sessions->core, user, strlen(user), hash, err);
 
     memcpy(out, hash, GROUP_USER);
     out[GROUP_USER] = (uint8_t)service;
@@ -339,8 +338,8 @@ is_live(struct lmi_sessions *sessions, const struct found *found, int64_t now,
         return LMI_OK;
     if (found->record.state == LMI_STATE_COOKIE)
         rc = last_seen(sessions, found, seen_out, err);
-    *live_out = rc == LMI_OK &&
-                within_limits(sessions, &found->record, *seen_out, now);
+    *live_out =
+        rc == LMI_OK && within_limits(sessions, &found->record, *seen_out, now);
     return rc;
 }
 
@@ -373,10 +372,9 @@ group_lives(struct lmi_sessions *sessions, const uint8_t *group, size_t len,
 
 /* The token to use: the one to share, if it lives, or a new one. */
 static enum lmi_rc
-choose_token(struct lmi_sessions *sessions,
-             const struct lmi_session_wish *wish, int64_t now,
-             char digits_out[LMI_TOKEN_DIGITS], uint8_t group_out[GROUP_SIZE],
-             struct lmi_err *err)
+choose_token(struct lmi_sessions *sessions, const struct lmi_session_wish *wish,
+             int64_t now, char digits_out[LMI_TOKEN_DIGITS],
+             uint8_t group_out[GROUP_SIZE], struct lmi_err *err)
 {
     bool lives = false;
     enum lmi_rc rc = LMI_OK;
@@ -386,8 +384,7 @@ choose_token(struct lmi_sessions *sessions,
         rc = group_of(sessions, wish->user, wish->service, digits_out,
                       group_out, err);
         if (rc == LMI_OK)
-            rc = group_lives(sessions, group_out, GROUP_SIZE, now, &lives,
-                             err);
+            rc = group_lives(sessions, group_out, GROUP_SIZE, now, &lives, err);
         if (rc != LMI_OK || lives)
             return rc;
     }
@@ -397,8 +394,7 @@ choose_token(struct lmi_sessions *sessions,
             rc = group_of(sessions, wish->user, wish->service, digits_out,
                           group_out, err);
         if (rc == LMI_OK)
-            rc = group_lives(sessions, group_out, GROUP_SIZE, now, &lives,
-                             err);
+            rc = group_lives(sessions, group_out, GROUP_SIZE, now, &lives, err);
     } while (rc == LMI_OK && lives);
     return rc;
 }
@@ -475,9 +471,8 @@ lmi_session_create(struct lmi_sessions *sessions,
                    struct lmi_err *err)
 {
     struct lmi_store_value value;
-    struct lmi_store_op op = {.verb = LMI_STORE_ADD,
-                              .group_len = GROUP_SIZE,
-                              .value = &value};
+    struct lmi_store_op op = {
+        .verb = LMI_STORE_ADD, .group_len = GROUP_SIZE, .value = &value};
     struct lmi_record record;
     int64_t now = now_of(sessions);
     bool done = false;
@@ -559,8 +554,8 @@ swap_for_cookie(struct lmi_sessions *sessions, const struct found *ticket,
                   ops[0].group, err);
     memcpy(ops[1].group, ops[0].group, GROUP_SIZE);
     if (rc == LMI_OK)
-        rc = lmi_record_encode(sessions->keys, &ops[0].id, &spent,
-                               &spent_value, err);
+        rc = lmi_record_encode(sessions->keys, &ops[0].id, &spent, &spent_value,
+                               err);
     if (rc == LMI_OK)
         rc = lmi_record_encode(sessions->keys, &ops[1].id, &cookie,
                                &cookie_value, err);
@@ -597,8 +592,7 @@ ticket_lives(const struct lmi_sessions *sessions, const struct found *ticket,
     int64_t seen =
         ticket->record.state == LMI_STATE_SPENT ? now : ticket->record.changed;
 
-    return ticket->good &&
-           within_limits(sessions, &ticket->record, seen, now);
+    return ticket->good && within_limits(sessions, &ticket->record, seen, now);
 }
 
 enum lmi_rc

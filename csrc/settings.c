@@ -22,8 +22,18 @@
  * A key, how its value is read, and where it goes. `words` of a choice are
  * in the order of the enum that the field holds.
  */
-enum kind { CHOICE, SWITCH, NUMBER, NUMBER_OR_NO, PATH, URL, WORDS, TEXT,
-            LOG, CLOCK };
+enum kind {
+    CHOICE,
+    SWITCH,
+    NUMBER,
+    NUMBER_OR_NO,
+    PATH,
+    URL,
+    WORDS,
+    TEXT,
+    LOG,
+    CLOCK
+};
 
 struct key {
     const char *name;
@@ -60,8 +70,8 @@ static const struct key keys[] = {
     {"trusted_proxies", WORDS, FIELD(trusted_proxies), NULL, 0, 0},
     {"hsts", NUMBER_OR_NO, FIELD(hsts), NULL, 1, 2147483647},
     {"test_clock", CLOCK, FIELD(test_clock), NULL, 0, 0},
-    {"test_fault", CHOICE, FIELD(test_fault),
-     "none store-full store-away slow", 0, 0},
+    {"test_fault", CHOICE, FIELD(test_fault), "none store-full store-away slow",
+     0, 0},
     {"remote_hosts", WORDS, FIELD(remote_hosts), NULL, 0, 0},
     {"remote_ca_file", PATH, FIELD(remote_ca_file), NULL, 0, 0},
     {"remote_proxy", TEXT, FIELD(remote_proxy), NULL, 0, 0},
@@ -250,8 +260,8 @@ rule_text(enum kind kind)
 }
 
 static enum lmi_rc
-line_fail(struct lmi_err *err, const char *name, unsigned line,
-          const char *key, const char *text)
+line_fail(struct lmi_err *err, const char *name, unsigned line, const char *key,
+          const char *text)
 {
     lmi_fail(err, LMI_SETTINGS, 0, name, text, NULL);
     lmi_err_add_place(err, " line %u", line);
@@ -295,7 +305,8 @@ read_line(struct lmi_bytes line, unsigned number, const char *file,
     if (has_control(value))
         return line_fail(err, file, number, NULL, "holds a control byte");
     if (memchr(value.ptr, '=', value.len) == NULL)
-        return line_fail(err, file, number, NULL, "is not of the form key = value");
+        return line_fail(err, file, number, NULL,
+                         "is not of the form key = value");
     name = lmi_trim(lmi_next_field(&value, '='));
     value = lmi_trim(value);
     key = find_key(name);
@@ -424,8 +435,8 @@ read_file(const char *path, bool named, char **text_out, size_t *len_out,
                         "LOGMEIN_CONF names it");
     if (fd < 0)
         return LMI_OK;
-    rc = lmi_file_read(fd, MAX_SIZE, text_out, len_out, LMI_SETTINGS, path,
-                       err);
+    rc =
+        lmi_file_read(fd, MAX_SIZE, text_out, len_out, LMI_SETTINGS, path, err);
     close(fd);
     return rc;
 }

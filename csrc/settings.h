@@ -8,11 +8,18 @@
 #include "text.h"
 
 enum lmi_backend { LMI_BACKEND_AUTO, LMI_BACKEND_LOCAL, LMI_BACKEND_REMOTE };
-enum lmi_accounts { LMI_ACCOUNTS_UNSET, LMI_ACCOUNTS_CPANEL,
-                    LMI_ACCOUNTS_PASSWD };
+enum lmi_accounts {
+    LMI_ACCOUNTS_UNSET,
+    LMI_ACCOUNTS_CPANEL,
+    LMI_ACCOUNTS_PASSWD
+};
 enum lmi_url_form { LMI_URL_DIRECT, LMI_URL_LOGIN };
-enum lmi_test_fault { LMI_FAULT_NONE, LMI_FAULT_STORE_FULL,
-                      LMI_FAULT_STORE_AWAY, LMI_FAULT_SLOW };
+enum lmi_test_fault {
+    LMI_FAULT_NONE,
+    LMI_FAULT_STORE_FULL,
+    LMI_FAULT_STORE_AWAY,
+    LMI_FAULT_SLOW
+};
 
 /* Strings are never NULL; a list is its words, separated by blanks. */
 struct lmi_settings {

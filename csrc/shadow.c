@@ -150,8 +150,8 @@ row_of(struct lmi_tally *tally, const char *hash, size_t prefix_len,
     if (i < tally->used)
         return i;
     row = &tally->rows[tally->used++];
-    *row = (struct lmi_tally_row){.prefix_len = prefix_len,
-                                  .salt_len = salt_len};
+    *row =
+        (struct lmi_tally_row){.prefix_len = prefix_len, .salt_len = salt_len};
     memcpy(row->prefix, hash, prefix_len);
     return i;
 }
@@ -164,7 +164,8 @@ same_as_last(struct lmi_tally *tally, const char *hash, size_t len)
     size_t end = row->prefix_len + row->salt_len;
 
     return tally->used > 0 && row->prefix[1] != '2' && len > end &&
-           hash[end] == '$' && memcmp(hash, row->prefix, row->prefix_len) == 0 &&
+           hash[end] == '$' &&
+           memcmp(hash, row->prefix, row->prefix_len) == 0 &&
            memchr(hash + row->prefix_len, '$', row->salt_len) == NULL;
 }
 
@@ -193,8 +194,7 @@ lmi_tally_line(struct lmi_tally *tally, struct lmi_bytes line)
 }
 
 void
-lmi_tally_setting(const struct lmi_tally *tally,
-                  char out[LMI_DECOY_SIZE])
+lmi_tally_setting(const struct lmi_tally *tally, char out[LMI_DECOY_SIZE])
 {
     static const struct lmi_tally_row preferred = {"$y$j9T$", 7, 22, 0};
     const struct lmi_tally_row *best = &preferred;

@@ -15,10 +15,10 @@
 enum lmi_line {
     LMI_LINE_GOOD = 0,
     LMI_LINE_TOO_LONG,
-    LMI_LINE_CONTROL,  /* a control byte */
-    LMI_LINE_FIELDS,   /* not nine fields */
-    LMI_LINE_NUMBER,   /* a date that is no number */
-    LMI_LINE_HASH,     /* a hash longer than any that libcrypt makes */
+    LMI_LINE_CONTROL, /* a control byte */
+    LMI_LINE_FIELDS,  /* not nine fields */
+    LMI_LINE_NUMBER,  /* a date that is no number */
+    LMI_LINE_HASH,    /* a hash longer than any that libcrypt makes */
 };
 
 /* A sentence's part: "does not have nine fields". Static. */
@@ -60,7 +60,6 @@ void lmi_tally_line(struct lmi_tally *tally, struct lmi_bytes line);
  * A setting of the commonest kind whose salt is all dots: for the decoy. The
  * one that "$y$j9T$" stands for if no line had a hash.
  */
-void lmi_tally_setting(const struct lmi_tally *tally,
-                       char out[LMI_DECOY_SIZE]);
+void lmi_tally_setting(const struct lmi_tally *tally, char out[LMI_DECOY_SIZE]);
 
 #endif

@@ -59,8 +59,8 @@ struct search {
     size_t key_len;
     char sep; /* 0: the line is the key */
     uint64_t matches;
-    void (*match)(struct search *search, struct lmi_bytes line,
-                  uint64_t number, bool whole);
+    void (*match)(struct search *search, struct lmi_bytes line, uint64_t number,
+                  bool whole);
     void *out;
     struct lmi_tally *tally; /* of every line; NULL: none */
 };
@@ -95,8 +95,7 @@ search_line(void *context, struct lmi_bytes line, uint64_t number, bool whole)
 static struct search
 search_for(const char *key, char sep)
 {
-    return (struct search){
-        .key = key, .key_len = strlen(key), .sep = sep};
+    return (struct search){.key = key, .key_len = strlen(key), .sep = sep};
 }
 
 static struct lmi_file_rules
@@ -174,8 +173,8 @@ passwd_match(struct search *search, struct lmi_bytes line, uint64_t number,
 }
 
 enum lmi_rc
-lmi_site_passwd(struct lmi_site *site, const char *user,
-                struct lmi_passwd *out, struct lmi_err *err)
+lmi_site_passwd(struct lmi_site *site, const char *user, struct lmi_passwd *out,
+                struct lmi_err *err)
 {
     struct search search = search_for(user, ':');
 
@@ -278,8 +277,8 @@ lmi_site_mail_shadow(struct lmi_site *site, const struct lmi_passwd *owner,
     search.out = out;
     rc = mail_shadow_open(site, owner, domain, &fd, fault_out);
     if (rc == LMI_OK && fd >= 0)
-        rc = lmi_file_each_line(fd, search_line, &search, LMI_SITE,
-                                owner->home, fault_out);
+        rc = lmi_file_each_line(fd, search_line, &search, LMI_SITE, owner->home,
+                                fault_out);
     if (fd >= 0)
         close(fd);
     if (rc == LMI_MEMORY) {
@@ -337,8 +336,8 @@ enum lmi_rc
 lmi_site_names_host(struct lmi_site *site, const char *host, bool *out,
                     struct lmi_err *err)
 {
-    static const char *const forms[] = {"www.", "mail.", "webmail.",
-                                        "cpanel.", "whm."};
+    static const char *const forms[] = {"www.", "mail.", "webmail.", "cpanel.",
+                                        "whm."};
     enum lmi_rc rc = names_exactly(site, host, out, err);
 
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {

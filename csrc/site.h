@@ -13,8 +13,7 @@
 
 struct lmi_site;
 LMI_CHECK enum lmi_rc lmi_site_open(const struct lmi_settings *settings,
-                                    struct lmi_site **out,
-                                    struct lmi_err *err);
+                                    struct lmi_site **out, struct lmi_err *err);
 void lmi_site_close(struct lmi_site *site);
 
 /* etc/passwd. usable is false for a malformed line or a name twice there. */
@@ -40,8 +39,7 @@ LMI_CHECK enum lmi_rc lmi_site_shadow(struct lmi_site *site, const char *user,
  */
 LMI_CHECK enum lmi_rc lmi_site_mail_shadow(struct lmi_site *site,
                                            const struct lmi_passwd *owner,
-                                           const char *domain,
-                                           const char *name,
+                                           const char *domain, const char *name,
                                            struct lmi_shadow_entry *out,
                                            struct lmi_err *fault_out,
                                            struct lmi_err *err);
@@ -54,8 +52,7 @@ struct lmi_domain {
     bool found, usable;
     char owner[LMI_USER_MAX + 1];
 };
-LMI_CHECK enum lmi_rc lmi_site_domain(struct lmi_site *site,
-                                      const char *domain,
+LMI_CHECK enum lmi_rc lmi_site_domain(struct lmi_site *site, const char *domain,
                                       struct lmi_domain *out,
                                       struct lmi_err *err);
 

@@ -23,8 +23,8 @@ enum lmi_store_part {
     LMI_VOLATILE,
 };
 
-#define LMI_STORE_KEY 32    /* bytes */
-#define LMI_STORE_GROUP 64  /* bytes at most */
+#define LMI_STORE_KEY 32     /* bytes */
+#define LMI_STORE_GROUP 64   /* bytes at most */
 #define LMI_STORE_VALUE 1024 /* bytes at most */
 
 struct lmi_store_id {
@@ -47,10 +47,10 @@ enum lmi_store_verb {
 
 struct lmi_store_op {
     enum lmi_store_verb verb;
-    struct lmi_store_id id;            /* unused by DROP_GROUP */
-    int64_t expires;                   /* ADD, SWAP, PUT */
-    uint8_t group[LMI_STORE_GROUP];    /* ADD, SWAP, PUT, DROP_GROUP */
-    size_t group_len;                  /* 0: none */
+    struct lmi_store_id id;              /* unused by DROP_GROUP */
+    int64_t expires;                     /* ADD, SWAP, PUT */
+    uint8_t group[LMI_STORE_GROUP];      /* ADD, SWAP, PUT, DROP_GROUP */
+    size_t group_len;                    /* 0: none */
     const struct lmi_store_value *value; /* ADD, SWAP, PUT */
     const struct lmi_store_value *old;   /* SWAP */
 };
@@ -73,12 +73,10 @@ LMI_CHECK enum lmi_rc lmi_store_open(const struct lmi_store_where *where,
 void lmi_store_close(struct lmi_store *store);
 
 /* found_out is false, and value_out empty, if there is no such entry. */
-LMI_CHECK enum lmi_rc lmi_store_get(struct lmi_store *store,
-                                    enum lmi_store_part part,
-                                    const struct lmi_store_id *id,
-                                    bool *found_out,
-                                    struct lmi_store_value *value_out,
-                                    struct lmi_err *err);
+LMI_CHECK enum lmi_rc
+lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
+              const struct lmi_store_id *id, bool *found_out,
+              struct lmi_store_value *value_out, struct lmi_err *err);
 
 /*
  * Applies a batch, and in the same step removes up to 16 entries that
@@ -88,8 +86,8 @@ LMI_CHECK enum lmi_rc lmi_store_get(struct lmi_store *store,
 LMI_CHECK enum lmi_rc lmi_store_apply(struct lmi_store *store,
                                       enum lmi_store_part part,
                                       const struct lmi_store_op *ops,
-                                      size_t count, int64_t now,
-                                      bool *done_out, struct lmi_err *err);
+                                      size_t count, int64_t now, bool *done_out,
+                                      struct lmi_err *err);
 
 /*
  * The next entry whose group begins with this prefix, behind `after` (NULL:
@@ -121,8 +119,7 @@ struct lmi_store_keeper {
     enum lmi_rc (*next)(void *self, enum lmi_store_part part,
                         const uint8_t *prefix, size_t prefix_len,
                         const struct lmi_store_place *after, bool *found_out,
-                        struct lmi_store_place *place_out,
-                        struct lmi_err *err);
+                        struct lmi_store_place *place_out, struct lmi_err *err);
 };
 
 #endif

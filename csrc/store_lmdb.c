@@ -201,8 +201,8 @@ folder_check(int fd, uid_t owner, const char *path, struct stat *st,
         return lmi_fail(err, LMI_RIGHTS, 0, path, "belongs to another user",
                         "call as its owner, or as root");
     if (owner != (uid_t)-1 && st->st_uid != owner)
-        return store_fail(err, 0, path,
-                          "does not belong to the store's owner", "chown it");
+        return store_fail(err, 0, path, "does not belong to the store's owner",
+                          "chown it");
     if ((st->st_mode & 077) != 0)
         return store_fail(err, 0, path, "is open to group or others",
                           "chmod 0700 it");
@@ -442,8 +442,8 @@ env_start(struct env *env, int dir_fd, const char *folder, const char *state,
 
 /* Opens env->mdb; everything is looked at before LMDB touches it. */
 static enum lmi_rc
-env_open(struct env *env, int dir_fd, const struct stat *st,
-         const char *folder, struct lmi_err *err)
+env_open(struct env *env, int dir_fd, const struct stat *st, const char *folder,
+         struct lmi_err *err)
 {
     char state[STATE_NAME_SIZE], lock[STATE_NAME_SIZE + 8];
     struct lmi_owner saved;
@@ -939,9 +939,8 @@ check_readers(struct env *env)
 }
 
 static enum lmi_rc
-lmdb_apply(void *self, enum lmi_store_part part,
-           const struct lmi_store_op *ops, size_t count, int64_t now,
-           bool *done_out, struct lmi_err *err)
+lmdb_apply(void *self, enum lmi_store_part part, const struct lmi_store_op *ops,
+           size_t count, int64_t now, bool *done_out, struct lmi_err *err)
 {
     struct keeper *keeper = self;
     struct env *env;

@@ -200,8 +200,7 @@ struct lmi_bytes
 lmi_next_field(struct lmi_bytes *rest, char sep)
 {
     struct lmi_bytes field = *rest;
-    const char *end =
-        rest->len > 0 ? memchr(rest->ptr, sep, rest->len) : NULL;
+    const char *end = rest->len > 0 ? memchr(rest->ptr, sep, rest->len) : NULL;
 
     if (end == NULL) {
         rest->ptr += rest->len;

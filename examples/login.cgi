@@ -6,8 +6,8 @@
 
 use strict;
 use warnings;
-use CGI              ();
-use Cpanel::LogMeIn  ();
+use CGI             ();
+use Cpanel::LogMeIn ();
 
 # These are configuration. Never take the hostname from the form: it decides
 # which machine is given the password.
@@ -75,6 +75,6 @@ sub log_in {
 }
 
 # Credentials count in the body of a POST only; a query ends up in logs.
-if ( $cgi->request_method ne 'POST' ) { show_form('200 OK') }
-elsif ( is_foreign() )                { show_form( '403 Forbidden', 'Please log in here.' ) }
-else                                  { log_in() }
+if    ( $cgi->request_method ne 'POST' ) { show_form('200 OK') }
+elsif ( is_foreign() )                   { show_form( '403 Forbidden', 'Please log in here.' ) }
+else                                     { log_in() }

@@ -12,4 +12,4 @@ use_ok('Cpanel::Config::Constants');
 
 my %versions = ( perl => $], Cpanel::LogMeIn::versions() );
 is( join( ' ', sort keys %versions ), 'libcrypt lmdb openssl perl', 'all versions are known' );
-diag( join ', ', map {"$_ $versions{$_}"} sort keys %versions );
+diag( join ', ', map { "$_ $versions{$_}" } sort keys %versions );

@@ -28,12 +28,17 @@ sub refused_ok {
         or diag($Cpanel::LogMeIn::detail);
     return;
 }
-sub granted_ok { my ( $name, %login ) = @_; ok( ( try_login(%login) )[0], $name ) or diag($Cpanel::LogMeIn::detail); return }
+
+sub granted_ok {
+    my ( $name, %login ) = @_;
+    ok( ( try_login(%login) )[0], $name ) or diag($Cpanel::LogMeIn::detail);
+    return;
+}
 
 my %may = (
-    alice                => { cpanel => 1, webmail => 1 },
-    bob                  => { cpanel => 1, webmail => 1, whm => 1 },
-    root                 => { whm    => 1 },
+    alice                => { cpanel  => 1, webmail => 1 },
+    bob                  => { cpanel  => 1, webmail => 1, whm => 1 },
+    root                 => { whm     => 1 },
     'info@alice.example' => { webmail => 1 },
     nobody               => {},
     'info@other.example' => {},
@@ -47,33 +52,40 @@ for my $user ( sort keys %may ) {
         refused_ok( "$user, $service: a wrong password", %login, pass => 'wrong' );
     }
 }
-granted_ok( 'the domain of a mailbox may be in upper case',
-    user => 'info@ALICE.Example', service => 'webmail' );
+granted_ok(
+    'the domain of a mailbox may be in upper case',
+    user    => 'info@ALICE.Example',
+    service => 'webmail'
+);
 refused_ok( 'the name of a mailbox may not', user => 'INFO@alice.example', service => 'webmail' );
-refused_ok( 'nor that of a user',            user => 'ALICE' );
-refused_ok( "the owner's password opens no mailbox of another name",
-    user => 'alice@alice.example', service => 'webmail' );
+refused_ok( 'nor that of a user', user => 'ALICE' );
+refused_ok(
+    "the owner's password opens no mailbox of another name",
+    user    => 'alice@alice.example',
+    service => 'webmail'
+);
 
 # Refusals that are the account's own, each undone before the next.
 my %states = (
-    'a locked hash'            => { hash => '!' . TestSite::hash_of('secret') },
-    'a starred hash'           => { hash => '*' },
-    'no hash'                  => { hash => '' },
-    'an expired account'       => { expires => 19_999 },
+    'a locked hash'                 => { hash    => '!' . TestSite::hash_of('secret') },
+    'a starred hash'                => { hash    => '*' },
+    'no hash'                       => { hash    => '' },
+    'an expired account'            => { expires => 19_999 },
     'an account that expires today' => { expires => 20_000 },
-    'a password to be changed' => { changed => 0 },
-    'an expired password'      => { changed => 19_000, max => 999 },
-    'a date that is none'      => { expires => 'soon' },
-    'a negative date'          => { expires => '-1' },
-    'an overlong hash'         => { hash => '$6$' . 'a' x 500 },
+    'a password to be changed'      => { changed => 0 },
+    'an expired password'           => { changed => 19_000, max => 999 },
+    'a date that is none'           => { expires => 'soon' },
+    'a negative date'               => { expires => '-1' },
+    'an overlong hash'              => { hash    => '$6$' . 'a' x 500 },
 );
 my %allowed = (
     'an account that expires tomorrow' => { expires => 20_001 },
     'a password on its last day'       => { changed => 19_000, max => 1000 },
     'a password changed tomorrow'      => { changed => 20_001, max => 1 },
-    'no dates at all'                  => { changed => '', max => '' },
+    'no dates at all'                  => { changed => '',     max => '' },
 );
 $site->write_settings( test_clock => 20_000 * $DAY + 5 );
+
 sub with_alice {
     my ($fields) = @_;
     local $site->{accounts}{alice} = { password => 'secret', %{$fields} };
@@ -93,7 +105,11 @@ for my $state ( sort keys %allowed ) {
 $site->write_site;
 $site->write_file( $site->path('var/cpanel/suspended/alice'), '' );
 refused_ok('suspended');
-refused_ok( "suspended: the owner of a mailbox", user => 'info@alice.example', service => 'webmail' );
+refused_ok(
+    "suspended: the owner of a mailbox",
+    user    => 'info@alice.example',
+    service => 'webmail'
+);
 unlink $site->path('var/cpanel/suspended/alice');
 granted_ok('control: no longer suspended');
 
@@ -114,16 +130,20 @@ sub append {
 }
 my $line = TestSite::shadow_line( alice => 'secret' );
 for my $case (
-    [ 'etc/shadow',          "junk\n\n::::\n\0\n" . ( 'x' x 100_000 ) . "\n", 1, 'bad lines of others' ],
-    [ 'etc/shadow',          $line,               0, 'a second line of her own' ],
-    [ 'etc/passwd',          "junk\n:::::::\n",   1, 'bad lines of others' ],
-    [ 'etc/passwd',          "alice:x:0:0::/:/bin/sh\n", 0, 'a second line of her own' ],
-) {
+    [ 'etc/shadow', "junk\n\n::::\n\0\n" . ( 'x' x 100_000 ) . "\n", 1, 'bad lines of others' ],
+    [ 'etc/shadow', $line,                      0, 'a second line of her own' ],
+    [ 'etc/passwd', "junk\n:::::::\n",          1, 'bad lines of others' ],
+    [ 'etc/passwd', "alice:x:0:0::/:/bin/sh\n", 0, 'a second line of her own' ],
+    )
+{
     my ( $file, $text, $good, $what ) = @{$case};
     $site->write_site;
     append( $file, $text );
-    if   ($good) { granted_ok("$file: $what") }
-    else         { refused_ok("$file: $what"); like( $Cpanel::LogMeIn::detail, qr/twice/, 'told the operator' ) }
+    if ($good) { granted_ok("$file: $what") }
+    else {
+        refused_ok("$file: $what");
+        like( $Cpanel::LogMeIn::detail, qr/twice/, 'told the operator' );
+    }
 }
 $site->write_site;
 append( 'etc/userdomains', "alice.example: bob\n" );
@@ -135,22 +155,36 @@ for my $owner ( '../alice', '-', '', 'alice bob', '.', 'alice/../bob' ) {
 }
 $site->write_site;
 refused_ok( 'the line *: is not a domain', user => 'info@*', service => 'webmail' ) if 0;
-is( ( try_login( user => 'info@*', service => 'webmail' ) )[0], 0, 'the line "*:" names no domain' );
+is( ( try_login( user => 'info@*', service => 'webmail' ) )[0], 0,
+    'the line "*:" names no domain' );
 
 # accounts = passwd, cpanel, or unset.
 my $plain = TestSite->new( accounts => { alice => 'secret', root => 'secret' } );
 $site = $plain;
-sub passwd_line { my ( $uid, $shell ) = @_; return "root:x:0:0::/root:/bin/bash\nalice:x:${uid}:${uid}::/home/alice:$shell\n" }
+
+sub passwd_line {
+    my ( $uid, $shell ) = @_;
+    return "root:x:0:0::/root:/bin/bash\nalice:x:${uid}:${uid}::/home/alice:$shell\n";
+}
 $plain->write_settings( accounts => 'passwd' );
 for my $case (
-    [ 999, '/bin/bash', 0 ], [ 1000, '/bin/bash', 1 ], [ 59_999, '/bin/bash', 1 ], [ 60_000, '/bin/bash', 0 ],
-    [ 0, '/bin/bash', 0 ], [ 1000, '/usr/sbin/nologin', 0 ], [ 1000, '', 0 ], [ '1000x', '/bin/bash', 0 ],
-    [ '', '/bin/bash', 0 ], [ 4_294_967_296, '/bin/bash', 0 ]
-) {
+    [ 999,           '/bin/bash',         0 ],
+    [ 1000,          '/bin/bash',         1 ],
+    [ 59_999,        '/bin/bash',         1 ],
+    [ 60_000,        '/bin/bash',         0 ],
+    [ 0,             '/bin/bash',         0 ],
+    [ 1000,          '/usr/sbin/nologin', 0 ],
+    [ 1000,          '',                  0 ],
+    [ '1000x',       '/bin/bash',         0 ],
+    [ '',            '/bin/bash',         0 ],
+    [ 4_294_967_296, '/bin/bash',         0 ]
+    )
+{
     my ( $uid, $shell, $good ) = @{$case};
     $plain->write_file( $plain->path('etc/passwd'), passwd_line( $uid, $shell ) );
     my $name = "accounts = passwd: UID '$uid', shell '$shell'";
-    if ($good) { granted_ok($name) } else { refused_ok($name) }
+    if   ($good) { granted_ok($name) }
+    else         { refused_ok($name) }
 }
 refused_ok( 'accounts = passwd: never root', user => 'root' );
 $plain->write_file( $plain->path('etc/passwd'), passwd_line( 0, '/bin/bash' ) );

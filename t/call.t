@@ -26,12 +26,13 @@ my @answer = call(@good);
 is( scalar @answer, 4,          'a list of four' );
 is( $answer[0],     1,          'login_ok' );
 is( $answer[1],     'Login OK', 'login_message' );
-like( $answer[2], qr{\Ahttps://localhost:2083/cpsess[0-9]{10}/\?session=lmt_[\w-]{43}\z}, 'login_url' );
-like( $answer[3], qr{\A/cpsess[0-9]{10}\z}, 'security_token' );
+like( $answer[2], qr{\Ahttps://localhost:2083/cpsess[0-9]{10}/\?session=lmt_[\w-]{43}\z},
+    'login_url' );
+like( $answer[3],               qr{\A/cpsess[0-9]{10}\z},     'security_token' );
 like( $Cpanel::LogMeIn::detail, qr{\Asession [0-9a-f]{16}\z}, '$detail names the session' );
 is( index( $answer[2], "https://localhost:2083$answer[3]/" ), 0, 'the URL holds the token' );
 
-is( scalar( call(@good) ), 1, 'in scalar context: login_ok' );
+is( scalar( call(@good) ),                    1, 'in scalar context: login_ok' );
 is( scalar( call( @good, pass => 'wrong' ) ), 0, 'in scalar context: 0 on failure' );
 
 is_deeply(
@@ -40,20 +41,24 @@ is_deeply(
     'a wrong password: four elements, one sentence'
 );
 is( $Cpanel::LogMeIn::detail, 'the password is wrong', '$detail tells the operator' );
-is( ( call( @good, user => 'nobody' ) )[1],
-    'The login is invalid.', 'a user that does not exist: the same sentence' );
+is(
+    ( call( @good, user => 'nobody' ) )[1],
+    'The login is invalid.',
+    'a user that does not exist: the same sentence'
+);
 
 ok( ( call( @good, colour => 'blue', [] => 1 ) )[0], 'unknown names are ignored' );
 ok( ( call( pass => 'wrong', @good ) )[0], 'of two values for a name the later one counts' );
 
 my $object = bless {}, 'Cpanel::LogMeIn';
 my %calls  = (
-    'no parameters' => [ sub { call() }, qr/'user' is missing/ ],
-    'an odd list'   => [ sub { call( @good, 'user' ) }, qr/pairs of a name and a value/ ],
-    'a class method' => [ sub { Cpanel::LogMeIn->get_loggedin_url(@good) }, qr/function/ ],
-    'an object method' => [ sub { $object->get_loggedin_url(@good) }, qr/function/ ],
-    'one undef' => [ sub { call(undef) }, qr/pairs of a name and a value/ ],
+    'no parameters'    => [ sub { call() },                qr/'user' is missing/ ],
+    'an odd list'      => [ sub { call( @good, 'user' ) }, qr/pairs of a name and a value/ ],
+    'a class method'   => [ sub { Cpanel::LogMeIn->get_loggedin_url(@good) }, qr/function/ ],
+    'an object method' => [ sub { $object->get_loggedin_url(@good) },         qr/function/ ],
+    'one undef'        => [ sub { call(undef) }, qr/pairs of a name and a value/ ],
 );
+
 for my $name ( sort keys %calls ) {
     my ( $code, $sentence ) = @{ $calls{$name} };
     my @got = eval { $code->() };
@@ -81,8 +86,13 @@ ok( utf8::is_utf8($wide), 'a flagged string stays flagged' );
 
 # Tied arguments run code of their own, once each.
 {
+
     package Counter;
-    sub TIESCALAR { my ( $class, $value ) = @_; return bless { value => $value, reads => 0 }, $class }
+
+    sub TIESCALAR {
+        my ( $class, $value ) = @_;
+        return bless { value => $value, reads => 0 }, $class;
+    }
     sub FETCH { my ($self) = @_; $self->{reads}++; return $self->{value} }
 }
 tie my $tied, 'Counter', 'secret';

@@ -9,7 +9,7 @@ use Test::More;
 use lib 't/lib';
 use TestSite;
 
-my @perl = ( $^X, map {"-I$_"} qw(blib/arch blib/lib) );
+my @perl = ( $^X, map { "-I$_" } qw(blib/arch blib/lib) );
 my $site = TestSite->new;
 
 sub output_of {
@@ -24,18 +24,30 @@ my $page = output_of( "secret\n", @perl, 'examples/login.pl', 'alice localhost c
 my @urls = $page =~ m{^Location: (\S+)\r\n\r\n}mg;
 is( scalar @urls, 2, 'login.pl prints two Location headers' ) or diag($page);
 like( $urls[0], qr{\Ahttps://localhost:2083/cpsess[0-9]{10}/[?]session=}, '... for the home page' );
-like( $urls[1], qr{\Ahttps://localhost:2083/cpsess[0-9]{10}/frontend/jupiter/domains/index[.]html[?]session=},
-    '... and for the domains' );
-is( ( TestSite::parse_url( $urls[0] ) )[1], ( TestSite::parse_url( $urls[1] ) )[1], '... with one token' );
+like(
+    $urls[1],
+    qr{\Ahttps://localhost:2083/cpsess[0-9]{10}/frontend/jupiter/domains/index[.]html[?]session=},
+    '... and for the domains'
+);
+is(
+    ( TestSite::parse_url( $urls[0] ) )[1],
+    ( TestSite::parse_url( $urls[1] ) )[1],
+    '... with one token'
+);
 ok( $site->redeem($_), '... that opens' ) for @urls;
-is( output_of( "wrong\n", @perl, 'examples/login.pl', 'alice localhost cpanel' ),
+is(
+    output_of( "wrong\n", @perl, 'examples/login.pl', 'alice localhost cpanel' ),
     "Content-type: text/plain\r\n\r\nLOGIN FAILED: The login is invalid.\n" x 2,
-    '... and refuses a wrong password' );
+    '... and refuses a wrong password'
+);
 
 # quickstart
 my $tour = output_of( '', $^X, 'examples/quickstart' );
-like( $tour, qr/granted.*unknown.*whm: root.*webmail: info\@alice.*login_ok is 0.*That is all/s,
-    'quickstart tells its story to the end' );
+like(
+    $tour,
+    qr/granted.*unknown.*whm: root.*webmail: info\@alice.*login_ok is 0.*That is all/s,
+    'quickstart tells its story to the end'
+);
 my ($folder) = $tour =~ m{^\s+(/\S+)/site$}m;
 ok( $folder && !-e $folder, '... and leaves nothing behind' );
 
@@ -69,16 +81,30 @@ SKIP: {
     my ($url) = $good =~ m{^Location: (\S+)\r$}mi;
     ok( $site->redeem($url), '... to a URL that opens' ) or diag($good);
     like( $good, qr/^Referrer-policy: no-referrer\r$/mi, '... which is told to nobody' );
-    like( $site->log_text, qr/192[.]0[.]2[.]7 - alice SUCCESS LOGIN/, '... and the log has the address' );
+    like(
+        $site->log_text,
+        qr/192[.]0[.]2[.]7 - alice SUCCESS LOGIN/,
+        '... and the log has the address'
+    );
 
     my $bad = $request->( 'POST', 'user=%3Cb%3Ealice&pass=secret' );
     like( $bad, qr/\AStatus: 401.*role="alert"/s, '... shows an error' );
     unlike( $bad, qr/<b>/, '... without markup from the form' );
     unlike( $request->( 'POST', 'user=alice&pass=wrong' ), qr/wrong/, '... or the password' );
-    like( $request->( 'GET', '', QUERY_STRING => 'user=alice&pass=secret' ), qr/\AStatus: 200/,
-        '... takes no password from a query' );
-    like( $request->( 'POST', 'user=alice&pass=secret', HTTP_SEC_FETCH_SITE => 'cross-site' ),
-        qr/\AStatus: 403/, '... nor from another site' );
-    like( $request->( 'POST', "user=alice\%0D\%0AX&pass=secret" ), qr/\AStatus: 401/, '... nor a name with a newline' );
+    like(
+        $request->( 'GET', '', QUERY_STRING => 'user=alice&pass=secret' ),
+        qr/\AStatus: 200/,
+        '... takes no password from a query'
+    );
+    like(
+        $request->( 'POST', 'user=alice&pass=secret', HTTP_SEC_FETCH_SITE => 'cross-site' ),
+        qr/\AStatus: 403/,
+        '... nor from another site'
+    );
+    like(
+        $request->( 'POST', "user=alice\%0D\%0AX&pass=secret" ),
+        qr/\AStatus: 401/,
+        '... nor a name with a newline'
+    );
 }
 done_testing();

@@ -17,65 +17,74 @@ sub page {
     my ($uri) = @_;
     my ( $ok, $message, $url ) = login($uri);
     return $message if !$ok;
-    $url =~ s{\Ahttps://localhost:2083/cpsess[0-9]{10}}{};
-    $url =~ s{([?&])session=lmt_[\w-]{43}}{$1 eq '?' ? '' : '&'}e;
+    $url        =~ s{\Ahttps://localhost:2083/cpsess[0-9]{10}}{};
+    $url        =~ s{([?&])session=lmt_[\w-]{43}}{$1 eq '?' ? '' : '&'}e;
     return $url =~ s/&(?=#|\z)//r;
 }
 
 my @kept = (
-    [ '/',                      '/' ],
-    [ 'frontend/index.html',    '/frontend/index.html' ],
-    [ '/a b',                   '/a%20b' ],
-    [ "/\x{e9}",                '/%C3%A9' ],
-    [ "/\x{20ac}",              '/%E2%82%AC' ],
-    [ '/100%',                  '/100%25' ],
-    [ '/%zz%4',                 '/%25zz%254' ],
-    [ '/%41%c3%a9',             '/%41%c3%a9' ],
-    [ '/a"<>`{|}^b',            '/a%22%3C%3E%60%7B%7C%7D%5Eb' ],
-    [ '/x?y=1&z=2',             '/x?y=1&z=2' ],
-    [ '/x?y=1#frag?ment',       '/x?y=1#frag?ment' ],
-    [ '/x#session=1',           '/x#session=1' ],
-    [ '/x?sessions=1&mysession=2', '/x?sessions=1&mysession=2' ],
-    [ '/a//b',                  '/a//b' ],
-    [ '/...',                   '/...' ],
-    [ '/.hidden',               '/.hidden' ],
-    [ '/a?b=../c',              '/a?b=../c' ],
-    [ '/a?u=http://b.example/', '/a?u=http://b.example/' ],
-    [ '&goto_uri=/frontend/',   '/frontend/' ],
-    [ '&goto_uri=frontend/',    '/frontend/' ],
-    [ '&goto_uri=',             '/' ],
-    [ '&goto_uri=&goto_uri=/x', '/&goto_uri=/x' ],
-    [ '/json-api/dummy',        '/' ],
-    [ '/json-api/dummy/x',      '/x' ],
-    [ 'json-api/dummy/x',       '/x' ],
-    [ '/json-api/dummy?a=1',    '/?a=1' ],
-    [ '/json-api/dummy#f',      '/#f' ],
-    [ '/json-api/dummyx',       '/json-api/dummyx' ],
+    [ '/',                                '/' ],
+    [ 'frontend/index.html',              '/frontend/index.html' ],
+    [ '/a b',                             '/a%20b' ],
+    [ "/\x{e9}",                          '/%C3%A9' ],
+    [ "/\x{20ac}",                        '/%E2%82%AC' ],
+    [ '/100%',                            '/100%25' ],
+    [ '/%zz%4',                           '/%25zz%254' ],
+    [ '/%41%c3%a9',                       '/%41%c3%a9' ],
+    [ '/a"<>`{|}^b',                      '/a%22%3C%3E%60%7B%7C%7D%5Eb' ],
+    [ '/x?y=1&z=2',                       '/x?y=1&z=2' ],
+    [ '/x?y=1#frag?ment',                 '/x?y=1#frag?ment' ],
+    [ '/x#session=1',                     '/x#session=1' ],
+    [ '/x?sessions=1&mysession=2',        '/x?sessions=1&mysession=2' ],
+    [ '/a//b',                            '/a//b' ],
+    [ '/...',                             '/...' ],
+    [ '/.hidden',                         '/.hidden' ],
+    [ '/a?b=../c',                        '/a?b=../c' ],
+    [ '/a?u=http://b.example/',           '/a?u=http://b.example/' ],
+    [ '&goto_uri=/frontend/',             '/frontend/' ],
+    [ '&goto_uri=frontend/',              '/frontend/' ],
+    [ '&goto_uri=',                       '/' ],
+    [ '&goto_uri=&goto_uri=/x',           '/&goto_uri=/x' ],
+    [ '/json-api/dummy',                  '/' ],
+    [ '/json-api/dummy/x',                '/x' ],
+    [ 'json-api/dummy/x',                 '/x' ],
+    [ '/json-api/dummy?a=1',              '/?a=1' ],
+    [ '/json-api/dummy#f',                '/#f' ],
+    [ '/json-api/dummyx',                 '/json-api/dummyx' ],
     [ '/json-api/dummy/json-api/dummy/x', '/json-api/dummy/x' ],
-    [ '&goto_uri=/json-api/dummy/x', '/x' ],
-    [ '?a=1',                   '/?a=1' ],
-    [ '#f',                     '/#f' ],
+    [ '&goto_uri=/json-api/dummy/x',      '/x' ],
+    [ '?a=1',                             '/?a=1' ],
+    [ '#f',                               '/#f' ],
 );
-is( page( $_->[0] ), $_->[1], "kept: $_->[0]" =~ s/([^ -~])/sprintf '\\x{%x}', ord $1/ger ) for @kept;
+is( page( $_->[0] ), $_->[1], "kept: $_->[0]" =~ s/([^ -~])/sprintf '\\x{%x}', ord $1/ger )
+    for @kept;
 
 my %refused = (
-    'full URL'      => [ 'https://evil.example/', 'javascript:alert(1)', '&goto_uri=http://evil.example' ],
-    'two slashes'   => [
-        '//evil.example', '/%2fevil.example', '/%2Fevil.example', '%2fevil.example', '///x',
-        '&goto_uri=//evil.example', '/json-api/dummy//evil.example'
+    'full URL' =>
+        [ 'https://evil.example/', 'javascript:alert(1)', '&goto_uri=http://evil.example' ],
+    'two slashes' => [
+        '//evil.example',   '/%2fevil.example',
+        '/%2Fevil.example', '%2fevil.example',
+        '///x',             '&goto_uri=//evil.example',
+        '/json-api/dummy//evil.example'
     ],
-    'backslashes'   => [ '/\\evil.example', '\\\\evil.example', '/%5cevil.example', '/a%5Cb', '/x?y=\\' ],
+    'backslashes' =>
+        [ '/\\evil.example', '\\\\evil.example', '/%5cevil.example', '/a%5Cb', '/x?y=\\' ],
     'control bytes' => [
-        map( { ( "/a" . chr . "b", sprintf '/a%%%02xb', $_ ) } 1 .. 31, 127 ), '/%00', "/\0x",
-        "/\tevil", "/x?y=%0d%0a"
+        map( { ( "/a" . chr . "b", sprintf '/a%%%02xb', $_ ) } 1 .. 31, 127 ),
+        '/%00', "/\0x", "/\tevil", "/x?y=%0d%0a"
     ],
-    'segments'      => [
-        '/..', '/.', '/a/../b', '/a/./b', '/%2e%2e/x', '/.%2e/login/?a=1', '/%2E/', '/a/%2e%2e',
-        '/a%2f..%2fb', '/..%2fx', '..', '../x', '/../?x', '/json-api/dummy/../x'
+    'segments' => [
+        '/..',         '/.',               '/a/../b', '/a/./b',
+        '/%2e%2e/x',   '/.%2e/login/?a=1', '/%2E/',   '/a/%2e%2e',
+        '/a%2f..%2fb', '/..%2fx',          '..',      '../x',
+        '/../?x',      '/json-api/dummy/../x'
     ],
     'named session' => [
-        '/?session=1', '/x?a=1&session=2', '/x?session', '/x?%73ession=1', '/x?s%65ssio%6E=1',
-        '/x?a;session=1', '/.%2e/login/?session=x'
+        '/?session=1',      '/x?a=1&session=2',
+        '/x?session',       '/x?%73ession=1',
+        '/x?s%65ssio%6E=1', '/x?a;session=1',
+        '/.%2e/login/?session=x'
     ],
 );
 for my $why ( sort keys %refused ) {
@@ -120,8 +129,10 @@ sub browse {
     return ( $host, $out[0] // '' );
 }
 
-is( ( browse('https://localhost:2083@evil.example/x') )[0], 'evil.example', 'control: the browser leaves for @evil' );
-is( ( browse("https://localhost:2083/cpsess1/\\../..//x") )[1], '', 'control: the browser walks out of the token' );
+is( ( browse('https://localhost:2083@evil.example/x') )[0],
+    'evil.example', 'control: the browser leaves for @evil' );
+is( ( browse("https://localhost:2083/cpsess1/\\../..//x") )[1],
+    '', 'control: the browser walks out of the token' );
 is( ( browse('https://localhost:2083/cpsess1/%2e%2E/x') )[1], 'x', 'control: encoded dots count' );
 
 my $seed = $ENV{TEST_SEED} // time;
@@ -132,6 +143,7 @@ my @pieces = (
     '#', "\t", "\r\n", "\0", ' ', "\x{e9}", "\x{ff0f}", '&goto_uri=', '/json-api/dummy'
 );
 my ( $accepted, $off ) = ( 0, 0 );
+
 for ( 1 .. 3000 ) {
     my $uri = join '', map { $pieces[ rand @pieces ] } 1 .. 1 + rand 6;
     my ( $ok, undef, $url, $token ) = login($uri);

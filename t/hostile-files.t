@@ -16,7 +16,7 @@ local $SIG{__WARN__} = sub { push @warnings, @_ };
 local $SIG{ALRM}     = sub { die "a call hangs\n" };
 
 my $site = TestSite->new(
-    accounts => { alice => 'secret', 'info@alice.example' => 'secret' },
+    accounts => { alice          => 'secret', 'info@alice.example' => 'secret' },
     settings => { site_hostnames => 'no' },
 );
 my $root = $< == 0;
@@ -24,22 +24,24 @@ my $root = $< == 0;
 # Each way to spoil a file: what is done to its path, which lay there before.
 my %spoilers = (
     missing         => sub { },
-    'a folder'      => sub { mkdir $_[0]                or die "$_[0]: $!" },
-    'a FIFO'        => sub { mkfifo( $_[0], oct 600 )   or die "$_[0]: $!" },
+    'a folder'      => sub { mkdir $_[0]              or die "$_[0]: $!" },
+    'a FIFO'        => sub { mkfifo( $_[0], oct 600 ) or die "$_[0]: $!" },
     'a link'        => sub { symlink "$_[0].kept", $_[0] or die "$_[0]: $!" },
-    'a dead link'   => sub { symlink '/nowhere', $_[0]  or die "$_[0]: $!" },
-    'hard-linked'   => sub { link "$_[0].kept", $_[0]   or die "$_[0]: $!" },
+    'a dead link'   => sub { symlink '/nowhere',   $_[0] or die "$_[0]: $!" },
+    'hard-linked'   => sub { link "$_[0].kept", $_[0] or die "$_[0]: $!" },
     'group-written' => sub { copy_of( $_[0] ); chmod oct 664, $_[0] or die "$_[0]: $!" },
     'world-written' => sub { copy_of( $_[0] ); chmod oct 666, $_[0] or die "$_[0]: $!" },
-    unreadable      => sub { copy_of( $_[0] ); chmod 0, $_[0]       or die "$_[0]: $!" },
+    unreadable      => sub { copy_of( $_[0] ); chmod 0, $_[0] or die "$_[0]: $!" },
     "another's"     => sub { copy_of( $_[0] ); chown 54_321, -1, $_[0] or die "$_[0]: $!" },
     huge            => sub { copy_of( $_[0] ); truncate $_[0], 2**40 or die "$_[0]: $!" },
     empty           => sub { new_file( $_[0], '' ) },
     zeros           => sub { new_file( $_[0], "\0" x 4096 ) },
-    binary          => sub { new_file( $_[0], join '', map { chr( $_ * 7 % 256 ) } 0 .. 9999 ) },
+    binary          => sub {
+        new_file( $_[0], join '', map { chr( $_ * 7 % 256 ) } 0 .. 9999 );
+    },
     'one long line' => sub { new_file( $_[0], ':' x 1_000_000 ) },
 );
-delete $spoilers{$root ? 'unreadable' : "another's"};
+delete $spoilers{ $root ? 'unreadable' : "another's" };
 
 sub new_file {
     my ( $path, $text ) = @_;
@@ -65,8 +67,8 @@ sub spoil {
 
 sub mend {
     my ($path) = @_;
-    if   ( -d $path && !-l $path ) { rmdir $path or die "$path: $!" }
-    else                           { unlink $path }
+    if ( -d $path && !-l $path ) { rmdir $path or die "$path: $!" }
+    else                         { unlink $path }
     return rename "$path.kept", $path || die "$path: $!";
 }
 
@@ -75,7 +77,6 @@ my %sentences = (
     invalid => 'The login is invalid.',
     map { $_ => "Logins are not possible at the moment ($_)." } qw(SITE RIGHTS SETTINGS STORE KEY),
 );
-
 
 sub attempt {
     my ( $expected, $name, %login ) = @_;
@@ -94,21 +95,30 @@ my @webmail = ( user => 'info@alice.example', service => 'webmail' );
 
 # What the login is answered, unless the way to spoil says otherwise. A file
 # that may be trusted but says nothing of the account refuses the account.
-my @content = ( empty => 'invalid', zeros => 'invalid', binary => 'invalid', 'one long line' => 'invalid' );
+my @content =
+    ( empty => 'invalid', zeros => 'invalid', binary => 'invalid', 'one long line' => 'invalid' );
 my @files = (
-    [ 'etc/passwd',      \@cpanel, 'SITE', @content, 'hard-linked' => 'ok', unreadable => 'RIGHTS' ],
-    [ 'etc/shadow',      \@cpanel, 'SITE', @content, 'hard-linked' => 'ok', unreadable => 'RIGHTS' ],
+    [ 'etc/passwd', \@cpanel, 'SITE', @content, 'hard-linked' => 'ok', unreadable => 'RIGHTS' ],
+    [ 'etc/shadow', \@cpanel, 'SITE', @content, 'hard-linked' => 'ok', unreadable => 'RIGHTS' ],
     [
-        'etc/userdomains', \@webmail, 'SITE', @content, missing => 'invalid',
-        'hard-linked' => 'ok', unreadable => 'RIGHTS',
+        'etc/userdomains', \@webmail, 'SITE', @content,
+        missing       => 'invalid',
+        'hard-linked' => 'ok',
+        unreadable    => 'RIGHTS',
     ],
     [
-        'var/cpanel/resellers', \@cpanel, 'SITE', missing => 'ok', 'hard-linked' => 'ok',
-        unreadable => 'RIGHTS', map { $_ => 'ok' } qw(empty zeros binary), 'one long line',
+        'var/cpanel/resellers', \@cpanel, 'SITE',
+        missing       => 'ok',
+        'hard-linked' => 'ok',
+        unreadable    => 'RIGHTS',
+        map { $_ => 'ok' } qw(empty zeros binary), 'one long line',
     ],
     [
-        'var/cpanel/users/alice', \@cpanel, 'SITE', missing => 'invalid', 'hard-linked' => 'ok',
-        unreadable => 'RIGHTS', map { $_ => 'ok' } qw(empty zeros binary), 'one long line',
+        'var/cpanel/users/alice', \@cpanel, 'SITE',
+        missing       => 'invalid',
+        'hard-linked' => 'ok',
+        unreadable    => 'RIGHTS',
+        map { $_ => 'ok' } qw(empty zeros binary), 'one long line',
     ],
     [ 'home/alice/etc/alice.example/shadow', \@webmail, 'invalid' ],
 );
@@ -163,7 +173,8 @@ attempt( 'ok', 'the key, mended' );
 sub attempt_in_child {
     my ( $expected, $name ) = @_;
     my $said = TestSite::in_child( sub { alarm 20; ( $site->login )[1] } );
-    my $pattern = $expected eq 'cut' ? "$sentences{ok}|\Q$sentences{STORE}\E" : "\Q$sentences{$expected}\E";
+    my $pattern =
+        $expected eq 'cut' ? "$sentences{ok}|\Q$sentences{STORE}\E" : "\Q$sentences{$expected}\E";
     like( $said, qr/\A(?:$pattern)\z/, $name );
     return;
 }
@@ -189,12 +200,13 @@ attempt_in_child( 'ok', 'data.mdb, mended' );
 # The folder of the store.
 my $folder = "$site->{dir}/store";
 for my $case (
-    [ 'open to the group' => sub { chmod oct 750, $folder }, sub { chmod oct 700, $folder } ],
-    [ 'open to others'    => sub { chmod oct 701, $folder }, sub { chmod oct 700, $folder } ],
-    [ 'a link'    => sub { spoil( $folder, 'a link' ) },   sub { mend($folder) } ],
-    [ 'a FIFO'    => sub { spoil( $folder, 'a FIFO' ) },   sub { mend($folder) } ],
-    [ 'a file'    => sub { spoil( $folder, 'zeros' ) },    sub { mend($folder) } ],
-    ) {
+    [ 'open to the group' => sub { chmod oct 750, $folder },     sub { chmod oct 700, $folder } ],
+    [ 'open to others'    => sub { chmod oct 701, $folder },     sub { chmod oct 700, $folder } ],
+    [ 'a link'            => sub { spoil( $folder, 'a link' ) }, sub { mend($folder) } ],
+    [ 'a FIFO'            => sub { spoil( $folder, 'a FIFO' ) }, sub { mend($folder) } ],
+    [ 'a file'            => sub { spoil( $folder, 'zeros' ) },  sub { mend($folder) } ],
+    )
+{
     my ( $name, $do, $undo ) = @{$case};
     $do->();
     attempt_in_child( 'STORE', "the store's folder: $name" );

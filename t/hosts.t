@@ -9,21 +9,27 @@ use Test::More;
 use lib 't/lib';
 use TestSite;
 
-my $site = TestSite->new;
+my $site      = TestSite->new;
 my $ELSEWHERE = 'Logins are not possible at the moment (ELSEWHERE).';
 
 sub answers { my ($host) = @_; return ( $site->login( hostname => $host ) )[1] }
 sub here_ok { my ( $host, $why ) = @_; is( answers($host), 'Login OK', "$host: $why" ); return }
-sub elsewhere_ok { my ( $host, $why ) = @_; is( answers($host), $ELSEWHERE, "$host: $why" ); return }
 
-here_ok( $_, 'this machine' ) for qw(localhost LocalHost 127.0.0.1 [::1]);
+sub elsewhere_ok {
+    my ( $host, $why ) = @_;
+    is( answers($host), $ELSEWHERE, "$host: $why" );
+    return;
+}
+
+here_ok( $_,                        'this machine' ) for qw(localhost LocalHost 127.0.0.1 [::1]);
 here_ok( Sys::Hostname::hostname(), "the machine's own name" )
     if Sys::Hostname::hostname() =~ /\A[a-z0-9-]+\z/;
 here_ok( $_, 'userdomains and its forms' )
-    for map {"${_}alice.example"} '', 'www.', 'mail.', 'webmail.', 'cpanel.', 'whm.';
+    for map { "${_}alice.example" } '', 'www.', 'mail.', 'webmail.', 'cpanel.', 'whm.';
 here_ok( $_, 'localdomains and its forms' ) for qw(host.example www.host.example);
 elsewhere_ok( $_, 'not this machine' )
-    for qw(other.example ftp.alice.example www.www.alice.example example xalice.example 192.0.2.1 [2001:db8::1]);
+    for
+    qw(other.example ftp.alice.example www.www.alice.example example xalice.example 192.0.2.1 [2001:db8::1]);
 like( $Cpanel::LogMeIn::detail, qr/domains.*backend = local/, 'the operator is told what helps' );
 
 $site->write_settings( domains => 'other.example  Third.example' );

@@ -11,14 +11,14 @@ use lib 't/lib';
 use TestSite;
 
 my $PROCESSES = 200;
-my @users     = map {"user$_"} 1 .. 20;
+my @users     = map { "user$_" } 1 .. 20;
 my $site      = TestSite->new( accounts => { map { $_ => 'secret' } @users }, domains => {} );
 
 # Starts processes that wait for each other, and then do the job. Returns the
 # lines that they print, and how many ended well.
 sub at_once {
     my ( $count, $job ) = @_;
-    pipe my $gate, my $opener or die $!;
+    pipe my $gate,   my $opener or die $!;
     pipe my $reader, my $writer or die $!;
     my @pids;
     for my $number ( 1 .. $count ) {
@@ -50,7 +50,7 @@ my ( $well, @urls ) = at_once(
     }
 );
 is( $well, $PROCESSES, "$PROCESSES processes log in to a store that they have to make" );
-is( scalar( grep {m{ https://}} @urls ), $PROCESSES, '... and each login is good' )
+is( scalar( grep { m{ https://} } @urls ), $PROCESSES, '... and each login is good' )
     or diag( join "\n", grep { !m{ https://} } @urls );
 my ( %tokens, %tickets, $redeemed );
 for my $line (@urls) {
@@ -69,17 +69,26 @@ is( $redeemed,            $PROCESSES, 'every ticket redeems, for its user' );
 my $rounds = 50;
 my %wins;
 for my $round ( 1 .. $rounds ) {
-    my ( $ticket, $token ) = TestSite::parse_url( ( $site->login( user => 'user1' ) )[2] );
-    my ( undef, @reasons ) = at_once(
+    my ( $ticket, $token )   = TestSite::parse_url( ( $site->login( user => 'user1' ) )[2] );
+    my ( undef,   @reasons ) = at_once(
         8,
         sub {
-            return ( Cpanel::LogMeIn::Session->redeem( ticket => $ticket, token => $token, service => 'cpanel' ) )[1];
+            return (
+                Cpanel::LogMeIn::Session->redeem(
+                    ticket  => $ticket,
+                    token   => $token,
+                    service => 'cpanel'
+                )
+            )[1];
         }
     );
     $wins{ join ' ', sort @reasons }++;
 }
-is_deeply( \%wins, { join( ' ', 'granted', ('spent') x 7 ) => $rounds },
-    "of eight processes with one ticket exactly one is granted, $rounds times" );
+is_deeply(
+    \%wins,
+    { join( ' ', 'granted', ('spent') x 7 ) => $rounds },
+    "of eight processes with one ticket exactly one is granted, $rounds times"
+);
 
 # Objects and forks, in both directions.
 my $sessions = Cpanel::LogMeIn::Session->new;
@@ -103,7 +112,8 @@ ok( ( $site->login( user => 'user2' ) )[0], '... and logs in' );
 my %drawn;
 for ( 1 .. 50 ) {
     my $child = TestSite::in_child( sub { ( $site->login( user => 'user4' ) )[2] } );
-    $drawn{$_}++ for map { ( TestSite::parse_url($_) )[0] } $child, ( $site->login( user => 'user4' ) )[2];
+    $drawn{$_}++
+        for map { ( TestSite::parse_url($_) )[0] } $child, ( $site->login( user => 'user4' ) )[2];
 }
 is( scalar keys %drawn, 100, 'parent and children draw different tickets' );
 done_testing();

@@ -9,23 +9,31 @@ use Test::More;
 use lib 't/lib';
 use TestSite;
 
-my $site = TestSite->new( accounts => { alice => 'secret', bob => 'secret' }, resellers => ['alice'] );
+my $site =
+    TestSite->new( accounts => { alice => 'secret', bob => 'secret' }, resellers => ['alice'] );
 my ( $ok, undef, $url, $token ) = $site->login;
 ok( $ok, 'a first login' );
 
-sub reuse { my ( $given, %more ) = @_; return ( $site->login( active_token_for_reuse => $given, %more ) )[ 0, 2, 3 ] }
+sub reuse {
+    my ( $given, %more ) = @_;
+    return ( $site->login( active_token_for_reuse => $given, %more ) )[ 0, 2, 3 ];
+}
 
 for my $form ( $token, substr $token, 1 ) {
     my ( $again, $url2, $token2 ) = reuse($form);
     ok( $again, "$form is taken" );
     is( $token2, $token, '... and is the token of the new URL' );
-    isnt( ( TestSite::parse_url($url2) )[0], ( TestSite::parse_url($url) )[0], '... with a ticket of its own' );
+    isnt(
+        ( TestSite::parse_url($url2) )[0],
+        ( TestSite::parse_url($url) )[0],
+        '... with a ticket of its own'
+    );
     ok( $site->redeem($url2), '... that redeems' );
 }
 is( ( reuse( $token, pass => 'wrong' ) )[0], 0, 'the password is checked all the same' );
 
 my %ignored = (
-    'another user'       => [ $token, user => 'bob' ],
+    'another user'       => [ $token, user    => 'bob' ],
     'another service'    => [ $token, service => 'whm' ],
     'a token nobody has' => ['/cpsess0000000000'],
     'zero'               => ['0'],

@@ -42,7 +42,7 @@ sub visitor {
 sub outcome_is {
     my ( $expected, $name, $method, @with ) = @_;
     my ( $session, $reason ) = call( $method => @with );
-    is( $reason, $expected, $name ) or diag($Cpanel::LogMeIn::detail);
+    is( $reason,      $expected, $name ) or diag($Cpanel::LogMeIn::detail);
     is( ref $session, $expected eq 'granted' ? 'HASH' : '', '... and the session with it' );
     return $session;
 }
@@ -53,8 +53,14 @@ my $session = outcome_is( 'granted', 'a fresh ticket is redeemed', redeem => %ti
 is_deeply(
     { %{$session}, cookie => undef, id => undef },
     {
-        user    => 'alice', service   => 'cpanel', token => $ticket{token}, cookie => undef, id => undef,
-        created => $START,  last_seen => $START,   ends  => $START + 86_400,
+        user      => 'alice',
+        service   => 'cpanel',
+        token     => $ticket{token},
+        cookie    => undef,
+        id        => undef,
+        created   => $START,
+        last_seen => $START,
+        ends      => $START + 86_400,
     },
     'a session has these fields'
 );
@@ -68,33 +74,42 @@ is( scalar call( check => visitor($session) )->{user}, 'alice', 'in scalar conte
 # Everything that is no yes.
 outcome_is( 'spent', 'a spent ticket', redeem => %ticket );
 my %fresh = log_in();
-outcome_is( 'wrong_token',   'a ticket under another token', redeem => %fresh, token => '/cpsess0000000000' );
-outcome_is( 'wrong_token',   'a ticket without a token',     redeem => %fresh, token => undef );
-outcome_is( 'wrong_service', 'a ticket at another service',  redeem => %fresh, service => 'whm' );
-outcome_is( 'granted', 'a ticket is not spent by that, and its token needs no slash',
-    redeem => %fresh, token => substr $fresh{token}, 1 );
+outcome_is(
+    'wrong_token', 'a ticket under another token',
+    redeem => %fresh,
+    token  => '/cpsess0000000000'
+);
+outcome_is( 'wrong_token',   'a ticket without a token',    redeem => %fresh, token   => undef );
+outcome_is( 'wrong_service', 'a ticket at another service', redeem => %fresh, service => 'whm' );
+outcome_is(
+    'granted', 'a ticket is not spent by that, and its token needs no slash',
+    redeem => %fresh,
+    token  => substr $fresh{token},
+    1
+);
 
-my $secret = substr $session->{cookie}, -43;
+my $secret     = substr $session->{cookie}, -43;
 my %bad_values = (
-    missing          => undef,
-    empty            => '',
-    'a reference'    => [],
-    'with a NUL'     => "\0",
-    'one MiB'        => 'x' x 2**20,
-    wide             => "\x{263a}" x 50,
-    'another ticket' => 'lmt_' . 'A' x 43,
-    'a short ticket' => 'lmt_' . 'A' x 42,
-    'in upper case'  => uc $ticket{ticket},
-    'with a newline' => "$ticket{ticket}\n",
-    'a cookie'       => $session->{cookie},
+    missing                         => undef,
+    empty                           => '',
+    'a reference'                   => [],
+    'with a NUL'                    => "\0",
+    'one MiB'                       => 'x' x 2**20,
+    wide                            => "\x{263a}" x 50,
+    'another ticket'                => 'lmt_' . 'A' x 43,
+    'a short ticket'                => 'lmt_' . 'A' x 42,
+    'in upper case'                 => uc $ticket{ticket},
+    'with a newline'                => "$ticket{ticket}\n",
+    'a cookie'                      => $session->{cookie},
     "a cookie's secret as a ticket" => "lmt_$secret",
 );
+
 for my $name ( sort keys %bad_values ) {
     outcome_is( 'unknown', "a ticket: $name", redeem => %ticket, ticket => $bad_values{$name} );
 }
 my %cookies = (
     %bad_values,
-    'a ticket' => $ticket{ticket},
+    'a ticket'                      => $ticket{ticket},
     "a ticket's secret as a cookie" => 'alice%3a' . substr( $fresh{ticket}, 4 ),
     'a whole ticket as a secret'    => "alice%3a$fresh{ticket}",
     "another user's name"           => "bob%3a$secret",
@@ -106,14 +121,23 @@ my %cookies = (
 );
 delete $cookies{'a cookie'};
 for my $name ( sort keys %cookies ) {
-    outcome_is( 'unknown', "a cookie: $name", check => visitor($session), cookie => $cookies{$name} );
+    outcome_is(
+        'unknown', "a cookie: $name",
+        check  => visitor($session),
+        cookie => $cookies{$name}
+    );
 }
 for my $form ( "alice:$secret", "alice%3A$secret", "%61lice%3a$secret" ) {
     outcome_is( 'granted', "a cookie: $form", check => visitor($session), cookie => $form );
 }
-for my $token ( undef, '', '/cpsess0000000000', "$session->{token}0", "$session->{token}\n", "/$session->{token}" ) {
-    outcome_is( 'wrong_token', 'a cookie under the token ' . ( $token // 'undef' ),
-        check => visitor($session), token => $token );
+for my $token ( undef, '', '/cpsess0000000000', "$session->{token}0", "$session->{token}\n",
+    "/$session->{token}" )
+{
+    outcome_is(
+        'wrong_token', 'a cookie under the token ' . ( $token // 'undef' ),
+        check => visitor($session),
+        token => $token
+    );
 }
 
 # A service's cookie opens no other service.
@@ -121,8 +145,12 @@ my %owner = ( cpanel => 'alice', whm => 'alice', webmail => 'info@alice.example'
 for my $from ( sort keys %owner ) {
     my $opened = redeem( log_in( service => $from, user => $owner{$from} ) );
     for my $to ( sort keys %owner ) {
-        outcome_is( $from eq $to ? 'granted' : 'wrong_service',
-            "a cookie of $from at $to", check => visitor($opened), service => $to );
+        outcome_is(
+            $from eq $to ? 'granted' : 'wrong_service',
+            "a cookie of $from at $to",
+            check   => visitor($opened),
+            service => $to
+        );
     }
 }
 
@@ -135,10 +163,16 @@ ok( index( $image, $stored ) >= 0, 'control: the SHA-256 of a secret is in the s
 ok( index( $image, $secret ) < 0 && index( $image, substr $ticket{ticket}, 4 ) < 0,
     'no secret and no ticket is' );
 ok( index( $image, 'secret' ) < 0, 'nor is a password' );
-outcome_is( 'unknown', 'a stored key as a cookie',
-    check => visitor($session), cookie => 'alice%3a' . encode_base64url($stored) );
-outcome_is( 'unknown', 'a stored key as a ticket', redeem => %ticket,
-    ticket => 'lmt_' . encode_base64url( Digest::SHA::sha256( $ticket{ticket} ) ) );
+outcome_is(
+    'unknown', 'a stored key as a cookie',
+    check  => visitor($session),
+    cookie => 'alice%3a' . encode_base64url($stored)
+);
+outcome_is(
+    'unknown', 'a stored key as a ticket',
+    redeem => %ticket,
+    ticket => 'lmt_' . encode_base64url( Digest::SHA::sha256( $ticket{ticket} ) )
+);
 
 # Idle and overall limits, by a clock that stands where we put it.
 at(0);
@@ -162,11 +196,16 @@ outcome_is( 'unknown', '... but not for ever', check => visitor($session) );
 at(0);
 $session = redeem( log_in() );
 at(59);
-is( call( check => visitor($session) )->{last_seen}, $START, 'a check within the minute is not noted' );
+is( call( check => visitor($session) )->{last_seen},
+    $START, 'a check within the minute is not noted' );
 at(60);
 is( call( check => visitor($session) )->{last_seen}, $START + 60, 'after it, it is' );
 at(120);
-outcome_is( 'wrong_token', 'a refused check', check => visitor($session), token => '/cpsess0000000000' );
+outcome_is(
+    'wrong_token', 'a refused check',
+    check => visitor($session),
+    token => '/cpsess0000000000'
+);
 at( 60 + 900 );
 outcome_is( 'unknown', '... keeps nothing alive', check => visitor($session) );
 
@@ -211,15 +250,19 @@ for my $case ( [ 899, 'granted' ], [ 900, 'unknown' ] ) {
 at(0);
 my @shared = ( { log_in() } );
 push @shared, { log_in( active_token_for_reuse => $shared[0]{token} ) } for 1 .. 2;
-my %other = log_in();
+my %other  = log_in();
 my @opened = map { scalar redeem( %{$_} ) } @shared[ 0, 1 ];
-outcome_is( 'wrong_token', 'logging out with a wrong token', end => visitor( $opened[0] ), token => $other{token} );
-outcome_is( 'granted', 'does nothing', check => visitor( $opened[0] ) );
-outcome_is( 'granted', 'logging out', end => visitor( $opened[0] ) );
-outcome_is( 'unknown', 'ends the session', check => visitor( $opened[0] ) );
-outcome_is( 'unknown', '... the other one of that token', check => visitor( $opened[1] ) );
-outcome_is( 'unknown', '... and its ticket not yet redeemed', redeem => %{ $shared[2] } );
-outcome_is( 'unknown', 'logging out again', end => visitor( $opened[0] ) );
+outcome_is(
+    'wrong_token', 'logging out with a wrong token',
+    end   => visitor( $opened[0] ),
+    token => $other{token}
+);
+outcome_is( 'granted', 'does nothing',                         check  => visitor( $opened[0] ) );
+outcome_is( 'granted', 'logging out',                          end    => visitor( $opened[0] ) );
+outcome_is( 'unknown', 'ends the session',                     check  => visitor( $opened[0] ) );
+outcome_is( 'unknown', '... the other one of that token',      check  => visitor( $opened[1] ) );
+outcome_is( 'unknown', '... and its ticket not yet redeemed',  redeem => %{ $shared[2] } );
+outcome_is( 'unknown', 'logging out again',                    end    => visitor( $opened[0] ) );
 outcome_is( 'granted', 'another login of the same user lives', redeem => %other );
 
 # Objects.
@@ -228,22 +271,28 @@ isa_ok( $sessions, 'Cpanel::LogMeIn::Session' );
 %ticket = log_in();
 ok( $session = $sessions->redeem(%ticket), 'an object redeems' );
 ok( $sessions->check( visitor($session) ), '... and checks' );
-ok( !$sessions->redeem(%ticket), '... and refuses' );
+ok( !$sessions->redeem(%ticket),           '... and refuses' );
 my $copy = eval { Storable::dclone($sessions) };
 ok( !$copy || !eval { $copy->check( visitor($session) ); 1 }, 'a deep copy is no object' );
-for my $forged ( bless( [], 'Cpanel::LogMeIn::Session' ), bless( \do { my $n = 1234 }, 'Cpanel::LogMeIn::Session' ), {} ) {
-    ok( !eval { Cpanel::LogMeIn::Session::check( $forged, visitor($session) ); 1 }, 'nor is ' . ref($forged) . ', forged' );
-    like( $@, qr/\AThis is no Cpanel::LogMeIn::Session object[.]/, '... and the exception says so' );
+
+for my $forged ( bless( [], 'Cpanel::LogMeIn::Session' ),
+    bless( \do { my $n = 1234 }, 'Cpanel::LogMeIn::Session' ), {} )
+{
+    ok( !eval { Cpanel::LogMeIn::Session::check( $forged, visitor($session) ); 1 },
+        'nor is ' . ref($forged) . ', forged' );
+    like( $@, qr/\AThis is no Cpanel::LogMeIn::Session object[.]/,
+        '... and the exception says so' );
 }
 
 # A program's mistakes.
 for my $case (
-    [ [ 'odd' ],                                        qr/pairs/ ],
-    [ [ colour => 1, service => 'cpanel' ],             qr/no such argument/ ],
-    [ [ cookie => 'x', token => 'y' ],                  qr/'service' is missing/ ],
-    [ [ cookie => 'x', service => 'ftp' ],              qr/must be cpanel, whm or webmail/ ],
-    [ [ cookie => 'x', service => undef ],              qr/must be cpanel, whm or webmail/ ],
-    ) {
+    [ ['odd'], qr/pairs/ ],
+    [ [ colour => 1,   service => 'cpanel' ], qr/no such argument/ ],
+    [ [ cookie => 'x', token   => 'y' ],      qr/'service' is missing/ ],
+    [ [ cookie => 'x', service => 'ftp' ],    qr/must be cpanel, whm or webmail/ ],
+    [ [ cookie => 'x', service => undef ],    qr/must be cpanel, whm or webmail/ ],
+    )
+{
     my ( $with, $why ) = @{$case};
     ok( !eval { $sessions->check( @{$with} ); 1 }, "an exception: $why" );
     like( $@, $why, '... that says why' );

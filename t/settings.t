@@ -8,47 +8,48 @@ use Test::More;
 use lib 't/lib';
 use TestSite;
 
-my $site = TestSite->new;
+my $site  = TestSite->new;
 my $FAULT = 'Logins are not possible at the moment (SETTINGS).';
 
 my %keys = (
-    backend                     => [ [qw(auto local)],       [ 'here', '', 'AUTO' ] ],
-    site_root                   => [ [],                     [ 'relative', '', '/' . 'x' x 255 ] ],
-    accounts                    => [ ['cpanel'],             [ 'unset', 'both', '' ] ],
-    domains                     => [ [ '', 'a b' ],          [] ],
-    site_hostnames              => [ [qw(yes no)],           [ 'true', '' ] ],
-    store                       => [ [],                     [ '/path', 'lmdb:', 'lmdb:x', 'mysql://x', '' ] ],
-    volatile_dir                => [ [],                     [ 'x', '' ] ],
-    key_file                    => [ [],                     [ 'x', '' ] ],
-    key_file_old                => [ [],                     [ 'x', '' ] ],
-    redis_user                  => [ ['x'],                  [] ],
-    redis_password_file         => [ ['/x'],                 ['x'] ],
-    session_idle                => [ [ 60, 86_400 ],         [ 59, 86_401, '15m', '-1', '' ] ],
-    session_max                 => [ [ 60, 2_592_000 ],      [ 0, 2_592_001, '1e3' ] ],
-    login_url                   => [ [qw(direct login)],     [ '', 'both' ] ],
-    'port.cpanel'               => [ [ 1, 65_535 ],          [ 0, 65_536, 'https' ] ],
-    'port.whm'                  => [ [443],                  [0] ],
-    'port.webmail'              => [ [443],                  [ 99_999_999_999_999_999_999 ] ],
-    cookie_prefix               => [ ['__Host-'],            [] ],
-    attempts_max                => [ [100],                  [ 0, 'x' ] ],
-    gateway_socket              => [ ['/run/x'],             ['x'] ],
-    socket_callers              => [ [ '', 'www-data x' ],   [] ],
-    trusted_proxies             => [ ['192.0.2.1'],          [] ],
-    hsts                        => [ [ 'no', 31_536_000 ],   [ 'yes', 0 ] ],
-    test_clock                  => [ [1_700_000_000],        [ 'now', -1, '' ] ],
-    test_fault                  => [ ['none'],               ['fire'] ],
-    remote_hosts                => [ ['*.example'],          [] ],
-    remote_ca_file              => [ ['/x'],                 ['x'] ],
-    remote_proxy                => [ ['x:3128'],             [] ],
-    remote_timeout              => [ [ 1, 300 ],             [ 0, 301 ] ],
-    remote_forward_to           => [ ['x'],                  [] ],
-    insecure_remote_skip_verify => [ [qw(yes no)],           ['maybe'] ],
-    log                         => [ [qw(none syslog)],      [ 'file', 'file:x', 'stderr', '' ] ],
-    log_unknown_users           => [ [qw(yes no)],           [1] ],
-    page_title                  => [ ['A = B # C'],          [] ],
-    page_logo                   => [ ['x'],                  [] ],
-    page_footer                 => [ ['x'],                  [] ],
+    backend        => [ [qw(auto local)], [ 'here',     '',     'AUTO' ] ],
+    site_root      => [ [],               [ 'relative', '',     '/' . 'x' x 255 ] ],
+    accounts       => [ ['cpanel'],       [ 'unset',    'both', '' ] ],
+    domains        => [ [ '', 'a b' ],    [] ],
+    site_hostnames => [ [qw(yes no)],     [ 'true', '' ] ],
+    store          => [ [],               [ '/path', 'lmdb:', 'lmdb:x', 'mysql://x', '' ] ],
+    volatile_dir   => [ [],               [ 'x', '' ] ],
+    key_file       => [ [],               [ 'x', '' ] ],
+    key_file_old   => [ [],               [ 'x', '' ] ],
+    redis_user                  => [ ['x'],                [] ],
+    redis_password_file         => [ ['/x'],               ['x'] ],
+    session_idle                => [ [ 60, 86_400 ],       [ 59, 86_401, '15m', '-1', '' ] ],
+    session_max                 => [ [ 60, 2_592_000 ],    [ 0, 2_592_001, '1e3' ] ],
+    login_url                   => [ [qw(direct login)],   [ '', 'both' ] ],
+    'port.cpanel'               => [ [ 1, 65_535 ],        [ 0, 65_536, 'https' ] ],
+    'port.whm'                  => [ [443],                [0] ],
+    'port.webmail'              => [ [443],                [99_999_999_999_999_999_999] ],
+    cookie_prefix               => [ ['__Host-'],          [] ],
+    attempts_max                => [ [100],                [ 0, 'x' ] ],
+    gateway_socket              => [ ['/run/x'],           ['x'] ],
+    socket_callers              => [ [ '', 'www-data x' ], [] ],
+    trusted_proxies             => [ ['192.0.2.1'],        [] ],
+    hsts                        => [ [ 'no', 31_536_000 ], [ 'yes', 0 ] ],
+    test_clock                  => [ [1_700_000_000],      [ 'now', -1, '' ] ],
+    test_fault                  => [ ['none'],             ['fire'] ],
+    remote_hosts                => [ ['*.example'],        [] ],
+    remote_ca_file              => [ ['/x'],               ['x'] ],
+    remote_proxy                => [ ['x:3128'],           [] ],
+    remote_timeout              => [ [ 1, 300 ],           [ 0, 301 ] ],
+    remote_forward_to           => [ ['x'],                [] ],
+    insecure_remote_skip_verify => [ [qw(yes no)],         ['maybe'] ],
+    log                         => [ [qw(none syslog)],    [ 'file', 'file:x', 'stderr', '' ] ],
+    log_unknown_users           => [ [qw(yes no)],         [1] ],
+    page_title                  => [ ['A = B # C'],        [] ],
+    page_logo                   => [ ['x'],                [] ],
+    page_footer                 => [ ['x'],                [] ],
 );
+
 for my $key ( sort keys %keys ) {
     my ( $good, $bad ) = @{ $keys{$key} };
     for my $value ( @{$good} ) {
@@ -58,15 +59,19 @@ for my $key ( sort keys %keys ) {
     for my $value ( @{$bad} ) {
         $site->write_settings( $key => $value );
         is( ( $site->login )[1], $FAULT, "$key = $value is refused" );
-        like( $Cpanel::LogMeIn::detail, qr/\Q$site->{conf}\E line [0-9]+, \Q$key\E: must /,
-            '... and $detail names file, line, key and rule' );
+        like(
+            $Cpanel::LogMeIn::detail,
+            qr/\Q$site->{conf}\E line [0-9]+, \Q$key\E: must /,
+            '... and $detail names file, line, key and rule'
+        );
     }
 }
 
 # The manual knows the same keys.
 open my $pod, '<', $INC{'Cpanel/LogMeIn.pm'} or die $!;
 my $manual = do { local $/ = undef; readline $pod };
-is_deeply( [ grep { $manual !~ /^=item C<\Q$_\E>/m } sort keys %keys ], [], 'the manual names every key' );
+is_deeply( [ grep { $manual !~ /^=item C<\Q$_\E>/m } sort keys %keys ],
+    [], 'the manual names every key' );
 
 sub with_text {
     my ($text) = @_;
@@ -80,13 +85,14 @@ is( with_text("# a comment\n\n  \t\n  # another\n"), 'Login OK', 'comments and e
 is( with_text("  session_idle\t=  60  \n"),          'Login OK', 'blanks around' );
 is( with_text("session_idle = 60"),                  'Login OK', 'no newline at the end' );
 for my $case (
-    [ "colour = blue\n", qr/unknown key/ ],
+    [ "colour = blue\n",                        qr/unknown key/ ],
     [ "session_idle = 60\nsession_idle = 60\n", qr/twice/ ],
-    [ "session_idle\n",         qr/key = value/ ],
-    [ "session_idle = 60\r\n",  qr/control byte/ ],
-    [ "page_title = a\0b\n",    qr/control byte/ ],
-    [ '#' x 70_000,             qr/too large/ ],
-) {
+    [ "session_idle\n",                         qr/key = value/ ],
+    [ "session_idle = 60\r\n",                  qr/control byte/ ],
+    [ "page_title = a\0b\n",                    qr/control byte/ ],
+    [ '#' x 70_000,                             qr/too large/ ],
+    )
+{
     my ( $text, $why ) = @{$case};
     is( with_text($text), $FAULT, "refused: $why" );
     like( $Cpanel::LogMeIn::detail, $why, '... and said why' );

@@ -35,7 +35,8 @@ sub work {
 my $all      = join ' ', ('Login OK granted granted') x 20;
 my @threads  = map { threads->create( \&work ) } 1 .. 4;
 my @finished = map { $_->join } @threads;
-is( scalar( grep { $_ eq $all } @finished ), 4, 'four threads log in, check a clone, and redeem, at once' )
+is( scalar( grep { $_ eq $all } @finished ),
+    4, 'four threads log in, check a clone, and redeem, at once' )
     or diag( join "\n", @finished );
 is( work(), $all, 'the first thread goes on as before' );
 

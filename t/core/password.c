@@ -147,8 +147,9 @@ not_hashes(void)
         if (good)
             printf("# taken for a hash: %s\n", bad[i]);
     }
-    ok(wrong == 0, "of %zu things that are no hashes none matches, and for "
-                   "each the decoy is computed",
+    ok(wrong == 0,
+       "of %zu things that are no hashes none matches, and for "
+       "each the decoy is computed",
        sizeof bad / sizeof *bad);
 }
 
@@ -201,10 +202,10 @@ ceilings(void)
         {"$2b$31$" CHARS53, false, false},
         {"$2b$99$" CHARS53, false, false},
         {"$2b$03$" CHARS53, false, false},
-        {"$y$j9T$salt$" CHARS43, true, true},    /* 16 MiB */
-        {"$y$jAT$salt$" CHARS43, true, false},   /* 32 MiB */
-        {"$y$jBT$salt$" CHARS43, true, false},   /* 64 MiB */
-        {"$y$jCT$salt$" CHARS43, false, false},  /* 128 MiB */
+        {"$y$j9T$salt$" CHARS43, true, true},   /* 16 MiB */
+        {"$y$jAT$salt$" CHARS43, true, false},  /* 32 MiB */
+        {"$y$jBT$salt$" CHARS43, true, false},  /* 64 MiB */
+        {"$y$jCT$salt$" CHARS43, false, false}, /* 128 MiB */
         {"$y$jzT$salt$" CHARS43, false, false},
         {"$y$jzzzzz$salt$" CHARS43, false, false},
         {"$gy$jCT$salt$" CHARS43, false, false},

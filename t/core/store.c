@@ -88,8 +88,8 @@ grouped(struct lmi_store_op op, const char *group)
 
 /* "done", "not done", or "fault". */
 static const char *
-apply_at(enum lmi_store_part part, const struct lmi_store_op *ops,
-         size_t count, int64_t now)
+apply_at(enum lmi_store_part part, const struct lmi_store_op *ops, size_t count,
+         int64_t now)
 {
     bool done = true;
 
@@ -211,8 +211,9 @@ groups(void)
     struct lmi_store_op drop = {.verb = LMI_STORE_DROP_GROUP};
 
     for (unsigned i = 0; i < 30; i++)
-        does(grouped(op_of(LMI_STORE_PUT, 100 + i, &v),
-                     i < 10 ? "ab" : i < 20 ? "abX" : "b"));
+        does(grouped(op_of(LMI_STORE_PUT, 100 + i, &v), i < 10   ? "ab"
+                                                        : i < 20 ? "abX"
+                                                                 : "b"));
     does(op_of(LMI_STORE_PUT, 130, &v));
     ok(count_group("ab") == 20 && count_group("abX") == 10 &&
            count_group("b") == 10 && count_group("a") == 20 &&

@@ -23,7 +23,7 @@ compare(const void *a, const void *b)
 static void
 tickets(struct lmi *core)
 {
-    char (*drawn)[LMI_TICKET_SIZE] = calloc(DRAWS, sizeof *drawn);
+    char(*drawn)[LMI_TICKET_SIZE] = calloc(DRAWS, sizeof *drawn);
     char copy[LMI_TICKET_SIZE];
     size_t bad = 0, twice = 0;
 
@@ -92,10 +92,21 @@ static void
 token_shapes(void)
 {
     static const char *const bad[] = {
-        "", "/", "cpsess", "/cpsess", "/cpsess123456789", "/cpsess12345678901",
-        "//cpsess1234567890", "/cpsess123456789a", "/cpsess12345 7890",
-        "/CPSESS1234567890", "/cpsess+123456789", "/cpsess1234567890/",
-        " /cpsess1234567890", "/cpsess1234567890\n", "1234567890",
+        "",
+        "/",
+        "cpsess",
+        "/cpsess",
+        "/cpsess123456789",
+        "/cpsess12345678901",
+        "//cpsess1234567890",
+        "/cpsess123456789a",
+        "/cpsess12345 7890",
+        "/CPSESS1234567890",
+        "/cpsess+123456789",
+        "/cpsess1234567890/",
+        " /cpsess1234567890",
+        "/cpsess1234567890\n",
+        "1234567890",
     };
     struct lmi_text none = {LMI_TEXT_ABSENT, NULL, 0};
     struct lmi_text reference = {LMI_TEXT_NOT_A_STRING, NULL, 0};
@@ -137,7 +148,9 @@ cookie_shapes(struct lmi *core)
        "a cookie's colon comes as %%3a, %%3A or itself");
     ok(COOKIE("i%40a.example%3a" SECRET, "i@a.example"),
        "a mailbox's @ comes encoded");
-    ok(COOKIE("al%3a%30" "123456789-_ABCDEFGHIJKLMNOPQRSTUVWXYZabcde", "al"),
+    ok(COOKIE("al%3a%30"
+              "123456789-_ABCDEFGHIJKLMNOPQRSTUVWXYZabcde",
+              "al"),
        "the whole cookie is decoded, once");
     ok(!COOKIE("al%253a" SECRET, "al"), "and not twice");
     ok(!COOKIE("%3a" SECRET, "") && !COOKIE(SECRET, "") && !COOKIE("", ""),

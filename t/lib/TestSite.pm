@@ -6,17 +6,16 @@ package TestSite;
 use strict;
 use warnings;
 use Cpanel::LogMeIn ();
-use File::Path qw(make_path);
-use File::Temp qw(tempdir);
-use POSIX      ();
+use File::Path      qw(make_path);
+use File::Temp      qw(tempdir);
+use POSIX           ();
 
 # Cheap, or hundreds of logins would take minutes.
 my %hashes;
 
 sub hash_of {
     my ($password) = @_;
-    return $hashes{$password} //=
-        Cpanel::LogMeIn::hash_password( $password, '$5$', 1000 );
+    return $hashes{$password} //= Cpanel::LogMeIn::hash_password( $password, '$5$', 1000 );
 }
 
 # accounts: name => password, or name => { shadow line's fields }. A name with
@@ -25,7 +24,7 @@ sub new {
     my ( $class, %given ) = @_;
     my $self = bless {
         dir       => tempdir( 'logmein-XXXXXX', TMPDIR => 1, CLEANUP => 1 ),
-        accounts  => { alice => 'secret' },
+        accounts  => { alice           => 'secret' },
         domains   => { 'alice.example' => 'alice' },
         resellers => [],
         settings  => {},
@@ -53,7 +52,7 @@ sub write_file {
     open my $file, '>', $path or die "$path: $!";
     print {$file} $text;
     close $file or die "$path: $!";
-    chmod $mode // 0644, $path or die "$path: $!";
+    chmod $mode // oct 644, $path or die "$path: $!";
     return;
 }
 
@@ -62,23 +61,21 @@ sub shadow_line {
     my %field = ref $account ? %{$account} : ( password => $account );
     my $hash  = $field{hash} // hash_of( $field{password} );
     return join( ':',
-        $name, $hash,
-        $field{changed} // 19000,
-        0,
-        $field{max} // 99999,
-        7, '',
-        $field{expires} // '', '' )
+        $name, $hash, $field{changed} // 19000,
+        0, $field{max} // 99999,
+        7, '', $field{expires} // '', '' )
         . "\n";
 }
 
 sub write_site {
-    my ($self) = @_;
-    my %accounts  = %{ $self->{accounts} };
-    my @system    = grep { !/@/ } sort keys %accounts;
-    my $uid       = $<;
-    my $passwd    = '';
-    my $next_uid  = 1001;
+    my ($self)   = @_;
+    my %accounts = %{ $self->{accounts} };
+    my @system   = grep { !/@/ } sort keys %accounts;
+    my $uid      = $<;
+    my $passwd   = '';
+    my $next_uid = 1001;
     for my $name (@system) {
+
         # Homes must belong to their accounts, which only root can arrange.
         my $own = $name eq 'root' ? 0 : $uid || $next_uid++;
         $passwd .= "$name:x:${own}:${own}::/home/$name:/bin/bash\n";
@@ -89,15 +86,18 @@ sub write_site {
         $self->write_file( $self->path("var/cpanel/users/$name"), "USER=$name\n" );
     }
     $self->write_file( $self->path('etc/passwd'), $passwd );
-    $self->write_file( $self->path('etc/shadow'),
-        join( '', map { shadow_line( $_, $accounts{$_} ) } @system ), 0640 );
+    $self->write_file(
+        $self->path('etc/shadow'),
+        join( '', map { shadow_line( $_, $accounts{$_} ) } @system ),
+        oct 640
+    );
     $self->write_file( $self->path('etc/shells'), "/bin/sh\n/bin/bash\n" );
     $self->write_file( $self->path('etc/userdomains'),
-        join( '', map {"$_: $self->{domains}{$_}\n"} sort keys %{ $self->{domains} } )
+        join( '', map { "$_: $self->{domains}{$_}\n" } sort keys %{ $self->{domains} } )
             . "*: nobody\n" );
     $self->write_file( $self->path('etc/localdomains'), "host.example\n" );
     $self->write_file( $self->path('var/cpanel/resellers'),
-        join( '', map {"$_:all\n"} @{ $self->{resellers} } ) );
+        join( '', map { "$_:all\n" } @{ $self->{resellers} } ) );
     make_path( $self->path('var/cpanel/suspended') );
     $self->write_mailboxes;
     return;
@@ -106,13 +106,13 @@ sub write_site {
 sub write_mailboxes {
     my ($self) = @_;
     my %lines;
-    for my $address ( sort grep {/@/} keys %{ $self->{accounts} } ) {
+    for my $address ( sort grep { /@/ } keys %{ $self->{accounts} } ) {
         my ( $name, $domain ) = split /@/, $address;
         $lines{$domain} .= shadow_line( $name, $self->{accounts}{$address} );
     }
     for my $domain ( sort keys %lines ) {
         my $path = $self->mail_shadow($domain);
-        $self->write_file( $path, $lines{$domain}, 0640 );
+        $self->write_file( $path, $lines{$domain}, oct 640 );
         my $owner = $self->{uid}{ $self->{domains}{$domain} };
         chown $owner, -1, $path if !$<;
     }
@@ -134,7 +134,8 @@ sub write_settings {
     );
     $self->{conf} = "$self->{dir}/logmein.conf";
     $self->write_file( $self->{conf},
-        join '', map {"$_ = $settings{$_}\n"} grep { defined $settings{$_} } sort keys %settings );
+        join '',
+        map { "$_ = $settings{$_}\n" } grep { defined $settings{$_} } sort keys %settings );
     $ENV{LOGMEIN_CONF} = $self->{conf};    ## no critic (RequireLocalizedPunctuationVars)
     return;
 }
@@ -154,7 +155,7 @@ sub login {
 
 # Ticket and token of a login URL of either form.
 sub parse_url {
-    my ($url) = @_;
+    my ($url)    = @_;
     my ($token)  = $url =~ m{\Ahttps://[^/]+(/cpsess[0-9]{10})/};
     my ($ticket) = $url =~ m{[?&]session=(lmt_[A-Za-z0-9_-]{43})(?:[&#]|\z)};
     return ( $ticket, $token );

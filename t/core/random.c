@@ -1,0 +1,84 @@
+/*
+ * When OpenSSL gives no random bytes, nothing is issued. This program's own
+ * generator stands before OpenSSL's.
+ */
+#include <dlfcn.h>
+#include <openssl/rand.h>
+
+#include "keys.h"
+#include "scratch.h"
+#include "token.h"
+
+static struct lmi_err err;
+static bool broken;
+static unsigned draws;
+
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+int
+RAND_priv_bytes_ex(OSSL_LIB_CTX *context, unsigned char *out, size_t len,
+                   unsigned strength)
+{
+    int (*real)(OSSL_LIB_CTX *, unsigned char *, size_t, unsigned);
+    void *found = dlsym(RTLD_NEXT, "RAND_priv_bytes_ex");
+
+    memcpy(&real, &found, sizeof real);
+    draws++;
+    memset(out, 'R', len); /* what a failing generator may leave behind */
+    return broken ? 0 : real(context, out, len, strength);
+}
+#else
+int
+RAND_priv_bytes(unsigned char *out, int len)
+{
+    int (*real)(unsigned char *, int);
+    void *found = dlsym(RTLD_NEXT, "RAND_priv_bytes");
+
+    memcpy(&real, &found, sizeof real);
+    draws++;
+    memset(out, 'R', (size_t)len);
+    return broken ? 0 : real(out, len);
+}
+#endif
+
+/* What was issued, as a count of how many of the five calls succeeded. */
+static unsigned
+issue(struct lmi *core)
+{
+    char digits[LMI_TOKEN_DIGITS], ticket[LMI_TICKET_SIZE];
+    char cookie[LMI_COOKIE_SIZE], secret[LMI_SECRET_CHARS + 1];
+    char hash[LMI_HASH_SIZE];
+    struct lmi_text pass = {LMI_TEXT_LATIN1, "pass", 4};
+
+    return (lmi_token_draw(core, digits, &err) == LMI_OK) +
+           (lmi_ticket_draw(core, ticket, &err) == LMI_OK) +
+           (lmi_cookie_draw(core, "alice", cookie, secret, &err) == LMI_OK) +
+           (lmi_hash_password(core, pass, "$1$", 0, hash, &err) == LMI_OK) +
+           (lmi_keys_make(core, scratch_path("key"), &err) == LMI_OK);
+}
+
+int
+main(void)
+{
+    struct lmi *core = core_make(), *other = NULL;
+    unsigned char bytes[64], zeros[64] = {0};
+    unsigned before;
+
+    scratch_make();
+    ok(issue(core) == 5, "control: with a generator all is issued");
+    remove(scratch_path("key"));
+    broken = true;
+    before = draws;
+    ok(issue(core) == 0 && err.code == LMI_CRYPTO, "without one, nothing");
+    ok(draws - before == 5, "control: each was refused by the generator");
+    ok(access(scratch_path("key"), F_OK) != 0, "no key is left");
+    memset(bytes, 'x', sizeof bytes);
+    ok(lmi_random(core, bytes, sizeof bytes, &err) == LMI_CRYPTO &&
+           memcmp(bytes, zeros, sizeof bytes) == 0,
+       "and nothing that looks like random bytes");
+    ok(lmi_new(&other, &err) == LMI_CRYPTO && other == NULL,
+       "a new handle is refused at once");
+    broken = false;
+    ok(issue(core) == 5, "when the generator works again, so does all else");
+    lmi_free(core);
+    return done();
+}

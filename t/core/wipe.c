@@ -1,0 +1,167 @@
+/*
+ * After a login no copy of the password is left in the process's memory. The
+ * pattern to look for is kept inverted, so that it can't find itself.
+ */
+#include <fcntl.h>
+
+#include "scratch.h"
+
+#define PASS_LEN 24
+
+static unsigned char inverted[PASS_LEN];
+
+static void
+write_file(const char *name, const char *text, const char *more)
+{
+    const char *path = scratch_path(name);
+    FILE *file = fopen(path, "w");
+
+    if (file == NULL || fprintf(file, "%s%s", text, more) < 0 ||
+        fclose(file) != 0 || chmod(path, 0644) != 0)
+        printf("Bail out! %s\n", path);
+}
+
+static void
+make_folder(const char *name)
+{
+    if (mkdir(scratch_path(name), 0755) != 0)
+        printf("Bail out! %s\n", name);
+}
+
+static bool
+matches(const unsigned char *ptr)
+{
+    /* From the end, since the first bytes of freed memory are overwritten. */
+    for (size_t i = PASS_LEN; i-- > PASS_LEN / 2;)
+        if (ptr[i] != (unsigned char)~inverted[i])
+            return false;
+    return true;
+}
+
+/* How many copies of the password's second half does the range hold? */
+static __attribute__((no_sanitize("address"))) size_t
+copies_in(const unsigned char *from, const unsigned char *to)
+{
+    size_t count = 0;
+
+    for (; from + PASS_LEN <= to; from++)
+        count += matches(from);
+    return count;
+}
+
+/* In all memory of the process that can be written: heap, stack, data. */
+static size_t
+copies(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[512], rights[8];
+    void *from, *to;
+    size_t count = 0;
+
+    while (maps != NULL && fgets(line, sizeof line, maps) != NULL)
+        if (sscanf(line, "%p-%p %7s", &from, &to, rights) == 3 &&
+            strncmp(rights, "rw-p", 4) == 0 && strstr(line, "vvar") == NULL)
+            count += copies_in(from, to);
+    if (maps != NULL)
+        fclose(maps);
+    return count;
+}
+
+static void
+give_password(char out[PASS_LEN + 1])
+{
+    for (size_t i = 0; i < PASS_LEN; i++)
+        out[i] = (char)(unsigned char)~inverted[i];
+    out[PASS_LEN] = '\0';
+}
+
+static struct lmi_text
+text_of(const char *text)
+{
+    return (struct lmi_text){LMI_TEXT_LATIN1, text, strlen(text)};
+}
+
+/* The caller's own copies are wiped here; what is left, the core has left. */
+static bool __attribute__((noinline)) log_in(struct lmi *core, bool right)
+{
+    static struct lmi_login_answer answer;
+    char pass[PASS_LEN + 1];
+
+    give_password(pass);
+    if (!right)
+        pass[0] = '!';
+    const struct lmi_login ask = {.user = text_of("alice"),
+                                  .pass = text_of(pass),
+                                  .hostname = text_of("localhost"),
+                                  .service = text_of("cpanel")};
+    lmi_login(core, &ask, &answer);
+    lmi_wipe(pass, sizeof pass);
+    if (answer.login_ok != right)
+        printf("# %s\n", answer.detail);
+    return answer.login_ok == right;
+}
+
+static bool
+set_password(struct lmi *core)
+{
+    char pass[PASS_LEN + 1], hash[LMI_HASH_SIZE];
+    struct lmi_err err;
+
+    give_password(pass);
+    bool good = lmi_hash_password(core, text_of(pass), "$6$", 1000, hash,
+                                  &err) == LMI_OK;
+    lmi_wipe(pass, sizeof pass);
+    write_file("etc/shadow", "alice:", "");
+    FILE *file = fopen(scratch_path("etc/shadow"), "a");
+    if (file != NULL) {
+        fprintf(file, "%s:19000:0:99999:7:::\n", hash);
+        fclose(file);
+    }
+    return good;
+}
+
+static void
+make_site(void)
+{
+    make_folder("etc");
+    write_file("etc/passwd", "alice:x:1001:1001::/home/alice:/bin/sh\n", "");
+    write_file("etc/shells", "/bin/sh\n", "");
+    write_file("conf", "log = none\nsite_root = ", scratch);
+    FILE *file = fopen(scratch_path("conf"), "a");
+    if (file != NULL) {
+        fprintf(file, "\nstore = lmdb:%s/store\n", scratch);
+        fclose(file);
+    }
+    setenv("LOGMEIN_CONF", scratch_path("conf"), 1);
+}
+
+int
+main(void)
+{
+    struct lmi *core = core_make();
+    char *kept;
+
+#ifdef __SANITIZE_ADDRESS__
+    printf("1..0 # SKIP the sanitizer keeps copies of its own\n");
+    return 0;
+#endif
+    if (access("/proc/self/maps", R_OK) != 0) {
+        printf("1..0 # SKIP no /proc/self/maps\n");
+        return 0;
+    }
+    scratch_make();
+    make_site();
+    for (size_t i = 0; i < PASS_LEN; i++)
+        inverted[i] = (unsigned char)~(unsigned)('a' + i * 7 % 26);
+    ok(copies() == 0, "before, no copy of the password is in memory");
+    ok(set_password(core) && copies() == 0, "hashing it leaves none");
+    ok(log_in(core, true) && copies() == 0, "a good login leaves none");
+    ok(log_in(core, false) && copies() == 0, "a refused one leaves none");
+    kept = malloc(PASS_LEN + 1);
+    if (kept != NULL)
+        give_password(kept);
+    ok(copies() > 0, "control: a copy on the heap is found");
+    free(kept);
+    lmi_free(core);
+    return done();
+}
