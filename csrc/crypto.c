@@ -18,10 +18,12 @@
 #endif
 
 /*
- * With OpenSSL 3 everything is taken from a context of our own: the default
- * one would load the site's configuration, or, worse, be marked as loaded
- * without it, which switches the site's TLS policy off for our caller.
- * OpenSSL 1.1.1 has one context only, initialised in the ordinary way.
+ * With OpenSSL 3 everything is taken from a context of our own, which reads no
+ * configuration. The process's default context is never initialised by us:
+ * done without configuration, that would switch off the site's TLS policy for
+ * our caller. (OpenSSL 3.0 configures it by itself when it first looks for
+ * engines, and then the policy is in force.) OpenSSL 1.1.1 has one context
+ * only, initialised in the ordinary way.
  */
 struct lmi {
     unsigned users; /* the caller, and each struct lmi_mac */

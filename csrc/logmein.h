@@ -60,8 +60,8 @@ void lmi_err_format(const struct lmi_err *err, char *out, size_t size);
 
 /*
  * The library handle: a private OpenSSL context, with its random generator
- * started and tried once. Reads no OpenSSL configuration and leaves the
- * process's own OpenSSL context alone.
+ * started and tried once. The site's OpenSSL configuration does not apply to
+ * it, and stays in force for the rest of the process.
  */
 struct lmi;
 LMI_CHECK enum lmi_rc lmi_new(struct lmi **out, struct lmi_err *err);

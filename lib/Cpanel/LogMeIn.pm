@@ -599,8 +599,8 @@ with C<Referrer-Policy: no-referrer> and C<Cache-Control: no-store>, and do not
 log it. ASVS asks for no secrets in URLs; the documented call cannot work
 without, hence the ticket that is spent at its first use.
 
-OpenSSL is used in a context of the module's own, which reads no configuration
-file and leaves the process's default context alone.
+OpenSSL is used in a context of the module's own, to which no configuration file
+applies. The site's TLS policy stays in force for the rest of the process.
 
 Please report what you find at L<https://logmein.example/bugs>; mark it as a
 security matter and it will not be shown in public until there is a remedy.

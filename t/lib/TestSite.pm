@@ -133,8 +133,7 @@ sub write_settings {
         %{ $self->{settings} }, %more,
     );
     $self->{conf} = "$self->{dir}/logmein.conf";
-    $self->write_file( $self->{conf},
-        join '',
+    $self->write_file( $self->{conf}, join '',
         map { "$_ = $settings{$_}\n" } grep { defined $settings{$_} } sort keys %settings );
     $ENV{LOGMEIN_CONF} = $self->{conf};    ## no critic (RequireLocalizedPunctuationVars)
     return;

@@ -1,0 +1,19 @@
+#!/usr/bin/perl
+
+# perlcritic, severity 3; .perlcriticrc says what is left out, and why.
+
+use strict;
+use warnings;
+use Test::More;
+use lib 'xt/lib';
+use Author qw(has_program run tracked);
+
+plan skip_all => 'perlcritic is not installed' if !has_program('perlcritic');
+
+my @files =
+    ( tracked(qr{\A(?!examples/).*[.](?:pm|pl|t|PL)\z}), tracked(qr{\Aexamples/|\Abench/run\z}) );
+my ( $status, $out ) = run( '.', "perlcritic --quiet @files" );
+is( $status, 0, 'perlcritic has nothing to say of ' . @files . ' files' ) or diag($out);
+( undef, $out ) = run( '.', q{echo 'eval "x"; 1;' | perlcritic} );
+like( $out, qr/Expression form of "eval"/, 'control: it would' );
+done_testing();

@@ -1,0 +1,41 @@
+#!/usr/bin/perl
+
+# The two formatters have nothing to change.
+
+use strict;
+use warnings;
+use File::Temp ();
+use Test::More;
+use lib 'xt/lib';
+use Author qw(has_program read_file run tracked);
+
+my @c = tracked(qr{\A(?:csrc|t|xt|bench)/.*[.][ch]\z});
+my @perl =
+    ( tracked(qr{\A(?!examples/).*[.](?:pm|pl|t|PL)\z}), tracked(qr{\Aexamples/|\Abench/run\z}) );
+my $scratch = File::Temp->new;
+
+my %formatter = (
+    'clang-format' => sub { ( run( '.', "clang-format '$_[0]'" ) )[1] },
+    perltidy       => sub {
+        my ($file) = @_;
+        my ( $status, $out ) = run( '.', "perltidy -st -se '$file'" );
+        return $status == 0 ? $out : "status $status: $out";
+    },
+);
+
+sub is_formatted { my ( $with, $file ) = @_; return $formatter{$with}->($file) eq read_file($file) }
+
+for my $case ( [ 'clang-format', \@c, "int  x;\n" ], [ 'perltidy', \@perl, "my  \$x;\n" ] ) {
+    my ( $with, $files, $crooked ) = @{$case};
+SKIP: {
+        skip "$with is not installed", 1 if !has_program($with);
+        cmp_ok( scalar @{$files}, '>', 10, "$with has files to look at" );
+        ok( is_formatted( $with, $_ ), "$with: $_" ) for @{$files};
+        seek $scratch, 0, 0;
+        truncate $scratch, 0;
+        print {$scratch} $crooked;
+        $scratch->flush;
+        ok( !is_formatted( $with, "$scratch" ), "control: $with would change a crooked line" );
+    }
+}
+done_testing();

@@ -1,0 +1,65 @@
+package Author;
+
+# What the author tests share: running commands, and clean copies to build in.
+
+use strict;
+use warnings;
+use Carp       qw(croak);
+use Cwd        qw(getcwd);
+use Exporter   qw(import);
+use File::Temp qw(tempdir);
+
+our @EXPORT_OK = qw(run tracked read_file clone built_clone has_program);
+
+# Runs a shell command in this folder; returns its status and all it prints.
+sub run {
+    my ( $folder, $command ) = @_;
+    my $out = `cd '$folder' && ( $command ) 2>&1 </dev/null`;
+    return ( $?, $out );
+}
+
+# Like run(), where failing is a fault of the test's surroundings.
+sub must {
+    my ( $folder, $command ) = @_;
+    my ( $status, $out )     = run( $folder, $command );
+    croak "$command: status $status\n$out" if $status != 0;
+    return $out;
+}
+
+# The files of the project whose names match, new ones included.
+sub tracked {
+    my ($pattern) = @_;
+    my @files     = split /\0/, must( '.', 'git ls-files -z --cached --others --exclude-standard' );
+    return grep { -e && $_ =~ $pattern } @files;
+}
+
+sub read_file {
+    my ($path) = @_;
+    open my $file, '<', $path or croak "$path: $!";
+    local $/ = undef;
+    return scalar readline $file;
+}
+
+# A copy of the project's files as they are now, committed or not.
+sub clone {
+    my $folder = tempdir( 'logmein-author-XXXXXX', TMPDIR => 1, CLEANUP => 1 );
+    chmod 0755, $folder;    ## no critic (ProhibitLeadingZeros)
+    open my $tar, '|-', "tar --null -T - -cf - | tar -C '$folder' -xf -" or croak "tar: $!";
+    print {$tar} map { "$_\0" } tracked(qr/./);
+    close $tar or croak 'tar failed';
+    return $folder;
+}
+
+sub built_clone {
+    my (@arguments) = @_;
+    my $folder = clone();
+    must( $folder, "perl Makefile.PL @arguments && make -j2" );
+    return $folder;
+}
+
+sub has_program {
+    my ($name) = @_;
+    return ( grep { -x "$_/$name" } split /:/, $ENV{PATH} ) > 0;
+}
+
+1;

@@ -1,0 +1,66 @@
+#!/usr/bin/perl
+
+# The manual: well-formed, complete, and true where a machine can tell.
+
+use strict;
+use warnings;
+use File::Temp ();
+use Test::More;
+use Test::Pod           ();
+use Test::Pod::Coverage ();
+use blib;
+use lib 'xt/lib', 't/lib';
+use Author qw(read_file run tracked);
+use TestSite;
+
+my @modules = tracked(qr{\Alib/.*[.]pm\z});
+Test::Pod::pod_file_ok($_) for @modules;
+for my $file (@modules) {
+    my $module = $file =~ s{\Alib/|[.]pm\z}{}gr =~ s{/}{::}gr;
+    Test::Pod::Coverage::pod_coverage_ok( $module, { also_private => [qr/\ACLONE\z/] } );
+    my @heads = read_file($file) =~ /^=head1 (.*)/mg;
+    my @known = qw(NAME SYNOPSIS DESCRIPTION FUNCTIONS METHODS CONFIGURATION FILES DIAGNOSTICS
+        SECURITY CAVEATS LICENSE);
+    my %place = map { $known[$_] => $_ } 0 .. $#known;
+    my @order = map { $place{$_} // () } @heads;
+    is_deeply( \@order, [ sort { $a <=> $b } @order ], "$file: headings in the usual order" );
+    is( $heads[0], 'NAME', "$file: NAME first" );
+}
+
+# Every sentence that the core can say is in the manual.
+my $manual = read_file('lib/Cpanel/LogMeIn.pm');
+my $pod    = $manual =~ s/[BCIL]<([^<>]*)>/$1/gr;
+my $source = join '', map { read_file($_) } qw(csrc/request.c LogMeIn.xs);
+$source =~ s/"\s*\\?\n\s*"//g;
+my %say = map { $_ => 1 } $source =~ /"((?:The parameters? |get_loggedin_url is)[^"]+[.])"/g;
+cmp_ok( scalar keys %say, '>', 20, 'the sentences are found' );
+for my $sentence ( sort keys %say ) {
+    my $form = $sentence;
+    if ( $pod !~ /^=item \Q$form\E$/m ) {
+
+        # "Likewise 'pass' and 'hostname'."
+        $form =~ s/'(?:pass|hostname|goto_uri|remote_addr|tfa_token)'/'user'/;
+        $form =~ s/most [0-9,]+ bytes/most 254 bytes/;
+    }
+    $form =~ s/->/-E<gt>/;
+    like( $pod, qr/^=item (?:\QC<\E)?\Q$form\E>?$/m, "the manual has: $sentence" );
+}
+unlike( $pod, qr/^=item The parameter 'user' must be purple/m, 'control: and not just any' );
+my @codes = read_file('csrc/error.c') =~ /return "([A-Z]{3,})";/g;
+like( $pod, qr/^    \Q$_\E +\S/m, "the manual has the code $_" )
+    for grep { $_ ne 'UNKNOWN' } @codes;
+
+# The synopsis runs.
+my $site       = TestSite->new;
+my ($synopsis) = $manual =~ /^=head1 SYNOPSIS\n\n(.*?)^=head1/ms;
+my $script     = File::Temp->new;
+print {$script} "use strict; use warnings;\n$synopsis";
+$script->flush;
+my ( $status, $out ) = run( '.', "$^X -Mblib $script" );
+like(
+    $out,
+    qr{\ALocation: https://localhost:2083/cpsess[0-9]{10}/[?]session=lmt_},
+    'the SYNOPSIS runs, and logs in'
+);
+is( $status, 0, '... without a complaint' );
+done_testing();
