@@ -1,0 +1,125 @@
+#!/usr/bin/perl
+
+# What make does: no more than it must, and all that a packager asks for.
+
+use strict;
+use warnings;
+use File::Basename qw(basename);
+use File::Find     qw(find);
+use File::Temp     qw(tempdir);
+use Test::More;
+use lib 'xt/lib';
+use Author qw(built_clone clone read_file run);
+
+my $folder = built_clone();
+
+# The objects of a build with their times of change, in nanoseconds.
+sub objects {
+    my %time;
+    for my $object ( glob("$folder/csrc/*.o"), "$folder/LogMeIn.o" ) {
+        ( $time{ basename($object) } ) = ( run( '.', "stat -c %.Y '$object'" ) )[1] =~ /(\S+)/;
+    }
+    return %time;
+}
+
+# Which files include the header, directly or through another one.
+sub includers {
+    my ($header) = @_;
+    my %includes = map {
+        basename($_) => { map { basename($_) => 1 } read_file($_) =~ /#include "([^"]+)"/g }
+    } glob("$folder/csrc/*.[ch]"), "$folder/LogMeIn.xs";
+    my %reached = ( $header => 1 );
+    my $before  = 0;
+    while ( keys %reached > $before ) {
+        $before = keys %reached;
+        for my $file ( keys %includes ) {
+            $reached{$file} = 1 if grep { $reached{$_} } keys %{ $includes{$file} };
+        }
+    }
+    return sort map { s/[.](?:c|xs)\z/.o/r } grep { /[.](?:c|xs)\z/ } keys %reached;
+}
+
+my ( $status, $out ) = run( $folder, 'make' );
+unlike( $out, qr/\bcc\b|-c -o/, 'a second make compiles nothing' );
+
+for my $header (qw(shadow.h record.h logmein.h)) {
+    my %before = objects();
+    run( $folder, "sleep 0.1; touch csrc/$header" );
+    ( $status, $out ) = run( $folder, 'make -j2' );
+    is( $status, 0, "make after touching $header" ) or diag($out);
+    my %after   = objects();
+    my @rebuilt = sort grep { $before{$_} ne $after{$_} } keys %after;
+    is_deeply( \@rebuilt, [ includers($header) ], "... rebuilds what includes it: @rebuilt" );
+}
+my @few = includers('shadow.h');
+my @all = glob "$folder/csrc/*.c";
+cmp_ok( @few + 0, '<', @all + 0, 'control: not every header is included everywhere' );
+
+# A test program follows the header, too.
+run( $folder, 'sleep 0.1; touch t/core/tap.h' );
+( undef, $out ) = run( $folder, 'make' );
+like( $out, qr{-o \.\./t/core/text\b}, 'a touched test header rebuilds the C tests' );
+
+# Flags from outside reach every compilation.
+my $flagged = clone();
+( $status, $out ) =
+    run( $flagged, q{perl Makefile.PL OPTIMIZE='-O1 -DFROM_OUTSIDE' && make && prove -b t/call.t} );
+is( $status, 0, 'a build with OPTIMIZE of its own works' ) or diag($out);
+my @compilations = $out =~ /^(?:\S*gcc|\S*cc|\S*clang)\b.* -c .*$/mg;
+cmp_ok( scalar @compilations, '>', 20, 'its compilations are seen' );
+is( scalar( grep { !/-DFROM_OUTSIDE/ } @compilations ), 0, '... and each has the flag' );
+
+# Installing.
+my $destination = tempdir( CLEANUP => 1 );
+( $status, $out ) = run( $folder, "make install DESTDIR='$destination'" );
+is( $status, 0, 'make install DESTDIR=' ) or diag($out);
+my @installed;
+find( sub { push @installed, $_ if -f }, $destination );
+is_deeply(
+    [ sort grep { !/[.](?:3\w*|packlist)\z|\Aperllocal/ } @installed ],
+    [qw(Constants.pm LogMeIn.pm LogMeIn.so Session.pm)],
+    '... installs the modules and the object'
+);
+ok( ( grep { /\ACpanel::LogMeIn[.]3/ } @installed ), '... and the manual' );
+my ($module) = split /\n/, ( run( $destination, 'find "$PWD" -name LogMeIn.pm' ) )[1];
+my $lib = $module =~ s{/Cpanel/LogMeIn[.]pm\z}{}r;
+is( ( run( '/', "perl -I'$lib' -MCpanel::LogMeIn -e 'print q(loaded)'" ) )[1],
+    'loaded', '... that load from there' );
+
+# A release.
+( $status, $out ) = run( $folder, 'make dist' );
+is( $status, 0, 'make dist' ) or diag($out);
+my ($archive) = glob "$folder/Cpanel-LogMeIn-*.tar.gz";
+my %listed = map { s{\A[^/]+/}{}r => 1 } split /\n/, ( run( '.', "tar tzf '$archive'" ) )[1];
+ok( $listed{$_}, "... holds $_" )
+    for qw(Makefile.PL README LICENSE Changes LogMeIn.xs typemap META.json MANIFEST
+    csrc/login.c csrc/logmein.h csrc/Makefile lib/Cpanel/LogMeIn.pm t/call.t t/lib/TestSite.pm
+    t/core/store.c examples/quickstart debian/control xt/build.t bench/run);
+is_deeply( [ grep { m{[.](?:o|a|d)\z|\Ablib|\A[.]git/} } keys %listed ],
+    [], '... and nothing that a build leaves' );
+my ( undef, $meta ) = run( '.', "tar xzOf '$archive' --wildcards '*/META.json'" );
+like( $meta, qr/"license" : \[\s*"mit"\s*\]/,        'META: the licence' );
+like( $meta, qr/"meta-spec" : \{[^}]*"version" : 2/, 'META: version 2' );
+like( $meta, qr/"bugtracker".*"repository"/s,        'META: where to turn to' );
+( $status, $out ) = run( $folder, 'make disttest' );
+is( $status, 0, 'make disttest' ) or diag( substr $out, -2000 );
+
+# What is missing is named, with the package that holds it.
+my $bare = clone();
+for my $case (
+    [ LMDB   => 'LMDB',     'liblmdb-dev' ],
+    [ CRYPTO => 'OpenSSL',  'libssl-dev' ],
+    [ CRYPT  => 'libcrypt', 'libcrypt-dev' ],
+    )
+{
+    my ( $env, $name, $package ) = @{$case};
+    local $ENV{"${env}_LIBS"}   = '-lnowhere';
+    local $ENV{"${env}_CFLAGS"} = ' ';
+    ( $status, $out ) = run( $bare, 'perl Makefile.PL' );
+    like( $out, qr/$name.* is missing.* install \Q$package\E /s, "without $name: a sentence" );
+    is( $status, 0, '... which is no failure of ours' );
+    ok( !-e "$bare/Makefile", '... and no Makefile' );
+}
+( $status, $out ) = run( $bare, 'perl Makefile.PL' );
+ok( $status == 0 && -e "$bare/Makefile", 'control: with all of them, one' ) or diag($out);
+done_testing();

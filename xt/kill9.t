@@ -1,0 +1,63 @@
+#!/usr/bin/perl
+
+# A process that logs in is killed with signal 9, again and again: no session
+# that it was told of is lost, and the store stays sound.
+
+use strict;
+use warnings;
+use blib;
+use Cpanel::LogMeIn::Session ();
+use POSIX                    ();
+use Test::More;
+use Time::HiRes qw(sleep);
+use lib 't/lib';
+use TestSite;
+
+my $CYCLES = $ENV{LOGMEIN_CYCLES} || 1000;
+my $site   = TestSite->new;
+
+# Says "begin" before each login, and its URL once it has it.
+sub log_in_for_ever {
+    my ($out) = @_;
+    while (1) {
+        syswrite $out, "begin\n";
+        my ( $ok, $message, $url ) = $site->login;
+        syswrite $out, ( $ok ? $url : "failed: $message $Cpanel::LogMeIn::detail" ) . "\n";
+    }
+    return;
+}
+
+# One cycle; returns the lines, without one that was cut short.
+sub cycle {
+    pipe my $in, my $out or die $!;
+    my $pid = fork // die "fork: $!";
+    log_in_for_ever($out) if !$pid;
+    close $out;
+    my $first = readline $in;
+    sleep( 0.001 + rand 0.015 );
+    kill KILL => $pid;
+    my @lines = ( $first, <$in> );
+    waitpid $pid, 0;
+    chomp @lines;
+    return @lines;
+}
+
+my ( @urls, @failures, $interrupted );
+for ( 1 .. $CYCLES ) {
+    my @lines = cycle();
+    $interrupted++ if $lines[-1] eq 'begin';
+    push @urls,     grep { /\Ahttps:/ } @lines;
+    push @failures, grep { /\Afailed:/ } @lines;
+}
+is_deeply( \@failures, [], "in $CYCLES cycles no login failed" );
+cmp_ok( scalar @urls, '>', $CYCLES / 2, @urls . ' sessions were acknowledged' );
+cmp_ok(
+    $interrupted, '>',
+    $CYCLES / 10,
+    "control: $interrupted times the signal struck in the middle of a login"
+);
+my @lost = grep { !$site->redeem($_) } @urls;
+is( scalar @lost, 0, 'each of them redeems' ) or diag("$lost[0]: $Cpanel::LogMeIn::detail");
+my @again = grep { $site->redeem($_) } @urls;
+is( scalar @again, 0, 'control: once' );
+done_testing();

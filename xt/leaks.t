@@ -1,0 +1,72 @@
+#!/usr/bin/perl
+
+# No call leaves a Perl value behind, and none of the core's memory.
+
+use strict;
+use warnings;
+use blib;
+use Cpanel::LogMeIn::Session ();
+use Test::LeakTrace;
+use Test::More;
+use lib 't/lib';
+use TestSite;
+
+my $site = TestSite->new( settings => { log => 'none' } );
+
+my %calls = (
+    'a good login'      => sub { my @answer = $site->login },
+    'in scalar context' => sub { my $ok     = $site->login },
+    'a wrong password'  => sub { my @answer = $site->login( pass     => 'wrong' ) },
+    'an unknown user'   => sub { my @answer = $site->login( user     => 'nobody' ) },
+    'a bad parameter'   => sub { my @answer = $site->login( goto_uri => '//x' ) },
+    'an odd list'       => sub { my @answer = Cpanel::LogMeIn::get_loggedin_url('x') },
+    'a reference'       => sub { my @answer = $site->login( pass => {} ) },
+    'wide characters'   => sub { my @answer = $site->login( pass => "\x{263a}" ) },
+    'a fault'           => sub { local $ENV{LOGMEIN_CONF} = '/nowhere'; my @x = $site->login },
+    'a hash'            => sub { my $hash = Cpanel::LogMeIn::hash_password( 'x', '$5$', 1000 ) },
+    'no hash'           => sub { my $hash = Cpanel::LogMeIn::hash_password( 'x', '$nix$' ) },
+    'versions'          => sub { my %of       = Cpanel::LogMeIn::versions() },
+    'an object'         => sub { my $sessions = Cpanel::LogMeIn::Session->new },
+    'an exception'      => sub {
+        eval { Cpanel::LogMeIn::Session->check('odd') }
+    },
+    'a forged object' => sub {
+        eval { Cpanel::LogMeIn::Session::check( {}, service => 'whm' ) }
+    },
+    'redeem, check and end' => sub {
+        my $sessions = Cpanel::LogMeIn::Session->new;
+        my ( $ticket, $token ) = TestSite::parse_url( ( $site->login )[2] );
+        my @same    = ( token => $token, service => 'cpanel' );
+        my $session = $sessions->redeem( @same, ticket => $ticket );
+        my @again   = $sessions->redeem( @same, ticket => $ticket );
+        my @checked = $sessions->check( @same, cookie => $session->{cookie} );
+        my @wrong   = $sessions->check( @same, cookie => $session->{cookie}, token => 'x' );
+        my @ended   = $sessions->end( @same, cookie => $session->{cookie} );
+        die "not ended\n" if $ended[1] ne 'granted';
+    },
+);
+
+sub kilobytes {
+    open my $file, '<', '/proc/self/status' or return;
+    return ( grep { /^VmRSS:/ } <$file> )[0] =~ /([0-9]+)/ ? $1 : 0;
+}
+
+# How much the process grows by, in a hundred calls, once it has settled.
+sub growth {
+    my ($call) = @_;
+    $call->() for 1 .. 30;
+    my $before = kilobytes();
+    $call->() for 1 .. 100;
+    return kilobytes() - $before;
+}
+
+for my $name ( sort keys %calls ) {
+    $calls{$name}->();
+    no_leaks_ok { $calls{$name}->() } $name;
+    my $growth = growth( $calls{$name} );
+    cmp_ok( $growth, '<', 100, "... and 100 times: $growth KiB" );
+}
+my @kept;
+cmp_ok( leaked_count( sub { push @kept, [ 1 .. 10 ] } ), '>', 0, 'control: a leak would be seen' );
+cmp_ok( growth( sub { push @kept, 'x' x 10_000 } ), '>', 500,    'control: and lost memory, too' );
+done_testing();
