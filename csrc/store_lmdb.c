@@ -516,6 +516,21 @@ registry_tidy(const struct env *spared)
     }
 }
 
+/*
+ * At the end of the process, or when this code is unloaded before, what was
+ * kept open for the next login is closed. If a call is still under way, in
+ * another thread or behind a signal, all stays as it is.
+ */
+static void __attribute__((destructor)) registry_end(void)
+{
+    if (pthread_mutex_trylock(&registry.mutex) != 0)
+        return;
+    for (struct env *env = registry.first; env != NULL; env = env->next)
+        if (env->users == 0 && env->pid == getpid())
+            env_shut(env);
+    registry_unlock();
+}
+
 static enum lmi_rc
 part_open(struct keeper *keeper, enum lmi_store_part part, struct lmi_err *err)
 {

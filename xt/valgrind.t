@@ -1,0 +1,99 @@
+#!/usr/bin/perl
+
+# valgrind finds nothing to say of the C tests, nor of Perl programs that call
+# the module.
+
+use strict;
+use warnings;
+use blib;
+use File::Temp ();
+use Test::More;
+use lib 'xt/lib', 't/lib';
+use Author qw(has_program run);
+use TestSite;
+
+plan skip_all => 'valgrind is not installed' if !has_program('valgrind');
+
+# Children are silent: a parent's LMDB environment is not theirs to close.
+my $valgrind = 'valgrind -q --error-exitcode=99 --leak-check=full --num-callers=30'
+    . ' --child-silent-after-fork=yes';
+
+# The C tests: no error, and nothing lost for good. password takes minutes
+# under valgrind; the sanitizers run it.
+for my $program ( grep { !m{/(?:password|wipe)[.]c\z} } sort glob 't/core/*.c' ) {
+    $program =~ s/[.]c\z//;
+    my ( $status, $out ) = run( '.', "$valgrind --errors-for-leak-kinds=definite ./$program" );
+    is( $status, 0, "valgrind: $program" ) or diag( join "\n", grep { !/^ok/ } split /\n/, $out );
+}
+
+# Perl keeps things until its end that look lost: of what valgrind says only
+# what has our code in it counts.
+sub complaints_about_us {
+    my ($out)  = @_;
+    my @blocks = split /^==[0-9]+== \n/m, $out;
+    return grep { /LogMeIn[.](?:so|xs|c)|lmi_/ } @blocks;
+}
+
+my $site = TestSite->new;
+
+sub under_valgrind {
+    my ($code) = @_;
+    my $script = File::Temp->new;
+    print {$script} $code;
+    $script->flush;
+    local $ENV{PERL_DESTRUCT_LEVEL} = 2;
+    return ( run( '.', "$valgrind $^X -Mblib $script" ) )[1];
+}
+
+my $out = under_valgrind(<<'PERL');
+use Cpanel::LogMeIn::Session;
+my @login = (
+    user    => 'alice',  pass     => 'secret', hostname => 'localhost',
+    service => 'cpanel', goto_uri => '/a?b#c',
+);
+for ( 1 .. 3 ) {
+    my $url = ( Cpanel::LogMeIn::get_loggedin_url(@login) )[2];
+    my ( $token, $ticket ) = $url =~ m{(/cpsess\d+)/.*session=(lmt_[\w-]+)} or die;
+    my @with     = ( token => $token, service => 'cpanel' );
+    my $sessions = Cpanel::LogMeIn::Session->new;
+    my $session  = $sessions->redeem( @with, ticket => $ticket ) or die;
+    my @cookie   = ( cookie => $session->{cookie} );
+    $sessions->check( @with, @cookie ) or die;
+    $sessions->end( @with, @cookie )   or die;
+    Cpanel::LogMeIn::get_loggedin_url( @login, $_ => "\x{263a}" )
+        for qw(user pass goto_uri hostname service remote_addr);
+    Cpanel::LogMeIn::get_loggedin_url( @login, user => 'nobody' );
+    Cpanel::LogMeIn::hash_password( 'x', '$5$', 1000 );
+}
+my $pid = fork // die;
+if ( !$pid ) { Cpanel::LogMeIn::get_loggedin_url(@login); exit }
+waitpid $pid, 0;
+print 'ran';
+PERL
+like( $out, qr/ran/, 'a Perl program with all calls runs under valgrind' );
+is_deeply( [ complaints_about_us($out) ], [], '... and nothing is ours of what it says' );
+
+$out = under_valgrind(<<'PERL');
+use threads;
+use Cpanel::LogMeIn::Session;
+my $sessions = Cpanel::LogMeIn::Session->new;
+my @with     = ( cookie => 'x', token => 'x', service => 'whm' );
+$sessions->check(@with);
+my $nested = sub {
+    $sessions->check(@with);
+    threads->create( sub { $sessions->check(@with) } )->join;
+};
+$_->join for map { threads->create($nested) } 1 .. 2;
+$sessions->check(@with);
+print 'ran';
+PERL
+like( $out, qr/ran/, 'threads run under valgrind' );
+is_deeply( [ complaints_about_us($out) ], [], '... and nothing is ours of what it says' );
+
+ok(
+    complaints_about_us(
+        "==1== \n==1== 8 bytes in 1 blocks are definitely lost\n==1==    by 0x1: lmi_new (crypto.c:9)\n==1== \n"
+    ),
+    'control: what is ours would be seen'
+);
+done_testing();
