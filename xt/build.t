@@ -36,7 +36,9 @@ sub includers {
             $reached{$file} = 1 if grep { $reached{$_} } keys %{ $includes{$file} };
         }
     }
-    return sort map { s/[.](?:c|xs)\z/.o/r } grep { /[.](?:c|xs)\z/ } keys %reached;
+    my @objects = map { s/[.](?:c|xs)\z/.o/r } grep { /[.](?:c|xs)\z/ } keys %reached;
+    @objects = sort @objects;
+    return @objects;
 }
 
 my ( $status, $out ) = run( $folder, 'make' );

@@ -1,0 +1,41 @@
+/* Any bytes as a line of a shadow file, and as the file's only hash. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "password.h"
+#include "shadow.h"
+
+static void
+check_decoy(const struct lmi_tally *tally)
+{
+    char decoy[LMI_DECOY_SIZE];
+
+    memset(decoy, 'x', sizeof decoy);
+    lmi_tally_setting(tally, decoy);
+    /* A setting is no hash: what it computes must match nothing. */
+    if (memchr(decoy, '\0', sizeof decoy) == NULL || decoy[0] != '$' ||
+        lmi_password_hash_ok(decoy, LMI_CEILING_SITE))
+        abort();
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct lmi_bytes line = {(const char *)data, size};
+    struct lmi_shadow_entry entry;
+    struct lmi_tally tally = {.used = 0};
+
+    memset(&entry, 'x', sizeof entry);
+    enum lmi_line fault = lmi_shadow_parse(line, &entry);
+    if (memchr(entry.hash, '\0', sizeof entry.hash) == NULL)
+        abort();
+    if (fault != LMI_LINE_GOOD && entry.hash[0] != '\0')
+        abort();
+    if (lmi_password_hash_ok(entry.hash, LMI_CEILING_HOME) &&
+        !lmi_password_hash_ok(entry.hash, LMI_CEILING_SITE))
+        abort();
+    lmi_tally_line(&tally, line);
+    lmi_tally_line(&tally, line);
+    check_decoy(&tally);
+    return 0;
+}

@@ -1,0 +1,9 @@
+#!/usr/bin/perl
+
+# xt/fuzz.t, ten million times: some ten minutes in all.
+
+use strict;
+use warnings;
+
+local $ENV{LOGMEIN_FUZZ_RUNS} = 10_000_000;
+exec $^X, 'xt/fuzz.t' or die "xt/fuzz.t: $!\n";
