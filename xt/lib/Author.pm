@@ -12,8 +12,10 @@ use File::Temp qw(tempdir);
 our @EXPORT_OK = qw(run tracked read_file clone built_clone has_program);
 
 # Runs a shell command in this folder; returns its status and all it prints.
+# What this checkout has built is not what a command there shall find.
 sub run {
     my ( $folder, $command ) = @_;
+    delete local $ENV{PERL5LIB};
     my $out = `cd '$folder' && ( $command ) 2>&1 </dev/null`;
     return ( $?, $out );
 }
