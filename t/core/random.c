@@ -11,7 +11,7 @@
 
 static struct lmi_err err;
 static bool broken;
-static unsigned draws;
+static int draws;
 
 #if OPENSSL_VERSION_NUMBER >= 0x30000000L
 int
@@ -41,7 +41,7 @@ RAND_priv_bytes(unsigned char *out, int len)
 #endif
 
 /* What was issued, as a count of how many of the five calls succeeded. */
-static unsigned
+static int
 issue(struct lmi *core)
 {
     char digits[LMI_TOKEN_DIGITS], ticket[LMI_TICKET_SIZE];
@@ -61,7 +61,7 @@ main(void)
 {
     struct lmi *core = core_make(), *other = NULL;
     unsigned char bytes[64], zeros[64] = {0};
-    unsigned before;
+    int before;
 
     scratch_make();
     ok(issue(core) == 5, "control: with a generator all is issued");
