@@ -138,7 +138,7 @@ make_site(void)
 int
 main(void)
 {
-    struct lmi *core = core_make();
+    struct lmi *core;
     char *kept;
 
 #ifdef __SANITIZE_ADDRESS__
@@ -149,6 +149,7 @@ main(void)
         printf("1..0 # SKIP no /proc/self/maps\n");
         return 0;
     }
+    core = core_make();
     scratch_make();
     make_site();
     for (size_t i = 0; i < PASS_LEN; i++)
