@@ -31,17 +31,37 @@ lmi_refusal_text(enum lmi_refusal refusal)
 /* Looked up where there is nothing to look up, to take as long. */
 #define NOBODY "-"
 
-/* What one lookup gathers. Everything is read, whatever is found. */
+/*
+ * What one lookup gathers. Everything is read, whatever is found; what is
+ * read depends on the settings and the site, never on the account.
+ */
 struct facts {
     const char *user; /* a system account: the user, or a mailbox's owner */
     struct lmi_passwd passwd;
     struct lmi_shadow_entry shadow;
     struct lmi_tally tally;
-    bool suspended, reseller, user_file, shell, has_cpanel;
+    bool suspended, reseller;
+    bool by_passwd; /* accounts are those of passwd, not of var/cpanel */
+    bool user_file; /* unless by_passwd */
+    bool shell;     /* if by_passwd */
 };
 
 static enum lmi_rc
-gather(struct lmi_site *site, struct facts *facts, struct lmi_err *err)
+choose_accounts(struct lmi_site *site, enum lmi_accounts accounts,
+                bool *by_passwd_out, struct lmi_err *err)
+{
+    bool has_cpanel = true;
+    enum lmi_rc rc = LMI_OK;
+
+    if (accounts == LMI_ACCOUNTS_UNSET)
+        rc = lmi_site_has_cpanel(site, &has_cpanel, err);
+    *by_passwd_out = accounts == LMI_ACCOUNTS_PASSWD || !has_cpanel;
+    return rc;
+}
+
+static enum lmi_rc
+gather(struct lmi_site *site, enum lmi_accounts accounts, struct facts *facts,
+       struct lmi_err *err)
 {
     const char *user = facts->user;
     enum lmi_rc rc = lmi_site_passwd(site, user, &facts->passwd, err);
@@ -53,38 +73,36 @@ gather(struct lmi_site *site, struct facts *facts, struct lmi_err *err)
     if (rc == LMI_OK)
         rc = lmi_site_is_reseller(site, user, &facts->reseller, err);
     if (rc == LMI_OK)
-        rc = lmi_site_has_user_file(site, user, &facts->user_file, err);
-    if (rc == LMI_OK)
-        rc = lmi_site_has_cpanel(site, &facts->has_cpanel, err);
-    if (rc == LMI_OK)
+        rc = choose_accounts(site, accounts, &facts->by_passwd, err);
+    if (rc == LMI_OK && facts->by_passwd)
         rc = lmi_site_has_shell(site, facts->passwd.shell, &facts->shell, err);
+    else if (rc == LMI_OK)
+        rc = lmi_site_has_user_file(site, user, &facts->user_file, err);
     return rc;
 }
 
 /* May this system account log in to cpanel, its password apart? */
 static bool
-is_cpanel_account(const struct facts *facts, enum lmi_accounts accounts)
+is_cpanel_account(const struct facts *facts)
 {
     uid_t uid = facts->passwd.uid;
 
     if (uid == 0 || strcmp(facts->user, "root") == 0)
         return false;
-    if (accounts == LMI_ACCOUNTS_CPANEL ||
-        (accounts == LMI_ACCOUNTS_UNSET && facts->has_cpanel))
+    if (!facts->by_passwd)
         return facts->user_file;
     return uid >= 1000 && uid <= 59999 && facts->shell;
 }
 
 static bool
-serves(const struct facts *facts, enum lmi_accounts accounts,
-       enum lmi_service service)
+serves(const struct facts *facts, enum lmi_service service)
 {
     switch (service) {
     case LMI_WHM:
         return strcmp(facts->user, "root") == 0 || facts->reseller;
     case LMI_CPANEL:
     case LMI_WEBMAIL:
-        return is_cpanel_account(facts, accounts);
+        return is_cpanel_account(facts);
     }
     return false;
 }
@@ -122,14 +140,14 @@ entry_refusal(const struct lmi_shadow_entry *entry, int64_t today)
 }
 
 static enum lmi_refusal
-system_refusal(const struct facts *facts, enum lmi_accounts accounts,
-               enum lmi_service service, int64_t today)
+system_refusal(const struct facts *facts, enum lmi_service service,
+               int64_t today)
 {
     if (!facts->passwd.found)
         return LMI_REFUSED_UNKNOWN;
     if (!facts->passwd.usable)
         return LMI_REFUSED_FAULT;
-    if (!serves(facts, accounts, service))
+    if (!serves(facts, service))
         return LMI_REFUSED_SERVICE;
     if (facts->suspended)
         return LMI_REFUSED_SUSPENDED;
@@ -157,11 +175,11 @@ find_system_account(struct lmi_site *site, enum lmi_accounts accounts,
                     struct facts *facts, enum lmi_service service,
                     int64_t today, struct lmi_account *out, struct lmi_err *err)
 {
-    enum lmi_rc rc = gather(site, facts, err);
+    enum lmi_rc rc = gather(site, accounts, facts, err);
 
     if (rc != LMI_OK)
         return rc;
-    out->refusal = system_refusal(facts, accounts, service, today);
+    out->refusal = system_refusal(facts, service, today);
     if (facts->passwd.found && !facts->passwd.usable)
         lmi_fail(&out->fault, LMI_SITE, 0, "etc/passwd",
                  "the account's line is malformed, or there twice", NULL);

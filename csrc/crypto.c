@@ -49,7 +49,10 @@ static bool
 fetch(struct lmi *core)
 {
     core->context = OSSL_LIB_CTX_new();
-    if (core->context == NULL)
+    /* Hash_DRBG needs no other algorithm than ours: it starts in half the
+       time of the default, which brings AES and its derivation with it. */
+    if (core->context == NULL || RAND_set_DRBG_type(core->context, "HASH-DRBG",
+                                                    NULL, NULL, "SHA256") != 1)
         return false;
     core->sha256 = EVP_MD_fetch(core->context, "SHA256", NULL);
     core->hmac = EVP_MAC_fetch(core->context, "HMAC", NULL);
