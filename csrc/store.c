@@ -12,10 +12,23 @@ struct lmi_store {
 };
 
 enum lmi_rc
+lmi_store_adopt(const struct lmi_store_keeper *keeper, void *self,
+                struct lmi_store **out, struct lmi_err *err)
+{
+    *out = calloc(1, sizeof **out);
+    if (*out == NULL)
+        return lmi_fail(err, LMI_MEMORY, 0, NULL, "no memory", NULL);
+    (*out)->keeper = keeper;
+    (*out)->self = self;
+    return LMI_OK;
+}
+
+enum lmi_rc
 lmi_store_open(const struct lmi_store_where *where, struct lmi_store **out,
                struct lmi_err *err)
 {
-    struct lmi_store *store;
+    const struct lmi_store_keeper *keeper = &lmi_store_lmdb;
+    void *self;
     enum lmi_rc rc;
 
     *out = NULL;
@@ -23,17 +36,13 @@ lmi_store_open(const struct lmi_store_where *where, struct lmi_store **out,
         return lmi_fail(err, LMI_STORE, 0, NULL,
                         "this version keeps sessions in LMDB only",
                         "set store = lmdb:/FOLDER");
-    store = calloc(1, sizeof *store);
-    if (store == NULL)
-        return lmi_fail(err, LMI_MEMORY, 0, NULL, "no memory", NULL);
-    store->keeper = &lmi_store_lmdb;
-    rc = store->keeper->open(where, &store->self, err);
-    if (rc != LMI_OK) {
-        free(store);
+    rc = keeper->open(where, &self, err);
+    if (rc != LMI_OK)
         return rc;
-    }
-    *out = store;
-    return LMI_OK;
+    rc = lmi_store_adopt(keeper, self, out, err);
+    if (rc != LMI_OK)
+        keeper->close(self);
+    return rc;
 }
 
 void
@@ -62,6 +71,15 @@ lmi_store_apply(struct lmi_store *store, enum lmi_store_part part,
 {
     *done_out = false;
     return store->keeper->apply(store->self, part, ops, count, now, done_out,
+                                err);
+}
+
+enum lmi_rc
+lmi_store_purge(struct lmi_store *store, enum lmi_store_part part, int64_t now,
+                uint32_t limit, uint32_t *removed_out, struct lmi_err *err)
+{
+    *removed_out = 0;
+    return store->keeper->purge(store->self, part, now, limit, removed_out,
                                 err);
 }
 

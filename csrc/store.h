@@ -47,10 +47,13 @@ enum lmi_store_verb {
 
 struct lmi_store_op {
     enum lmi_store_verb verb;
-    struct lmi_store_id id;              /* unused by DROP_GROUP */
-    int64_t expires;                     /* ADD, SWAP, PUT */
-    uint8_t group[LMI_STORE_GROUP];      /* ADD, SWAP, PUT, DROP_GROUP */
-    size_t group_len;                    /* 0: none */
+    struct lmi_store_id id;         /* unused by DROP_GROUP */
+    int64_t expires;                /* ADD, SWAP, PUT */
+    uint8_t group[LMI_STORE_GROUP]; /* ADD, SWAP, PUT, DROP_GROUP */
+    size_t group_len;               /* 0: none */
+    uint32_t cap; /* ADD, SWAP, PUT: the most entries that the group may hold,
+                     those that expire first make room; 0: no limit. A group
+                     always has the same cap. */
     const struct lmi_store_value *value; /* ADD, SWAP, PUT */
     const struct lmi_store_value *old;   /* SWAP */
 };
@@ -72,6 +75,13 @@ LMI_CHECK enum lmi_rc lmi_store_open(const struct lmi_store_where *where,
                                      struct lmi_err *err);
 void lmi_store_close(struct lmi_store *store);
 
+/* A store kept by another keeper than the URL would choose; self is its own,
+ * and closed with the store. */
+struct lmi_store_keeper;
+LMI_CHECK enum lmi_rc lmi_store_adopt(const struct lmi_store_keeper *keeper,
+                                      void *self, struct lmi_store **out,
+                                      struct lmi_err *err);
+
 /* found_out is false, and value_out empty, if there is no such entry. */
 LMI_CHECK enum lmi_rc
 lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
@@ -89,14 +99,21 @@ LMI_CHECK enum lmi_rc lmi_store_apply(struct lmi_store *store,
                                       size_t count, int64_t now, bool *done_out,
                                       struct lmi_err *err);
 
+/* Removes at most `limit` entries that expired before now, in one step. */
+LMI_CHECK enum lmi_rc lmi_store_purge(struct lmi_store *store,
+                                      enum lmi_store_part part, int64_t now,
+                                      uint32_t limit, uint32_t *removed_out,
+                                      struct lmi_err *err);
+
 /*
  * The next entry whose group begins with this prefix, behind `after` (NULL:
- * the first). found_out is false at the end. An empty prefix finds every
- * entry that has a group.
+ * the first). Inside a group, what expires first comes first. found_out is
+ * false at the end. An empty prefix finds every entry that has a group.
  */
 struct lmi_store_place {
     size_t group_len;
     uint8_t group[LMI_STORE_GROUP];
+    int64_t expires;
     struct lmi_store_id id;
 };
 LMI_CHECK enum lmi_rc
@@ -116,6 +133,9 @@ struct lmi_store_keeper {
     enum lmi_rc (*apply)(void *self, enum lmi_store_part part,
                          const struct lmi_store_op *ops, size_t count,
                          int64_t now, bool *done_out, struct lmi_err *err);
+    enum lmi_rc (*purge)(void *self, enum lmi_store_part part, int64_t now,
+                         uint32_t limit, uint32_t *removed_out,
+                         struct lmi_err *err);
     enum lmi_rc (*next)(void *self, enum lmi_store_part part,
                         const uint8_t *prefix, size_t prefix_len,
                         const struct lmi_store_place *after, bool *found_out,

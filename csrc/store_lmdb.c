@@ -28,13 +28,14 @@
 /*
  * What lies in LMDB:
  *
- *     'e' kind key          ->  expires, group length, group, value
- *     'g' group kind key    ->  nothing
- *     'x' expires kind key  ->  nothing
+ *     'e' kind key                ->  expires, group length, group, value
+ *     'g' group expires kind key  ->  nothing
+ *     'x' expires kind key        ->  nothing
+ *     'n' group                   ->  how many entries, if it has a cap
  */
 #define ID_SIZE (1 + LMI_STORE_KEY)
 #define ENVELOPE_HEAD 9
-#define LONGEST_KEY (1 + LMI_STORE_GROUP + ID_SIZE)
+#define LONGEST_KEY (1 + LMI_STORE_GROUP + 8 + ID_SIZE)
 
 struct key {
     size_t len;
@@ -63,15 +64,34 @@ key_of(char index, const void *middle, size_t len,
     return key;
 }
 
+/* A time whose bytes sort as the times do. */
+static void
+put_sortable(uint8_t out[8], int64_t time)
+{
+    uint64_t bits = time < 0 ? 0 : (uint64_t)time;
+
+    for (size_t i = 8; i-- > 0; bits >>= 8)
+        out[i] = (uint8_t)bits;
+}
+
 static struct key
 expiry_key(int64_t expires, const struct lmi_store_id *id)
 {
-    uint64_t bits = expires < 0 ? 0 : (uint64_t)expires;
     uint8_t sortable[8];
 
-    for (size_t i = 8; i-- > 0; bits >>= 8)
-        sortable[i] = (uint8_t)bits;
+    put_sortable(sortable, expires);
     return key_of('x', sortable, sizeof sortable, id);
+}
+
+static struct key
+group_key(const uint8_t *group, size_t len, int64_t expires,
+          const struct lmi_store_id *id)
+{
+    uint8_t middle[LMI_STORE_GROUP + 8];
+
+    memcpy(middle, group, len);
+    put_sortable(middle + len, expires);
+    return key_of('g', middle, len + 8, id);
 }
 
 static int64_t
@@ -120,9 +140,7 @@ static size_t
 envelope_write(const struct lmi_store_op *op,
                uint8_t out[ENVELOPE_HEAD + LMI_STORE_GROUP + LMI_STORE_VALUE])
 {
-    struct key expiry = expiry_key(op->expires, NULL);
-
-    memcpy(out, expiry.bytes + 1, 8);
+    put_sortable(out, op->expires);
     out[8] = (uint8_t)op->group_len;
     memcpy(out + ENVELOPE_HEAD, op->group, op->group_len);
     memcpy(out + ENVELOPE_HEAD + op->group_len, op->value->bytes,
@@ -134,7 +152,7 @@ struct env {
     struct env *next;
     dev_t device; /* of the folder */
     ino_t inode;
-    pid_t pid;
+    unsigned generation;
     enum lmi_store_part part;
     unsigned users;
     MDB_env *mdb; /* NULL: to be opened again */
@@ -143,11 +161,13 @@ struct env {
     time_t readers_checked;
 };
 
+/* generation tells a process from its parent, without a system call. */
 static struct {
     pthread_mutex_t mutex;
     pthread_once_t once;
+    unsigned generation;
     struct env *first;
-} registry = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_ONCE_INIT, NULL};
+} registry = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_ONCE_INIT, 0, NULL};
 
 static void
 registry_lock(void)
@@ -161,18 +181,25 @@ registry_unlock(void)
     pthread_mutex_unlock(&registry.mutex);
 }
 
+static void
+registry_in_child(void)
+{
+    registry.generation++;
+    registry_unlock();
+}
+
 /* A child must not inherit a mutex that a vanished thread holds. */
 static void
 registry_guard_fork(void)
 {
-    pthread_atfork(registry_lock, registry_unlock, registry_unlock);
+    pthread_atfork(registry_lock, registry_unlock, registry_in_child);
 }
 
 /* One open store: two folders, and what they led to in which process. */
 struct keeper {
     char *folder[2];
     struct env *env[2];
-    pid_t pid;
+    unsigned generation;
 };
 
 static enum lmi_rc
@@ -472,7 +499,7 @@ registry_find(const struct stat *st, enum lmi_store_part part)
 {
     for (struct env *env = registry.first; env != NULL; env = env->next)
         if (env->device == st->st_dev && env->inode == st->st_ino &&
-            env->part == part && env->pid == getpid())
+            env->part == part && env->generation == registry.generation)
             return env;
     return NULL;
 }
@@ -487,7 +514,7 @@ registry_add(const struct stat *st, enum lmi_store_part part)
     env->device = st->st_dev;
     env->inode = st->st_ino;
     env->part = part;
-    env->pid = getpid();
+    env->generation = registry.generation;
     env->next = registry.first;
     registry.first = env;
     return env;
@@ -506,7 +533,7 @@ registry_tidy(const struct env *spared)
     while (*link != NULL) {
         struct env *env = *link;
         if (env == spared || env->users > 0 || env->part != spared->part ||
-            env->pid != getpid()) {
+            env->generation != registry.generation) {
             link = &env->next;
             continue;
         }
@@ -526,7 +553,7 @@ static void __attribute__((destructor)) registry_end(void)
     if (pthread_mutex_trylock(&registry.mutex) != 0)
         return;
     for (struct env *env = registry.first; env != NULL; env = env->next)
-        if (env->users == 0 && env->pid == getpid())
+        if (env->users == 0 && env->generation == registry.generation)
             env_shut(env);
     registry_unlock();
 }
@@ -573,7 +600,7 @@ part_close(struct keeper *keeper, enum lmi_store_part part)
     struct env *env = keeper->env[part];
 
     keeper->env[part] = NULL;
-    if (env == NULL || env->pid != getpid())
+    if (env == NULL || env->generation != registry.generation)
         return;
     env->users--;
     registry_tidy(env);
@@ -590,9 +617,9 @@ part_enter(struct keeper *keeper, enum lmi_store_part part,
     enum lmi_rc rc = LMI_OK;
 
     registry_lock();
-    if (keeper->pid != getpid()) {
+    if (keeper->generation != registry.generation) {
         keeper->env[LMI_DURABLE] = keeper->env[LMI_VOLATILE] = NULL;
-        keeper->pid = getpid();
+        keeper->generation = registry.generation;
     }
     if (keeper->env[part] != NULL && keeper->env[part]->mdb == NULL)
         part_close(keeper, part);
@@ -684,13 +711,15 @@ place_read(const MDB_val *name, const uint8_t *prefix, size_t prefix_len,
 {
     const uint8_t *bytes = name->mv_data;
 
-    if (name->mv_size < 1 + prefix_len + ID_SIZE ||
+    if (name->mv_size < 1 + prefix_len + 8 + ID_SIZE ||
         name->mv_size > LONGEST_KEY || bytes[0] != 'g' ||
         (prefix_len > 0 && memcmp(bytes + 1, prefix, prefix_len) != 0))
         return false;
-    out->group_len = name->mv_size - 1 - ID_SIZE;
-    memcpy(out->group, bytes + 1, out->group_len);
-    out->id = id_at(bytes + 1 + out->group_len);
+    out->group_len = name->mv_size - 1 - 8 - ID_SIZE;
+    bytes++;
+    memcpy(out->group, bytes, out->group_len);
+    out->expires = sortable_time(bytes + out->group_len);
+    out->id = id_at(bytes + out->group_len + 8);
     return true;
 }
 
@@ -699,9 +728,9 @@ next_place(MDB_txn *txn, MDB_dbi dbi, const uint8_t *prefix, size_t prefix_len,
            const struct lmi_store_place *after, bool *found_out,
            struct lmi_store_place *place_out)
 {
-    struct key from =
-        after != NULL ? key_of('g', after->group, after->group_len, &after->id)
-                      : key_of('g', prefix, prefix_len, NULL);
+    struct key from = after != NULL ? group_key(after->group, after->group_len,
+                                                after->expires, &after->id)
+                                    : key_of('g', prefix, prefix_len, NULL);
     MDB_cursor *cursor;
     MDB_val name;
     int code = mdb_cursor_open(txn, dbi, &cursor);
@@ -741,6 +770,50 @@ lmdb_next(void *self, enum lmi_store_part part, const uint8_t *prefix,
     return LMI_OK;
 }
 
+/* The count of a group with a cap changes by `change`; others have none. */
+static int
+count_change(MDB_txn *txn, MDB_dbi dbi, const uint8_t *group, size_t len,
+             int change, bool begin, uint64_t *count_out)
+{
+    struct key key = key_of('n', group, len, NULL);
+    MDB_val name = val_of(&key), data;
+    int code = mdb_get(txn, dbi, &name, &data);
+
+    *count_out = 0;
+    if (code == 0 && data.mv_size == sizeof *count_out)
+        memcpy(count_out, data.mv_data, sizeof *count_out);
+    else if (code == MDB_NOTFOUND && !begin)
+        return 0;
+    else if (code != 0 && code != MDB_NOTFOUND)
+        return code;
+    if (change > 0 || *count_out > 0)
+        *count_out += (uint64_t)(int64_t)change;
+    data = (MDB_val){.mv_size = sizeof *count_out, .mv_data = count_out};
+    return mdb_put(txn, dbi, &name, &data, 0);
+}
+
+/* An entry leaves both indexes. */
+static int
+indexes_remove(MDB_txn *txn, MDB_dbi dbi, const struct envelope *envelope,
+               const struct lmi_store_id *id)
+{
+    struct key expiry = expiry_key(envelope->expires, id);
+    struct key group =
+        group_key(envelope->group, envelope->group_len, envelope->expires, id);
+    MDB_val expiry_name = val_of(&expiry), group_name = val_of(&group);
+    uint64_t count;
+    int code = mdb_del(txn, dbi, &expiry_name, NULL);
+
+    if (code == 0 && envelope->group_len > 0) {
+        /* The group's bytes lie in the map, and move with the next change. */
+        code = mdb_del(txn, dbi, &group_name, NULL);
+        if (code == 0)
+            code = count_change(txn, dbi, group.bytes + 1, envelope->group_len,
+                                -1, false, &count);
+    }
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
 /* What is there, if anything, goes, out of both indexes too. */
 static int
 entry_remove(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_id *id)
@@ -752,17 +825,43 @@ entry_remove(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_id *id)
 
     if (code == MDB_NOTFOUND)
         return 0;
-    if (code == 0 && envelope_read(&data, &envelope)) {
-        struct key expiry = expiry_key(envelope.expires, id);
-        struct key group = key_of('g', envelope.group, envelope.group_len, id);
-        MDB_val expiry_name = val_of(&expiry), group_name = val_of(&group);
-        code = mdb_del(txn, dbi, &expiry_name, NULL);
-        if (code == 0 && envelope.group_len > 0)
-            code = mdb_del(txn, dbi, &group_name, NULL);
-        if (code == MDB_NOTFOUND)
-            code = 0;
-    }
+    if (code == 0 && envelope_read(&data, &envelope))
+        code = indexes_remove(txn, dbi, &envelope, id);
     return code != 0 ? code : mdb_del(txn, dbi, &name, NULL);
+}
+
+/* The first entry of exactly this group. */
+static int
+group_first(MDB_txn *txn, MDB_dbi dbi, const uint8_t *group, size_t len,
+            bool *found_out, struct lmi_store_place *out)
+{
+    struct lmi_store_place after;
+    int code = next_place(txn, dbi, group, len, NULL, found_out, out);
+
+    while (code == 0 && *found_out && out->group_len != len) {
+        after = *out;
+        code = next_place(txn, dbi, group, len, &after, found_out, out);
+    }
+    return code;
+}
+
+/* Counts an entry in, and lets those go that are one too many. */
+static int
+keep_cap(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_op *op)
+{
+    struct lmi_store_place oldest;
+    uint64_t count = 0;
+    bool found = true;
+    int code =
+        count_change(txn, dbi, op->group, op->group_len, 1, true, &count);
+
+    while (code == 0 && found && count > op->cap) {
+        code = group_first(txn, dbi, op->group, op->group_len, &found, &oldest);
+        if (code == 0 && found)
+            code = entry_remove(txn, dbi, &oldest.id);
+        count--;
+    }
+    return code;
 }
 
 static int
@@ -771,7 +870,8 @@ entry_put(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_op *op)
     uint8_t bytes[ENVELOPE_HEAD + LMI_STORE_GROUP + LMI_STORE_VALUE];
     struct key entry = key_of('e', NULL, 0, &op->id);
     struct key expiry = expiry_key(op->expires, &op->id);
-    struct key group = key_of('g', op->group, op->group_len, &op->id);
+    struct key group =
+        group_key(op->group, op->group_len, op->expires, &op->id);
     MDB_val name = val_of(&entry), expiry_name = val_of(&expiry);
     MDB_val group_name = val_of(&group);
     MDB_val data = {.mv_size = envelope_write(op, bytes), .mv_data = bytes};
@@ -784,6 +884,8 @@ entry_put(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_op *op)
         code = mdb_put(txn, dbi, &expiry_name, &nothing, 0);
     if (code == 0 && op->group_len > 0)
         code = mdb_put(txn, dbi, &group_name, &nothing, 0);
+    if (code == 0 && op->group_len > 0 && op->cap > 0)
+        code = keep_cap(txn, dbi, op);
     return code;
 }
 
@@ -885,13 +987,32 @@ purge_one(MDB_txn *txn, MDB_dbi dbi, int64_t now, bool *more_out)
 }
 
 static int
-purge(MDB_txn *txn, MDB_dbi dbi, int64_t now)
+purge(MDB_txn *txn, MDB_dbi dbi, int64_t now, uint32_t limit,
+      uint32_t *removed_out)
 {
     bool more = true;
     int code = 0;
 
-    for (int i = 0; code == 0 && more && i < PURGE_AT_ONCE; i++)
+    *removed_out = 0;
+    while (code == 0 && more && *removed_out < limit) {
         code = purge_one(txn, dbi, now, &more);
+        *removed_out += more;
+    }
+    return code;
+}
+
+/* Ends a transaction in which all went well so far. */
+static int
+commit(struct env *env, MDB_txn *txn)
+{
+    int code = mdb_txn_commit(txn);
+
+    /*
+     * After a failed commit nobody knows what the disk holds, and asking
+     * fsync again would get a lie. The next call opens the file anew.
+     */
+    if (code != 0 && code != MDB_MAP_FULL)
+        env_shut(env);
     return code;
 }
 
@@ -902,6 +1023,7 @@ apply_once(struct env *env, const struct lmi_store_op *ops, size_t count,
 {
     MDB_txn *txn;
     bool met = true;
+    uint32_t removed;
     int code = mdb_txn_begin(env->mdb, NULL, 0, &txn);
 
     if (code != 0)
@@ -912,20 +1034,30 @@ apply_once(struct env *env, const struct lmi_store_op *ops, size_t count,
             code = operate(txn, env->dbi, &ops[i]);
     }
     if (code == 0 && met)
-        code = purge(txn, env->dbi, now);
+        code = purge(txn, env->dbi, now, PURGE_AT_ONCE, &removed);
     if (code != 0 || !met) {
         mdb_txn_abort(txn);
         return code;
     }
-    code = mdb_txn_commit(txn);
+    code = commit(env, txn);
     *done_out = code == 0;
-    /*
-     * After a failed commit nobody knows what the disk holds, and asking
-     * fsync again would get a lie. The next call opens the file anew.
-     */
-    if (code != 0 && code != MDB_MAP_FULL)
-        env_shut(env);
     return code;
+}
+
+static int
+purge_once(struct env *env, int64_t now, uint32_t limit, uint32_t *removed_out)
+{
+    MDB_txn *txn;
+    int code = mdb_txn_begin(env->mdb, NULL, 0, &txn);
+
+    if (code != 0)
+        return code;
+    code = purge(txn, env->dbi, now, limit, removed_out);
+    if (code != 0 || *removed_out == 0) {
+        mdb_txn_abort(txn);
+        return code;
+    }
+    return commit(env, txn);
 }
 
 /* Lets the map grow when it is full, and follows others who did. */
@@ -975,6 +1107,28 @@ lmdb_apply(void *self, enum lmi_store_part part, const struct lmi_store_op *ops,
     return LMI_OK;
 }
 
+static enum lmi_rc
+lmdb_purge(void *self, enum lmi_store_part part, int64_t now, uint32_t limit,
+           uint32_t *removed_out, struct lmi_err *err)
+{
+    struct keeper *keeper = self;
+    struct env *env;
+    enum lmi_rc rc = part_enter(keeper, part, &env, err);
+
+    if (rc != LMI_OK)
+        return rc;
+    int code = purge_once(env, now, limit, removed_out);
+    while ((code == MDB_MAP_FULL || code == MDB_MAP_RESIZED) &&
+           map_grows(env, code))
+        code = purge_once(env, now, limit, removed_out);
+    registry_unlock();
+    if (code == 0)
+        return LMI_OK;
+    *removed_out = 0;
+    return store_fail(err, code, keeper->folder[part], "can't be written",
+                      NULL);
+}
+
 static void
 lmdb_close(void *self)
 {
@@ -1001,7 +1155,6 @@ lmdb_open(const struct lmi_store_where *where, void **out, struct lmi_err *err)
     *out = NULL;
     pthread_once(&registry.once, registry_guard_fork);
     if (keeper != NULL) {
-        keeper->pid = getpid();
         keeper->folder[LMI_DURABLE] = strdup(where->url + strlen("lmdb:"));
         keeper->folder[LMI_VOLATILE] = strdup(where->volatile_dir);
     }
@@ -1025,6 +1178,7 @@ const struct lmi_store_keeper lmi_store_lmdb = {
     .close = lmdb_close,
     .get = lmdb_get,
     .apply = lmdb_apply,
+    .purge = lmdb_purge,
     .next = lmdb_next,
 };
 
