@@ -124,15 +124,29 @@ service_of(pTHX_ SV *sv)
     return service;
 }
 
-/* Puts the value of a parameter where its name belongs; unknown ones pass. */
-static void
-set_parameter(pTHX_ struct lmi_login *ask, SV *name, SV *value)
+/* Where the value of a named argument goes; a table ends with no name. */
+struct place {
+    const char *name;
+    struct lmi_text *text;
+};
+
+static struct lmi_text *
+place_of(const struct place *places, struct lmi_text name)
 {
-    struct lmi_text key = text_of(aTHX_ name);
-    struct {
-        const char *name;
-        struct lmi_text *place;
-    } places[] = {
+    if (name.kind != LMI_TEXT_LATIN1 && name.kind != LMI_TEXT_UTF8)
+        return NULL;
+    for (; places->name != NULL; places++)
+        if (strlen(places->name) == name.len &&
+            memEQ(places->name, name.ptr, name.len))
+            return places->text;
+    return NULL;
+}
+
+/* The parameters of a login; unknown ones pass, as the original lets them. */
+static void
+read_login(pTHX_ struct lmi_login *ask, SV **list, I32 count)
+{
+    const struct place places[] = {
         {"user", &ask->user},
         {"pass", &ask->pass},
         {"hostname", &ask->hostname},
@@ -141,15 +155,16 @@ set_parameter(pTHX_ struct lmi_login *ask, SV *name, SV *value)
         {"active_token_for_reuse", &ask->active_token_for_reuse},
         {"remote_addr", &ask->remote_addr},
         {"tfa_token", &ask->tfa_token},
+        {NULL, NULL},
     };
-    size_t i;
+    struct lmi_text *text;
+    I32 i;
 
-    if (key.kind != LMI_TEXT_LATIN1 && key.kind != LMI_TEXT_UTF8)
-        return;
-    for (i = 0; i < sizeof places / sizeof places[0]; i++)
-        if (strlen(places[i].name) == key.len &&
-            memEQ(places[i].name, key.ptr, key.len))
-            *places[i].place = text_of(aTHX_ value);
+    for (i = 0; i < count; i += 2) {
+        text = place_of(places, text_of(aTHX_ list[i]));
+        if (text != NULL)
+            *text = text_of(aTHX_ list[i + 1]);
+    }
 }
 
 /* "Class->f(...)": the list is odd and begins with a class or an object. */
@@ -232,40 +247,43 @@ sessions_of(pTHX_ SV *self, struct lmi_err *err)
     return (struct lmi_sessions *)mg->mg_ptr;
 }
 
-/* The named arguments of the Session calls. */
-struct arguments {
-    struct lmi_text ticket, cookie, token;
-    enum lmi_service service;
-};
-
-static struct arguments
-arguments_of(pTHX_ SV **list, I32 count)
+/* The named arguments of redeem, check and end. */
+static struct lmi_visit
+read_visit(pTHX_ SV **list, I32 count)
 {
-    struct arguments arguments;
-    struct lmi_text key;
-    bool has_service = FALSE;
+    struct lmi_visit visit;
+    struct lmi_text service = {LMI_TEXT_ABSENT, NULL, 0}, confirmed = service,
+                    uncounted = service, *text;
+    const struct place places[] = {
+        {"ticket", &visit.ticket},     {"cookie", &visit.cookie},
+        {"token", &visit.token},       {"service", &service},
+        {"address", &visit.address},   {"agent", &visit.agent},
+        {"method", &visit.method},     {"purpose", &visit.purpose},
+        {"confirmed", &confirmed},     {"uncounted", &uncounted},
+        {NULL, NULL},
+    };
+    SV *service_sv = NULL;
     I32 i;
 
-    Zero(&arguments, 1, struct arguments);
+    Zero(&visit, 1, struct lmi_visit);
     if (count % 2 != 0)
         croak("The arguments must be pairs of a name and a value.");
     for (i = 0; i < count; i += 2) {
-        key = text_of(aTHX_ list[i]);
-        if (key.len == 6 && memEQ(key.ptr, "ticket", 6))
-            arguments.ticket = text_of(aTHX_ list[i + 1]);
-        else if (key.len == 6 && memEQ(key.ptr, "cookie", 6))
-            arguments.cookie = text_of(aTHX_ list[i + 1]);
-        else if (key.len == 5 && memEQ(key.ptr, "token", 5))
-            arguments.token = text_of(aTHX_ list[i + 1]);
-        else if (key.len == 7 && memEQ(key.ptr, "service", 7)) {
-            arguments.service = service_of(aTHX_ list[i + 1]);
-            has_service = TRUE;
-        } else
+        text = place_of(places, text_of(aTHX_ list[i]));
+        if (text == NULL)
             croak("There is no such argument; see the manual.");
+        *text = text_of(aTHX_ list[i + 1]);
+        if (text == &service)
+            service_sv = list[i + 1];
+        else if (text == &confirmed)
+            visit.confirmed = cBOOL(SvTRUE(list[i + 1]));
+        else if (text == &uncounted)
+            visit.uncounted = cBOOL(SvTRUE(list[i + 1]));
     }
-    if (!has_service)
+    if (service_sv == NULL)
         croak("The argument 'service' is missing.");
-    return arguments;
+    visit.service = service_of(aTHX_ service_sv);
+    return visit;
 }
 
 static SV *
@@ -282,8 +300,37 @@ session_hash(pTHX_ const struct lmi_session *session, const char *cookie)
     (void)hv_stores(hash, "created", newSVnv((NV)session->created));
     (void)hv_stores(hash, "ends", newSVnv((NV)session->ends));
     (void)hv_stores(hash, "last_seen", newSVnv((NV)session->last_seen));
-    if (cookie != NULL)
+    (void)hv_stores(hash, "redeemed", newSViv(session->redeemed));
+    if (cookie != NULL && cookie[0] != '\0')
         (void)hv_stores(hash, "cookie", newSVpv(cookie, 0));
+    return object;
+}
+
+/* Who the browser is, and who it would become. */
+static SV *
+confirm_hash(pTHX_ const struct lmi_redeemed *redeemed)
+{
+    HV *hash = newHV();
+
+    (void)hv_stores(hash, "current", newSVpv(redeemed->current, 0));
+    (void)hv_stores(hash, "user", newSVpv(redeemed->session.user, 0));
+    return sv_2mortal(newRV_noinc((SV *)hash));
+}
+
+static SV *
+answer_hash(pTHX_ const struct lmi_login_answer *answer)
+{
+    HV *hash = newHV();
+    SV *object = sv_2mortal(newRV_noinc((SV *)hash));
+
+    (void)hv_stores(hash, "login_ok", newSViv(answer->login_ok));
+    (void)hv_stores(hash, "message", newSVpv(answer->message, 0));
+    (void)hv_stores(hash, "fault", newSViv(answer->fault));
+    (void)hv_stores(hash, "wait", newSVuv(answer->wait));
+    if (answer->login_ok) {
+        (void)hv_stores(hash, "token", newSVpv(answer->token, 0));
+        (void)hv_stores(hash, "cookie", newSVpv(answer->cookie, 0));
+    }
     return object;
 }
 
@@ -291,8 +338,7 @@ session_hash(pTHX_ const struct lmi_session *session, const char *cookie)
 struct verdict {
     enum lmi_rc rc;
     enum lmi_outcome outcome;
-    struct lmi_session session;
-    char cookie[LMI_COOKIE_SIZE];
+    struct lmi_redeemed redeemed;
     struct lmi_err err;
 };
 
@@ -300,20 +346,40 @@ enum call { CALL_REDEEM, CALL_CHECK, CALL_END };
 
 static void
 run(struct lmi_sessions *sessions, enum call call,
-    const struct arguments *ask, struct verdict *out)
+    const struct lmi_visit *visit, struct verdict *out)
 {
     if (call == CALL_REDEEM)
-        out->rc = lmi_session_redeem(sessions, ask->ticket, ask->token,
-                                     ask->service, &out->outcome, out->cookie,
-                                     &out->session, &out->err);
+        out->rc = lmi_session_redeem(sessions, visit, &out->outcome,
+                                     &out->redeemed, &out->err);
     else if (call == CALL_CHECK)
-        out->rc = lmi_session_check(sessions, ask->cookie, ask->token,
-                                    ask->service, &out->outcome,
-                                    &out->session, &out->err);
+        out->rc = lmi_session_check(sessions, visit, &out->outcome,
+                                    &out->redeemed.session, &out->err);
     else
-        out->rc = lmi_session_end(sessions, ask->cookie, ask->token,
-                                  ask->service, &out->outcome, &out->session,
-                                  &out->err);
+        out->rc = lmi_session_end(sessions, visit, &out->outcome,
+                                  &out->redeemed.session, &out->err);
+}
+
+/* For the operator's calls, where a fault must not look like an end. */
+static struct lmi_sessions *
+sessions_or_die(pTHX_ SV *self)
+{
+    struct lmi_err err;
+    struct lmi_sessions *sessions = sessions_of(aTHX_ self, &err);
+
+    if (sessions == NULL) {
+        set_fault(aTHX_ &err);
+        croak("The sessions can't be read: %" SVf, SVfARG(get_sv(DETAIL, 0)));
+    }
+    return sessions;
+}
+
+static void
+die_of(pTHX_ enum lmi_rc rc, const struct lmi_err *err)
+{
+    if (rc == LMI_OK)
+        return;
+    set_fault(aTHX_ err);
+    croak("The sessions can't be read: %" SVf, SVfARG(get_sv(DETAIL, 0)));
 }
 
 MODULE = Cpanel::LogMeIn    PACKAGE = Cpanel::LogMeIn
@@ -344,19 +410,18 @@ PREINIT:
     struct lmi_login ask;
     struct lmi_login_answer answer;
     const char *complaint;
-    I32 i;
     bool in_list;
 PPCODE:
     in_list = GIMME_V == G_ARRAY;
     settle(aTHX_ &ST(0), items);
     Zero(&ask, 1, struct lmi_login);
     complaint = list_complaint(aTHX_ items, items > 0 ? ST(0) : NULL);
-    for (i = 0; complaint == NULL && i < items; i += 2)
-        set_parameter(aTHX_ &ask, ST(i), ST(i + 1));
-    if (complaint != NULL)
+    if (complaint != NULL) {
         lmi_login_answer_refuse(&answer, complaint);
-    else
+    } else {
+        read_login(aTHX_ &ask, &ST(0), items);
         lmi_login(core_of(aTHX), &ask, &answer);
+    }
     set_detail(aTHX_ answer.detail);
     EXTEND(SP, 4);
     mPUSHi(answer.login_ok ? 1 : 0);
@@ -419,19 +484,19 @@ ALIAS:
     check = CALL_CHECK
     end = CALL_END
 PREINIT:
-    struct arguments ask;
+    struct lmi_visit visit;
     struct lmi_sessions *sessions;
     struct verdict verdict;
     const char *reason;
-    SV *session;
+    bool yes;
 PPCODE:
     settle(aTHX_ &ST(0), items);
-    ask = arguments_of(aTHX_ &ST(1), items - 1);
+    visit = read_visit(aTHX_ &ST(1), items - 1);
     Zero(&verdict, 1, struct verdict);
     sessions = sessions_of(aTHX_ self, &verdict.err);
     verdict.rc = verdict.err.code;
     if (sessions != NULL)
-        run(sessions, (enum call)ix, &ask, &verdict);
+        run(sessions, (enum call)ix, &visit, &verdict);
     if (verdict.rc != LMI_OK) {
         reason = "fault";
         set_fault(aTHX_ &verdict.err);
@@ -439,12 +504,100 @@ PPCODE:
         reason = lmi_outcome_name(verdict.outcome);
         set_detail(aTHX_ reason);
     }
-    session = &PL_sv_undef;
-    if (verdict.rc == LMI_OK && verdict.outcome == LMI_GRANTED)
-        session = session_hash(aTHX_ &verdict.session,
-                               ix == CALL_REDEEM ? verdict.cookie : NULL);
-    lmi_wipe(&verdict, sizeof verdict);
-    EXTEND(SP, 2);
-    PUSHs(session);
-    if (GIMME_V == G_ARRAY)
+    yes = verdict.rc == LMI_OK && (verdict.outcome == LMI_GRANTED ||
+                                   verdict.outcome == LMI_AGAIN);
+    EXTEND(SP, 3);
+    PUSHs(yes ? session_hash(aTHX_ &verdict.redeemed.session,
+                             verdict.redeemed.cookie)
+              : &PL_sv_undef);
+    if (GIMME_V == G_ARRAY) {
         mPUSHs(newSVpv(reason, 0));
+        if (verdict.rc == LMI_OK && verdict.outcome == LMI_CONFIRM)
+            PUSHs(confirm_hash(aTHX_ &verdict.redeemed));
+    }
+    lmi_wipe(&verdict, sizeof verdict);
+
+void
+log_in(self, ...)
+    SV *self
+PREINIT:
+    struct lmi_login ask;
+    struct lmi_login_answer answer;
+PPCODE:
+    PERL_UNUSED_VAR(self);
+    settle(aTHX_ &ST(0), items);
+    if (items % 2 == 0)
+        croak("The arguments must be pairs of a name and a value.");
+    Zero(&ask, 1, struct lmi_login);
+    read_login(aTHX_ &ask, &ST(1), items - 1);
+    ask.here = TRUE;
+    ask.starter = TRUE;
+    lmi_login(core_of(aTHX), &ask, &answer);
+    set_detail(aTHX_ answer.detail);
+    XPUSHs(answer_hash(aTHX_ &answer));
+    lmi_login_answer_wipe(&answer);
+
+void
+_next(self, place, user, service)
+    SV *self
+    SV *place
+    struct lmi_text user
+    SV *service
+PREINIT:
+    struct lmi_session_list list;
+    struct lmi_session session;
+    struct lmi_sessions *sessions;
+    struct lmi_err err;
+    STRLEN len;
+    const char *bytes;
+    bool found;
+PPCODE:
+    Zero(&list, 1, struct lmi_session_list);
+    list.user = user;
+    if (SvOK(service))
+        list.service = service_of(aTHX_ service);
+    bytes = SvPVbyte(place, len);
+    if (len > sizeof list.place)
+        croak("This is no place in a list.");
+    Copy(bytes, list.place, len, char);
+    list.place_len = len;
+    sessions = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_session_next(sessions, &list, &found, &session, &err),
+           &err);
+    if (!found)
+        XSRETURN_EMPTY;
+    EXTEND(SP, 2);
+    PUSHs(session_hash(aTHX_ &session, NULL));
+    mPUSHp((const char *)list.place, list.place_len);
+
+void
+_revoke(self, id, user)
+    SV *self
+    struct lmi_text id
+    struct lmi_text user
+PREINIT:
+    struct lmi_session session;
+    struct lmi_sessions *sessions;
+    struct lmi_err err;
+    bool found;
+PPCODE:
+    sessions = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_session_end_id(sessions, id, user, &found, &session, &err),
+           &err);
+    if (!found)
+        XSRETURN_EMPTY;
+    XPUSHs(session_hash(aTHX_ &session, NULL));
+
+NV
+purge(self)
+    SV *self
+PREINIT:
+    struct lmi_sessions *sessions;
+    struct lmi_err err;
+    uint64_t removed;
+CODE:
+    sessions = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_sessions_purge(sessions, &removed, &err), &err);
+    RETVAL = (NV)removed;
+OUTPUT:
+    RETVAL

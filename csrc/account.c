@@ -180,6 +180,7 @@ find_system_account(struct lmi_site *site, enum lmi_accounts accounts,
     if (rc != LMI_OK)
         return rc;
     out->refusal = system_refusal(facts, service, today);
+    out->exists = facts->passwd.found;
     if (facts->passwd.found && !facts->passwd.usable)
         lmi_fail(&out->fault, LMI_SITE, 0, "etc/passwd",
                  "the account's line is malformed, or there twice", NULL);
@@ -211,6 +212,7 @@ find_mailbox(struct lmi_site *site, enum lmi_accounts accounts,
     rc = find_system_account(site, accounts, facts, LMI_WEBMAIL, today, out,
                              err);
     out->hash[0] = '\0'; /* The owner's password opens no mailbox. */
+    out->exists = false; /* Nor does the owner vouch for the name. */
     if (rc != LMI_OK)
         return rc;
     out->below_home = true;
@@ -228,6 +230,7 @@ find_mailbox(struct lmi_site *site, enum lmi_accounts accounts,
                                                  : entry_refusal(&entry, today);
         describe_fault(out, "a mail shadow", &entry);
     }
+    out->exists = entry.found;
     memcpy(out->hash, entry.hash, sizeof out->hash);
     lmi_wipe(&entry, sizeof entry);
     return rc;

@@ -25,6 +25,7 @@ const char *lmi_refusal_text(enum lmi_refusal refusal);
 
 struct lmi_account {
     enum lmi_refusal refusal;   /* without regard to the password */
+    bool exists;                /* there is a line of its own */
     bool below_home;            /* the hash lies in a file of the user's */
     char hash[LMI_HASH_SIZE];   /* empty: none */
     char decoy[LMI_DECOY_SIZE]; /* a setting of the commonest kind */

@@ -10,16 +10,18 @@
 #include <openssl/crypto.h>
 
 #include "account.h"
+#include "address.h"
+#include "attempts.h"
 #include "error.h"
 #include "log.h"
 #include "logmein.h"
 #include "password.h"
 #include "request.h"
-#include "session.h"
 #include "settings.h"
 #include "site.h"
 #include "store_lmdb.h"
 #include "url.h"
+#include "vault.h"
 
 #define LOGIN_OK "Login OK"
 #define LOGIN_INVALID "The login is invalid."
@@ -33,8 +35,8 @@ struct login {
     struct lmi_account account;
     bool match;
     struct lmi_sessions *sessions;
-    char ticket[LMI_TICKET_SIZE];
-    char id[LMI_ID_SIZE];
+    struct lmi_attempt attempt;
+    struct lmi_session_made made;
 };
 
 /*
@@ -77,6 +79,7 @@ give_fault(struct lmi_login_answer *out, const struct lmi_err *err)
     snprintf(out->message, sizeof out->message,
              "Logins are not possible at the moment (%s).",
              lmi_rc_name(err->code));
+    out->fault = true;
     lmi_err_format(err, out->detail, sizeof out->detail);
 }
 
@@ -104,34 +107,38 @@ is_own_name(const char *host)
 }
 
 static bool
-same_address(const struct sockaddr *own, int family, const void *address)
+same_address(const struct sockaddr *own, const struct lmi_address *address)
 {
-    if (own == NULL || own->sa_family != family)
-        return false;
-    if (family == AF_INET)
-        return memcmp(
-                   &((const struct sockaddr_in *)(const void *)own)->sin_addr,
-                   address, sizeof(struct in_addr)) == 0;
-    return memcmp(&((const struct sockaddr_in6 *)(const void *)own)->sin6_addr,
-                  address, sizeof(struct in6_addr)) == 0;
+    char text[LMI_ADDRESS_TEXT] = "";
+    struct lmi_address other;
+
+    if (own != NULL && own->sa_family == AF_INET)
+        inet_ntop(AF_INET,
+                  &((const struct sockaddr_in *)(const void *)own)->sin_addr,
+                  text, sizeof text);
+    if (own != NULL && own->sa_family == AF_INET6)
+        inet_ntop(AF_INET6,
+                  &((const struct sockaddr_in6 *)(const void *)own)->sin6_addr,
+                  text, sizeof text);
+    return lmi_address_parse(text, &other) &&
+           memcmp(other.bytes, address->bytes, sizeof other.bytes) == 0;
 }
 
 /* An address of an interface of this machine; host passed the grammar. */
 static bool
 is_own_address(const char *host)
 {
-    unsigned char address[sizeof(struct in6_addr)];
     char text[256];
-    int family = host[0] == '[' ? AF_INET6 : AF_INET;
+    struct lmi_address address;
     struct ifaddrs *all = NULL;
     bool found = false;
 
-    snprintf(text, sizeof text, "%s", family == AF_INET6 ? host + 1 : host);
+    snprintf(text, sizeof text, "%s", host[0] == '[' ? host + 1 : host);
     text[strcspn(text, "]")] = '\0';
-    if (inet_pton(family, text, address) != 1 || getifaddrs(&all) != 0)
+    if (!lmi_address_parse(text, &address) || getifaddrs(&all) != 0)
         return false;
     for (const struct ifaddrs *next = all; next != NULL; next = next->ifa_next)
-        found = found || same_address(next->ifa_addr, family, address);
+        found = found || same_address(next->ifa_addr, &address);
     freeifaddrs(all);
     return found;
 }
@@ -159,12 +166,12 @@ locate(struct login *login, bool *here_out, struct lmi_err *err)
 }
 
 static enum lmi_rc
-check_location(struct login *login, struct lmi_err *err)
+check_location(struct login *login, bool always_here, struct lmi_err *err)
 {
-    bool here;
+    bool here = true;
     enum lmi_rc rc = lmi_site_open(login->settings, &login->site, err);
 
-    if (rc == LMI_OK)
+    if (rc == LMI_OK && !always_here)
         rc = locate(login, &here, err);
     if (rc == LMI_OK && !here)
         rc = lmi_fail(err, LMI_ELSEWHERE, 0, NULL,
@@ -176,63 +183,123 @@ check_location(struct login *login, struct lmi_err *err)
 }
 
 static enum lmi_rc
+find_account(struct login *login, struct lmi_err *err)
+{
+    int64_t today = lmi_settings_now(login->settings) / 86400;
+
+    return lmi_account_find(login->site, login->settings->accounts,
+                            login->request->user, login->request->service,
+                            today, &login->account, err);
+}
+
+/* The source whose failures count; false: nobody's. */
+static bool
+read_source(const struct login *login, struct lmi_address *out)
+{
+    return lmi_address_parse(login->request->remote_addr, out) &&
+           !lmi_address_is_loopback(out) &&
+           !lmi_address_in(out, login->settings->trusted_proxies);
+}
+
+/* Reserves an attempt; *wait_out are the seconds if it must not go on. */
+static enum lmi_rc
+begin_attempt(struct login *login, uint32_t *wait_out, struct lmi_err *err)
+{
+    struct lmi_address source;
+    bool has_source = read_source(login, &source);
+
+    return lmi_attempt_begin(login->sessions, login->request->user,
+                             login->account.exists, has_source ? &source : NULL,
+                             &login->attempt, wait_out, err);
+}
+
+static enum lmi_rc
 check_password(struct login *login, struct lmi_err *err)
 {
     const struct lmi_request *request = login->request;
     struct lmi_bytes pass = {request->pass, request->pass_len};
-    int64_t today = lmi_settings_now(login->settings) / 86400;
-    enum lmi_rc rc =
-        lmi_account_find(login->site, login->settings->accounts, request->user,
-                         request->service, today, &login->account, err);
 
-    if (rc != LMI_OK)
-        return rc;
     return lmi_password_verify(pass, login->account.hash,
                                login->account.below_home ? LMI_CEILING_HOME
                                                          : LMI_CEILING_SITE,
                                login->account.decoy, &login->match, err);
 }
 
+/* What the attempt has come to is noted before anybody is told. */
 static enum lmi_rc
-make_session(struct login *login, struct lmi_login_answer *out,
+end_attempt(struct login *login, enum lmi_attempt_end end, enum lmi_rc rc,
+            struct lmi_err *err)
+{
+    struct lmi_err ignored;
+
+    if (rc == LMI_OK)
+        return lmi_attempt_end(login->sessions, &login->attempt, end, err);
+    if (lmi_attempt_end(login->sessions, &login->attempt, LMI_ATTEMPT_VOID,
+                        &ignored) != LMI_OK)
+        return rc; /* The first fault is the one to tell of. */
+    return rc;
+}
+
+static bool
+build_url(const struct login *login, struct lmi_login_answer *out)
+{
+    const struct lmi_url_parts parts = {
+        .form = login->settings->login_url,
+        .hostname = login->request->hostname,
+        .port = port_of(login->settings, login->request->service),
+        .token = out->token,
+        .goto_uri = login->request->goto_uri,
+        .ticket = login->made.secret};
+
+    return lmi_url_build(&parts, out->url);
+}
+
+static enum lmi_rc
+make_session(struct login *login, bool starter, struct lmi_login_answer *out,
              struct lmi_err *err)
 {
     const struct lmi_request *request = login->request;
-    const struct lmi_session_wish wish = {
+    struct lmi_store_value value;
+    struct lmi_store_op remember;
+    struct lmi_session_wish wish = {
         .user = request->user,
         .service = request->service,
         .hash = login->account.hash,
-        .reuse = request->has_token ? request->digits : NULL};
-    struct lmi_url_parts parts = {
-        .form = login->settings->login_url,
-        .hostname = request->hostname,
-        .port = port_of(login->settings, request->service),
-        .token = out->token,
-        .goto_uri = request->goto_uri,
-        .ticket = login->ticket};
-    enum lmi_rc rc = lmi_session_create(login->sessions, &wish, out->token,
-                                        login->ticket, login->id, err);
+        .reuse = request->has_token ? request->digits : NULL,
+        .starter = starter};
+    bool needed = false;
+    enum lmi_rc rc = lmi_attempt_remember(login->sessions, &login->attempt,
+                                          &value, &remember, &needed, err);
 
-    if (rc == LMI_OK && !lmi_url_build(&parts, out->url))
+    wish.with = needed ? &remember : NULL;
+    if (rc == LMI_OK)
+        rc = lmi_session_create(login->sessions, &wish, &login->made, err);
+    if (rc != LMI_OK)
+        return rc;
+    memcpy(out->token, login->made.token, sizeof out->token);
+    if (starter)
+        memcpy(out->cookie, login->made.secret, sizeof out->cookie);
+    else if (!build_url(login, out))
         rc = lmi_fail(err, LMI_MEMORY, 0, NULL, "the URL is too long", NULL);
     return rc;
 }
 
+/* As cPanel's login_log has its lines, for the tools that read them. */
 static void
-log_login(const struct login *login, const struct lmi_login_answer *out,
-          bool fault, bool known)
+log_login(const struct login *login, const struct lmi_login_answer *out)
 {
     char line[LMI_DETAIL_SIZE + 2 * LMI_USER_MAX];
     const struct lmi_request *request = login->request;
-    bool name_shown = known || login->settings->log_unknown_users;
+    const char *daemon = lmi_service_daemon(request->service);
+    bool name_shown =
+        login->account.exists || login->settings->log_unknown_users;
 
-    snprintf(line, sizeof line, "[%sd] %s - %s %s: %s",
-             request->service == LMI_WHM ? "whostmgr"
-                                         : lmi_service_name(request->service),
+    snprintf(line, sizeof line, "info [%s] %s - %s \"login\" %s LOGIN %s: %s",
+             daemon,
              request->remote_addr[0] != '\0' ? request->remote_addr : "-",
              name_shown ? request->user : "-",
-             out->login_ok ? "SUCCESS LOGIN" : "FAILED LOGIN", out->detail);
-    lmi_log(login->settings->log, fault, line);
+             out->login_ok ? "SUCCESS" : "FAILED", daemon, out->detail);
+    lmi_log(login->settings->log, out->fault, line);
 }
 
 static void
@@ -248,36 +315,60 @@ give_refusal(struct login *login, enum lmi_refusal refusal,
              lmi_refusal_text(refusal), fault[0] != '\0' ? ": " : "", fault);
 }
 
+static void
+give_wait(uint32_t wait, struct lmi_login_answer *out)
+{
+    out->wait = wait;
+    snprintf(out->message, sizeof out->message,
+             "Too many failed logins. Please try again in %u seconds.", wait);
+    snprintf(out->detail, sizeof out->detail,
+             "too many failures: a wait of %u seconds", wait);
+}
+
 /*
  * The story. The store is opened before the password is checked: a caller
- * who could not make a session learns nothing about passwords.
+ * who could not make a session learns nothing about passwords. Inside a wait
+ * no hash is computed.
  */
 static enum lmi_rc
-log_in(struct login *login, struct lmi_login_answer *out, struct lmi_err *err)
+log_in(struct login *login, const struct lmi_login *ask,
+       struct lmi_login_answer *out, struct lmi_err *err)
 {
     enum lmi_refusal refusal;
-    enum lmi_rc rc = check_location(login, err);
+    uint32_t wait = 0;
+    enum lmi_rc rc = check_location(login, ask->here, err);
 
     if (rc == LMI_OK)
         rc = lmi_sessions_new(login->core, login->settings, &login->sessions,
                               err);
     if (rc == LMI_OK)
-        rc = check_password(login, err);
+        rc = find_account(login, err);
+    if (rc == LMI_OK)
+        rc = begin_attempt(login, &wait, err);
     if (rc != LMI_OK)
         return rc;
-    refusal = decide(&login->account, login->match);
-    if (refusal != LMI_REFUSED_NOT) {
-        give_refusal(login, refusal, out);
-        log_login(login, out, false, refusal != LMI_REFUSED_UNKNOWN);
+    if (wait > 0) {
+        give_wait(wait, out);
         return LMI_OK;
     }
-    rc = make_session(login, out, err);
+    rc = check_password(login, err);
+    refusal = decide(&login->account, login->match);
+    rc = end_attempt(login,
+                     refusal == LMI_REFUSED_NOT ? LMI_ATTEMPT_GOOD
+                                                : LMI_ATTEMPT_FAILED,
+                     rc, err);
+    if (rc != LMI_OK)
+        return rc;
+    if (refusal != LMI_REFUSED_NOT) {
+        give_refusal(login, refusal, out);
+        return LMI_OK;
+    }
+    rc = make_session(login, ask->starter, out, err);
     if (rc != LMI_OK)
         return rc;
     out->login_ok = true;
     give_message(out, LOGIN_OK);
-    snprintf(out->detail, sizeof out->detail, "session %s", login->id);
-    log_login(login, out, false, true);
+    snprintf(out->detail, sizeof out->detail, "session %s", login->made.id);
     return LMI_OK;
 }
 
@@ -309,13 +400,13 @@ lmi_login(struct lmi *core, const struct lmi_login *ask,
     if (rc == LMI_OK)
         rc = lmi_settings_load(&login.settings, &err);
     if (rc == LMI_OK)
-        rc = log_in(&login, out, &err);
+        rc = log_in(&login, ask, out, &err);
     if (rc != LMI_OK) {
         lmi_login_answer_wipe(out);
         give_fault(out, &err);
-        if (login.settings != NULL)
-            log_login(&login, out, true, false);
     }
+    if (login.settings != NULL)
+        log_login(&login, out);
     login_wipe(&login);
 }
 

@@ -93,6 +93,9 @@ enum lmi_service { LMI_CPANEL = 1, LMI_WHM, LMI_WEBMAIL };
 /* "cpanel", "whm" or "webmail". Static. */
 const char *lmi_service_name(enum lmi_service service);
 
+/* "cpaneld", "whostmgrd" or "webmaild", as logs name it. Static. */
+const char *lmi_service_daemon(enum lmi_service service);
+
 /*
  * The service that "cpanel", "cpaneld", "whm", "whostmgr", "whostmgrd",
  * "webmail" or "webmaild" names; false, and out untouched, for anything else.
@@ -120,19 +123,28 @@ struct lmi_login {
     struct lmi_text user, pass, hostname, service, goto_uri;
     struct lmi_text active_token_for_reuse;
     struct lmi_text remote_addr, tfa_token;
+    bool here; /* check on this machine, whatever hostname and settings say */
+    bool starter; /* the answer holds a cookie instead of a URL */
 };
 
 /*
  * Its answer. message is a sentence for a person and never holds anything
  * that was passed in; detail is for the operator and never holds a secret.
- * The URL holds the ticket: wipe the answer when done.
+ * URL and cookie hold secrets: wipe the answer when done.
+ *
+ * A starter's cookie is for login answers whose client decides later what it
+ * is: shown as a cookie, it is one from then on; put into a login URL in the
+ * place of a ticket, it is redeemed as one.
  */
 struct lmi_login_answer {
     bool login_ok;
+    bool fault;    /* not the user's: the same login may be good later */
+    uint32_t wait; /* seconds until the next attempt, if that is why */
     char message[LMI_MESSAGE_SIZE];
     char detail[LMI_DETAIL_SIZE];
-    char token[LMI_TOKEN_SIZE]; /* empty unless login_ok */
-    char url[LMI_URL_SIZE];     /* empty unless login_ok */
+    char token[LMI_TOKEN_SIZE];   /* empty unless login_ok */
+    char url[LMI_URL_SIZE];       /* empty unless login_ok, or with starter */
+    char cookie[LMI_COOKIE_SIZE]; /* empty unless login_ok with starter */
 };
 
 /*
@@ -158,6 +170,7 @@ struct lmi_session {
     int64_t created;
     int64_t ends;      /* the overall limit */
     int64_t last_seen; /* good to a minute */
+    bool redeemed; /* false: its ticket or starter waits for its first use */
 };
 
 /*
@@ -170,51 +183,122 @@ LMI_CHECK enum lmi_rc lmi_sessions_open(struct lmi *core,
                                         struct lmi_err *err);
 void lmi_sessions_close(struct lmi_sessions *sessions);
 
-/* Why a ticket or a cookie was, or was not, good. */
+/* What comes of a ticket, or of a cookie. */
 enum lmi_outcome {
     LMI_UNKNOWN = 0,   /* no such ticket or session, or it has ended */
     LMI_WRONG_TOKEN,   /* the token in the path is not this session's */
     LMI_WRONG_SERVICE, /* it belongs to another service */
-    LMI_SPENT,         /* the ticket was used before */
-    LMI_GRANTED,       /* the only yes */
+    LMI_SPENT,         /* the ticket was used before, by somebody else */
+    LMI_CONFIRM,       /* the browser is logged in as another user: ask */
+    LMI_PASSIVE,       /* the request is of a kind that never redeems */
+    LMI_AGAIN,         /* spent, by the very session whose cookie is shown */
+    LMI_GRANTED,
 };
 
-/* "unknown", "wrong_token", "wrong_service", "spent", "granted". Static. */
+/* "unknown", "wrong_token" and so on: the names above. Static. */
 const char *lmi_outcome_name(enum lmi_outcome outcome);
 
 /*
- * Swaps a fresh ticket for a cookie, in one durable and atomic step: of any
- * number of callers with one ticket, one is granted. token is the one from
- * the path, with or without its slash. The cookie, USER%3aSECRET, is written
- * only if granted; wipe it after use. session_out is filled only if granted.
+ * What a request shows. token is the one from the path, with or without its
+ * slash. address and agent are the browser's; a request without both is
+ * nobody's again.
  */
-LMI_CHECK enum lmi_rc
-lmi_session_redeem(struct lmi_sessions *sessions, struct lmi_text ticket,
-                   struct lmi_text token, enum lmi_service service,
-                   enum lmi_outcome *outcome_out,
-                   char cookie_out[LMI_COOKIE_SIZE],
-                   struct lmi_session *session_out, struct lmi_err *err);
+struct lmi_visit {
+    struct lmi_text ticket; /* a ticket, or a starter's cookie */
+    struct lmi_text cookie;
+    struct lmi_text token;
+    enum lmi_service service;
+    struct lmi_text address, agent;
+    struct lmi_text method;  /* HEAD and OPTIONS never redeem */
+    struct lmi_text purpose; /* Sec-Purpose or Purpose: "prefetch" neither */
+    bool confirmed; /* the user has agreed to become the ticket's user */
+    bool uncounted; /* a wrong token is no miss: for favicon.ico and the like */
+};
+
+/* cookie, USER%3aSECRET, only if granted: wipe it after use. */
+struct lmi_redeemed {
+    struct lmi_session session;     /* if granted or again; with CONFIRM: who
+                                       the ticket's user is */
+    char current[LMI_USER_MAX + 1]; /* with CONFIRM: who the browser is now */
+    char cookie[LMI_COOKIE_SIZE];
+};
+
+/*
+ * Swaps a ticket for a cookie, in one durable and atomic step. The rules:
+ *
+ *   ticket   live cookie of this service      outcome
+ *   fresh    none, or of the same user        GRANTED; the old session ends
+ *   fresh    of another user                  CONFIRM; if confirmed, GRANTED
+ *   spent    of the ticket's own session      AGAIN; nothing is written
+ *   spent    none, at most 10 s ago, same     GRANTED: a new cookie replaces
+ *            address and agent                the first one
+ *   spent    any other                        SPENT
+ *   unknown  any                              UNKNOWN
+ *
+ * Of many browsers with one ticket one is granted; of many requests of one
+ * browser exactly one cookie works afterwards.
+ */
+LMI_CHECK enum lmi_rc lmi_session_redeem(struct lmi_sessions *sessions,
+                                         const struct lmi_visit *visit,
+                                         enum lmi_outcome *outcome_out,
+                                         struct lmi_redeemed *out,
+                                         struct lmi_err *err);
 
 /*
  * Does this cookie open this service under this token? Granted checks are
- * noted, at most once a minute, so that the idle limit starts anew.
+ * noted, at most once a minute, so that the idle limit starts anew; at that
+ * moment the account is read again, and a session ends whose account may not
+ * log in any more, or has another password. Three different wrong tokens end
+ * a session, too.
  */
-LMI_CHECK enum lmi_rc
-lmi_session_check(struct lmi_sessions *sessions, struct lmi_text cookie,
-                  struct lmi_text token, enum lmi_service service,
-                  enum lmi_outcome *outcome_out,
-                  struct lmi_session *session_out, struct lmi_err *err);
+LMI_CHECK enum lmi_rc lmi_session_check(struct lmi_sessions *sessions,
+                                        const struct lmi_visit *visit,
+                                        enum lmi_outcome *outcome_out,
+                                        struct lmi_session *out,
+                                        struct lmi_err *err);
 
 /*
  * Logs out: if lmi_session_check() would grant, every session of that user,
  * service and token ends, tickets not yet redeemed included, in one durable
  * commit.
  */
-LMI_CHECK enum lmi_rc
-lmi_session_end(struct lmi_sessions *sessions, struct lmi_text cookie,
-                struct lmi_text token, enum lmi_service service,
-                enum lmi_outcome *outcome_out, struct lmi_session *session_out,
-                struct lmi_err *err);
+LMI_CHECK enum lmi_rc lmi_session_end(struct lmi_sessions *sessions,
+                                      const struct lmi_visit *visit,
+                                      enum lmi_outcome *outcome_out,
+                                      struct lmi_session *out,
+                                      struct lmi_err *err);
+
+/*
+ * The live sessions, one after the other, without loading them all: all of
+ * them, one user's, or one service's. Begin with a zeroed place; what is made
+ * or ended meanwhile may or may not be seen. found_out is false at the end.
+ */
+struct lmi_session_list {
+    struct lmi_text user;     /* absent: all */
+    enum lmi_service service; /* 0: all */
+    size_t place_len;
+    uint8_t place[128];
+};
+LMI_CHECK enum lmi_rc lmi_session_next(struct lmi_sessions *sessions,
+                                       struct lmi_session_list *list,
+                                       bool *found_out, struct lmi_session *out,
+                                       struct lmi_err *err);
+
+/*
+ * Ends the one session with this public id, for an operator or for its user:
+ * with a user, only if it is that user's. Looks at all of them, or of the
+ * user's. found_out tells whether there was one.
+ */
+LMI_CHECK enum lmi_rc lmi_session_end_id(struct lmi_sessions *sessions,
+                                         struct lmi_text id,
+                                         struct lmi_text user, bool *found_out,
+                                         struct lmi_session *out,
+                                         struct lmi_err *err);
+
+/* Removes what has expired, in steps between which logins go on. */
+LMI_CHECK enum lmi_rc lmi_sessions_purge(struct lmi_sessions *sessions,
+                                         uint64_t *removed_out,
+                                         struct lmi_err *err);
 
 #define LMI_HASH_SIZE 384 /* as libcrypt's CRYPT_OUTPUT_SIZE */
 

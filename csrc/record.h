@@ -10,7 +10,7 @@
  *     token          10 digits
  *     created        8 bytes, big-endian, as all times
  *     ends           8 bytes: the overall limit
- *     changed        8 bytes: when it was spent, or redeemed
+ *     changed        8 bytes: when it was made, spent, or redeemed
  *     fingerprint    16 bytes: a seal of the account's hash
  *     origin         16 bytes: a seal of who redeemed it
  *     peer           32 bytes: a ticket's cookie, a cookie's ticket
@@ -30,7 +30,13 @@
 #define LMI_KIND_META 'M'   /* one entry: the key's fingerprint */
 #define LMI_KIND_TICKET 'T' /* key: SHA-256 of the ticket */
 #define LMI_KIND_COOKIE 'C' /* key: SHA-256 of the cookie's secret */
-#define LMI_KIND_SEEN 'L'   /* volatile; key: as the cookie's */
+#define LMI_KIND_KNOWN 'K'  /* a source that a name logged in from */
+/* Volatile: */
+#define LMI_KIND_SEEN 'L'   /* last seen; key: as the cookie's */
+#define LMI_KIND_MISS 'W'   /* wrong tokens; key: as the cookie's */
+#define LMI_KIND_NAME 'N'   /* failed logins of a name */
+#define LMI_KIND_PAIR 'P'   /* of a name from a known source */
+#define LMI_KIND_SOURCE 'O' /* of a source */
 
 /* Purposes of seals. */
 #define LMI_SEAL_META 1
@@ -38,14 +44,20 @@
 #define LMI_SEAL_FINGERPRINT 3
 #define LMI_SEAL_ORIGIN 4
 #define LMI_SEAL_SEEN 5
+#define LMI_SEAL_MISS 6
+#define LMI_SEAL_NAME 7
+#define LMI_SEAL_PAIR 8
+#define LMI_SEAL_SOURCE 9
+#define LMI_SEAL_KNOWN 10
 
 #define LMI_SESSION_KEY 16
 #define LMI_SHORT_SEAL 16
 
 enum lmi_record_state {
     LMI_STATE_FRESH = 1, /* a ticket nobody has used */
-    LMI_STATE_SPENT,     /* a ticket that was swapped for a cookie */
+    LMI_STATE_SPENT,     /* a ticket, or a starter, swapped for a cookie */
     LMI_STATE_COOKIE,    /* a cookie */
+    LMI_STATE_STARTER,   /* its first use makes it a cookie, or a ticket */
 };
 
 struct lmi_record {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "buffer.h"
 #include "error.h"
 #include "secret.h"
@@ -68,6 +69,20 @@ lmi_service_name(enum lmi_service service)
         return "whm";
     case LMI_WEBMAIL:
         return "webmail";
+    }
+    return "";
+}
+
+const char *
+lmi_service_daemon(enum lmi_service service)
+{
+    switch (service) {
+    case LMI_CPANEL:
+        return "cpaneld";
+    case LMI_WHM:
+        return "whostmgrd";
+    case LMI_WEBMAIL:
+        return "webmaild";
     }
     return "";
 }
@@ -404,19 +419,18 @@ lmi_uri_read(const struct lmi_text *text, char out[LMI_URI_MAX + 1])
 
 /* An address in its usual text form; writes the canonical one. */
 static bool
-read_address(const char *text, char out[46])
+read_address(const char *text, char out[LMI_ADDRESS_TEXT])
 {
-    unsigned char binary[16];
+    struct lmi_address address;
 
-    if (inet_pton(AF_INET, text, binary) == 1)
-        return inet_ntop(AF_INET, binary, out, 46) != NULL;
-    if (inet_pton(AF_INET6, text, binary) == 1)
-        return inet_ntop(AF_INET6, binary, out, 46) != NULL;
-    return false;
+    if (!lmi_address_parse(text, &address))
+        return false;
+    lmi_address_format(&address, out);
+    return true;
 }
 
 static const char *
-read_remote_addr(const struct lmi_text *text, char out[46])
+read_remote_addr(const struct lmi_text *text, char out[LMI_ADDRESS_TEXT])
 {
     char bytes[64];
     size_t len;

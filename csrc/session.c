@@ -1,35 +1,18 @@
-#include "session.h"
-
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "account.h"
+#include "address.h"
 #include "error.h"
-#include "record.h"
+#include "logmein.h"
 #include "secret.h"
+#include "vault.h"
 
 #define TOUCH_SECONDS 60
-#define CLOCK_SLACK 300 /* how far in the future a record may come from */
-
-/* A group: 16 bytes for the user, one for the service, the ten digits. */
-#define GROUP_USER 16
-#define GROUP_SIZE (GROUP_USER + 1 + LMI_TOKEN_DIGITS)
-
-struct lmi_sessions {
-    struct lmi *core;
-    const struct lmi_settings *settings;
-    struct lmi_settings *own_settings; /* NULL: borrowed */
-    struct lmi_store *store;
-    struct lmi_keys *keys;
-};
-
-/* A record with the place it came from: what a later change expects there. */
-struct found {
-    bool good;
-    struct lmi_store_id id;
-    struct lmi_store_value value;
-    struct lmi_record record;
-};
+#define MISSES_MAX 3
+#define PURGE_BATCH 256
+#define ROUNDS 1000 /* each means that another request was faster */
 
 const char *
 lmi_outcome_name(enum lmi_outcome outcome)
@@ -43,672 +26,466 @@ lmi_outcome_name(enum lmi_outcome outcome)
         return "wrong_service";
     case LMI_SPENT:
         return "spent";
+    case LMI_CONFIRM:
+        return "confirm";
+    case LMI_PASSIVE:
+        return "passive";
+    case LMI_AGAIN:
+        return "again";
     case LMI_GRANTED:
         return "granted";
     }
     return "unknown";
 }
 
-static int64_t
-now_of(const struct lmi_sessions *sessions)
+/* The visitor's address as the log shows it; empty if it is none. */
+static void
+read_address(const struct lmi_text *text, char out[LMI_ADDRESS_TEXT])
 {
-    return lmi_settings_now(sessions->settings);
-}
+    struct lmi_address address;
+    size_t len = lmi_text_bytes(text, out, LMI_ADDRESS_TEXT - 1);
 
-static struct lmi_store_id
-meta_id(void)
-{
-    return (struct lmi_store_id){.kind = LMI_KIND_META};
-}
-
-static enum lmi_rc
-another_key(struct lmi_err *err, const char *path, const char *text)
-{
-    return lmi_fail(err, LMI_KEY, 0, path, text,
-                    "bring the key back, or name it as key_file_old; without "
-                    "it, empty the store: everybody logs in again");
-}
-
-/* The fingerprint of our key, as the store keeps it. */
-static enum lmi_rc
-fingerprint_make(struct lmi_sessions *sessions, struct lmi_store_value *out,
-                 struct lmi_err *err)
-{
-    out->len = LMI_HASH;
-    return lmi_keys_seal(sessions->keys, LMI_SEAL_META, "", 0, out->bytes, err);
-}
-
-static enum lmi_rc
-fingerprint_check(struct lmi_sessions *sessions,
-                  const struct lmi_store_value *there, bool *old_out,
-                  struct lmi_err *err)
-{
-    bool good = false;
-    enum lmi_rc rc = LMI_OK;
-
-    if (there->len == LMI_HASH)
-        rc = lmi_keys_verify(sessions->keys, LMI_SEAL_META, "", 0, there->bytes,
-                             &good, old_out, err);
-    if (rc == LMI_OK && !good)
-        rc = another_key(err, sessions->settings->key_file,
-                         "is not the key that the store was made with");
-    return rc;
-}
-
-/* Leaves our key's fingerprint in a store that has none, or the old one's. */
-static enum lmi_rc
-fingerprint_leave(struct lmi_sessions *sessions,
-                  const struct lmi_store_value *old, struct lmi_err *err)
-{
-    struct lmi_store_value mine, there;
-    struct lmi_store_op op = {.verb =
-                                  old != NULL ? LMI_STORE_SWAP : LMI_STORE_ADD,
-                              .id = meta_id(),
-                              .expires = INT64_MAX,
-                              .value = &mine,
-                              .old = old};
-    bool done = false, found = false, is_old = false;
-    enum lmi_rc rc = fingerprint_make(sessions, &mine, err);
-
-    if (rc == LMI_OK)
-        rc = lmi_store_apply(sessions->store, LMI_DURABLE, &op, 1, 0, &done,
-                             err);
-    if (rc != LMI_OK || done)
-        return rc;
-    /* Somebody else was first: theirs must be ours as well. */
-    rc = lmi_store_get(sessions->store, LMI_DURABLE, &op.id, &found, &there,
-                       err);
-    return rc != LMI_OK ? rc
-                        : fingerprint_check(sessions, &there, &is_old, err);
-}
-
-/* The key, made if the store is new: `known` is what the store remembers. */
-static enum lmi_rc
-keys_open(struct lmi_sessions *sessions, bool known, struct lmi_err *err)
-{
-    const struct lmi_settings *settings = sessions->settings;
-    const char *old =
-        settings->key_file_old[0] != '\0' ? settings->key_file_old : NULL;
-    bool found = false;
-    enum lmi_rc rc = lmi_keys_load(sessions->core, settings->key_file, old,
-                                   &found, &sessions->keys, err);
-
-    if (rc != LMI_OK || found)
-        return rc;
-    if (known)
-        return another_key(err, settings->key_file,
-                           "is gone, and the store was made with it");
-    rc = lmi_keys_make(sessions->core, settings->key_file, err);
-    if (rc == LMI_OK)
-        rc = lmi_keys_load(sessions->core, settings->key_file, old, &found,
-                           &sessions->keys, err);
-    if (rc == LMI_OK && !found)
-        rc = another_key(err, settings->key_file, "vanished");
-    return rc;
-}
-
-static enum lmi_rc
-open_all(struct lmi_sessions *sessions, struct lmi_err *err)
-{
-    const struct lmi_store_where where = {.url = sessions->settings->store,
-                                          .volatile_dir =
-                                              sessions->settings->volatile_dir};
-    struct lmi_store_id id = meta_id();
-    struct lmi_store_value there;
-    bool known = false, old = false;
-    enum lmi_rc rc = lmi_store_open(&where, &sessions->store, err);
-
-    if (rc == LMI_OK)
-        rc = lmi_store_get(sessions->store, LMI_DURABLE, &id, &known, &there,
-                           err);
-    if (rc == LMI_OK)
-        rc = keys_open(sessions, known, err);
-    if (rc == LMI_OK && known)
-        rc = fingerprint_check(sessions, &there, &old, err);
-    if (rc == LMI_OK && (!known || old))
-        rc = fingerprint_leave(sessions, old ? &there : NULL, err);
-    return rc;
-}
-
-enum lmi_rc
-lmi_sessions_new(struct lmi *core, const struct lmi_settings *settings,
-                 struct lmi_sessions **out, struct lmi_err *err)
-{
-    struct lmi_sessions *sessions = calloc(1, sizeof *sessions);
-    enum lmi_rc rc;
-
-    *out = NULL;
-    if (sessions == NULL)
-        return lmi_fail(err, LMI_MEMORY, 0, NULL, "no memory", NULL);
-    sessions->core = core;
-    sessions->settings = settings;
-    rc = open_all(sessions, err);
-    if (rc != LMI_OK) {
-        lmi_sessions_close(sessions);
-        return rc;
+    if (len < LMI_ADDRESS_TEXT) {
+        out[len] = '\0';
+        if (strlen(out) == len && lmi_address_parse(out, &address)) {
+            lmi_address_format(&address, out);
+            return;
+        }
     }
-    *out = sessions;
-    return LMI_OK;
+    out[0] = '\0';
 }
 
-enum lmi_rc
-lmi_sessions_open(struct lmi *core, struct lmi_sessions **out,
-                  struct lmi_err *err)
+static void
+log_end(struct lmi_sessions *sessions, const struct lmi_found *found,
+        const struct lmi_visit *visit, const char *why)
 {
-    struct lmi_settings *settings;
-    enum lmi_rc rc = lmi_settings_load(&settings, err);
+    char address[LMI_ADDRESS_TEXT] = "";
+    struct lmi_session session;
+    struct lmi_err ignored;
 
-    *out = NULL;
-    if (rc == LMI_OK)
-        rc = lmi_sessions_new(core, settings, out, err);
-    if (rc != LMI_OK) {
-        lmi_settings_free(settings);
-        return rc;
-    }
-    (*out)->own_settings = settings;
-    return LMI_OK;
-}
-
-void
-lmi_sessions_close(struct lmi_sessions *sessions)
-{
-    if (sessions == NULL)
-        return;
-    lmi_store_close(sessions->store);
-    lmi_keys_free(sessions->keys);
-    lmi_settings_free(sessions->own_settings);
-    free(sessions);
-}
-
-/* Where a secret's entry lies: only its hash is ever stored. */
-static enum lmi_rc
-id_of(struct lmi_sessions *sessions, uint8_t kind, const char *secret,
-      struct lmi_store_id *out, struct lmi_err *err)
-{
-    out->kind = kind;
-    return lmi_sha256(sessions->core, secret, strlen(secret), out->key, err);
-}
-
-/* The group of a user's sessions, with or without service and token. */
-static enum lmi_rc
-group_of(struct lmi_sessions *sessions, const char *user,
-         enum lmi_service service, const char digits[LMI_TOKEN_DIGITS],
-         uint8_t out[GROUP_SIZE], struct lmi_err *err)
-{
-    uint8_t hash[LMI_HASH];
-    enum lmi_rc rc = lmi_sha256(sessions->core, user, strlen(user), hash, err);
-
-    memcpy(out, hash, GROUP_USER);
-    out[GROUP_USER] = (uint8_t)service;
-    memcpy(out + GROUP_USER + 1, digits, LMI_TOKEN_DIGITS);
-    return rc;
-}
-
-static enum lmi_rc
-find(struct lmi_sessions *sessions, const struct lmi_store_id *id,
-     struct found *out, struct lmi_err *err)
-{
-    bool there = false;
-    enum lmi_rc rc = lmi_store_get(sessions->store, LMI_DURABLE, id, &there,
-                                   &out->value, err);
-
-    out->id = *id;
-    out->good = false;
-    if (rc != LMI_OK || !there)
-        return rc;
-    return lmi_record_decode(sessions->keys, id, &out->value, &out->good,
-                             &out->record, err);
+    if (visit != NULL)
+        read_address(&visit->address, address);
+    if (lmi_vault_describe(sessions, &found->record, 0, &session, &ignored) ==
+        LMI_OK)
+        lmi_vault_log(sessions, &session, address, "PURGE", why);
 }
 
 /*
- * When the session was last seen: volatile, and if lost, as long ago as its
- * last durable change.
+ * Is the account still one that may log in, with the hash that the session
+ * was made with? A fault of its own entry is a fault: it ends nothing.
  */
 static enum lmi_rc
-last_seen(struct lmi_sessions *sessions, const struct found *found,
-          int64_t *out, struct lmi_err *err)
-{
-    struct lmi_store_id id = found->id;
-    struct lmi_store_value value;
-    uint8_t sealed[LMI_STORE_KEY + 8];
-    bool there = false, good = false;
-    enum lmi_rc rc;
-
-    *out = found->record.changed;
-    id.kind = LMI_KIND_SEEN;
-    rc = lmi_store_get(sessions->store, LMI_VOLATILE, &id, &there, &value, err);
-    if (rc != LMI_OK || !there || value.len != 8 + LMI_HASH)
-        return rc;
-    memcpy(sealed, id.key, LMI_STORE_KEY);
-    memcpy(sealed + LMI_STORE_KEY, value.bytes, 8);
-    rc = lmi_keys_verify(sessions->keys, LMI_SEAL_SEEN, sealed, sizeof sealed,
-                         value.bytes + 8, &good, NULL, err);
-    if (rc == LMI_OK && good && lmi_get_time(value.bytes) > *out)
-        *out = lmi_get_time(value.bytes);
-    return rc;
-}
-
-static enum lmi_rc
-touch(struct lmi_sessions *sessions, const struct found *found, int64_t now,
-      struct lmi_err *err)
-{
-    struct lmi_store_value value = {.len = 8 + LMI_HASH};
-    uint8_t sealed[LMI_STORE_KEY + 8];
-    struct lmi_store_op op = {.verb = LMI_STORE_PUT,
-                              .id = found->id,
-                              .expires = now + sessions->settings->session_idle,
-                              .value = &value};
-    bool done;
-    enum lmi_rc rc;
-
-    op.id.kind = LMI_KIND_SEEN;
-    lmi_put_time(value.bytes, now);
-    memcpy(sealed, op.id.key, LMI_STORE_KEY);
-    memcpy(sealed + LMI_STORE_KEY, value.bytes, 8);
-    rc = lmi_keys_seal(sessions->keys, LMI_SEAL_SEEN, sealed, sizeof sealed,
-                       value.bytes + 8, err);
-    if (rc == LMI_OK)
-        rc = lmi_store_apply(sessions->store, LMI_VOLATILE, &op, 1, now, &done,
-                             err);
-    return rc;
-}
-
-/* Within both limits, and not from the future? */
-static bool
-within_limits(const struct lmi_sessions *sessions,
-              const struct lmi_record *record, int64_t seen, int64_t now)
+account_agrees(struct lmi_sessions *sessions, const struct lmi_record *record,
+               int64_t now, bool *agrees_out, struct lmi_err *err)
 {
     const struct lmi_settings *settings = sessions->settings;
+    uint8_t fingerprint[LMI_SHORT_SEAL];
+    struct lmi_account account;
+    struct lmi_site *site = NULL;
+    enum lmi_rc rc = lmi_site_open(settings, &site, err);
 
-    return record->created <= now + CLOCK_SLACK && now < record->ends &&
-           now < record->created + settings->session_max &&
-           now < seen + settings->session_idle;
-}
-
-/* A ticket's idle time runs from its making, a cookie's from its last use. */
-static enum lmi_rc
-is_live(struct lmi_sessions *sessions, const struct found *found, int64_t now,
-        bool *live_out, int64_t *seen_out, struct lmi_err *err)
-{
-    enum lmi_rc rc = LMI_OK;
-
-    *live_out = false;
-    *seen_out = found->record.changed;
-    if (!found->good)
-        return LMI_OK;
-    if (found->record.state == LMI_STATE_COOKIE)
-        rc = last_seen(sessions, found, seen_out, err);
-    *live_out =
-        rc == LMI_OK && within_limits(sessions, &found->record, *seen_out, now);
+    *agrees_out = false;
+    if (rc == LMI_OK)
+        rc = lmi_account_find(site, settings->accounts, record->user,
+                              record->service, now / 86400, &account, err);
+    lmi_site_close(site);
+    if (rc != LMI_OK)
+        return rc;
+    if (account.refusal == LMI_REFUSED_FAULT) {
+        *err = account.fault;
+        rc = err->code;
+    } else if (account.refusal == LMI_REFUSED_NOT) {
+        rc = lmi_vault_fingerprint(sessions, account.hash, fingerprint, err);
+        *agrees_out =
+            rc == LMI_OK &&
+            lmi_secret_equal(fingerprint, record->fingerprint, LMI_SHORT_SEAL);
+    }
+    lmi_account_wipe(&account);
     return rc;
 }
 
-/* Does a live session, or a fresh ticket, of this group exist? */
+/* Wrong tokens that a session has been shown: three, and a seal. */
+struct misses {
+    size_t count;
+    char digits[MISSES_MAX][LMI_TOKEN_DIGITS];
+};
+#define MISSES_BYTES (1 + MISSES_MAX * LMI_TOKEN_DIGITS)
+
 static enum lmi_rc
-group_lives(struct lmi_sessions *sessions, const uint8_t *group, size_t len,
-            int64_t now, bool *lives_out, struct lmi_err *err)
+misses_seal(struct lmi_sessions *sessions, const struct lmi_store_id *id,
+            const uint8_t bytes[MISSES_BYTES], uint8_t out[LMI_HASH],
+            struct lmi_err *err)
 {
+    uint8_t sealed[LMI_STORE_KEY + MISSES_BYTES];
+
+    memcpy(sealed, id->key, LMI_STORE_KEY);
+    memcpy(sealed + LMI_STORE_KEY, bytes, MISSES_BYTES);
+    return lmi_keys_seal(sessions->keys, LMI_SEAL_MISS, sealed, sizeof sealed,
+                         out, err);
+}
+
+static enum lmi_rc
+misses_read(struct lmi_sessions *sessions, const struct lmi_store_id *id,
+            const struct lmi_store_value *value, struct misses *out,
+            struct lmi_err *err)
+{
+    uint8_t seal[LMI_HASH];
+    enum lmi_rc rc;
+
+    memset(out, 0, sizeof *out);
+    if (value->len != MISSES_BYTES + LMI_HASH || value->bytes[0] > MISSES_MAX)
+        return LMI_OK;
+    rc = misses_seal(sessions, id, value->bytes, seal, err);
+    if (rc != LMI_OK ||
+        !lmi_secret_equal(seal, value->bytes + MISSES_BYTES, LMI_HASH))
+        return rc;
+    out->count = value->bytes[0];
+    memcpy(out->digits, value->bytes + 1, sizeof out->digits);
+    return LMI_OK;
+}
+
+/* Adds the token, unless it is there; *full_out once there are three. */
+static enum lmi_rc
+misses_add(struct lmi_sessions *sessions, const struct lmi_found *found,
+           const char digits[LMI_TOKEN_DIGITS], int64_t now, bool *done_out,
+           bool *full_out, struct lmi_err *err)
+{
+    struct lmi_store_id id = found->id;
+    struct lmi_store_value old = {.len = 0}, value = {.len = 0};
+    struct misses misses;
+    bool there = false;
+    enum lmi_rc rc;
+
+    id.kind = LMI_KIND_MISS;
+    rc = lmi_store_get(sessions->store, LMI_VOLATILE, &id, &there, &old, err);
+    if (rc == LMI_OK)
+        rc = misses_read(sessions, &id, &old, &misses, err);
+    if (rc != LMI_OK)
+        return rc;
+    *full_out = misses.count == MISSES_MAX;
+    for (size_t i = 0; i < misses.count; i++)
+        if (memcmp(misses.digits[i], digits, LMI_TOKEN_DIGITS) == 0)
+            *done_out = true;
+    if (*done_out || *full_out) {
+        *done_out = true;
+        return LMI_OK;
+    }
+    memcpy(misses.digits[misses.count++], digits, LMI_TOKEN_DIGITS);
+    *full_out = misses.count == MISSES_MAX;
+    value.len = MISSES_BYTES + LMI_HASH;
+    value.bytes[0] = (uint8_t)misses.count;
+    memcpy(value.bytes + 1, misses.digits, sizeof misses.digits);
+    rc = misses_seal(sessions, &id, value.bytes, value.bytes + MISSES_BYTES,
+                     err);
+    const struct lmi_store_op op = {.verb =
+                                        there ? LMI_STORE_SWAP : LMI_STORE_ADD,
+                                    .id = id,
+                                    .expires = found->record.ends,
+                                    .value = &value,
+                                    .old = &old};
+    return rc != LMI_OK ? rc
+                        : lmi_store_apply(sessions->store, LMI_VOLATILE, &op, 1,
+                                          now, done_out, err);
+}
+
+/* Counts a well-formed wrong token; the third one ends the session. */
+static enum lmi_rc
+miss(struct lmi_sessions *sessions, const struct lmi_found *found,
+     const struct lmi_visit *visit, int64_t now, struct lmi_err *err)
+{
+    char digits[LMI_TOKEN_DIGITS];
+    bool done = false, full = false;
+    enum lmi_rc rc = LMI_OK;
+
+    if (visit->uncounted || !lmi_token_parse(&visit->token, digits))
+        return LMI_OK;
+    for (int i = 0; rc == LMI_OK && !done && i < ROUNDS; i++)
+        rc = misses_add(sessions, found, digits, now, &done, &full, err);
+    if (rc != LMI_OK || !full)
+        return rc;
+    rc = lmi_vault_end(sessions, found, now, err);
+    if (rc == LMI_OK)
+        log_end(sessions, found, visit, "token");
+    return rc;
+}
+
+/* What a live cookie, or starter, is good for. */
+static enum lmi_outcome
+judge(const struct lmi_record *record, const struct lmi_visit *visit)
+{
+    char digits[LMI_TOKEN_DIGITS];
+
+    if (record->state != LMI_STATE_COOKIE && record->state != LMI_STATE_STARTER)
+        return LMI_UNKNOWN;
+    if (record->service != visit->service)
+        return LMI_WRONG_SERVICE;
+    if (!lmi_token_parse(&visit->token, digits) ||
+        !lmi_secret_equal(digits, record->digits, LMI_TOKEN_DIGITS))
+        return LMI_WRONG_TOKEN;
+    return LMI_GRANTED;
+}
+
+/* A starter that is shown as a cookie is one from now on. */
+static enum lmi_rc
+become_cookie(struct lmi_sessions *sessions, struct lmi_found *found,
+              int64_t now, bool *done_out, struct lmi_err *err)
+{
+    struct lmi_store_value value;
+    struct lmi_store_op op;
+    enum lmi_rc rc;
+
+    found->record.state = LMI_STATE_COOKIE;
+    found->record.changed = now;
+    rc = lmi_vault_write(sessions, LMI_STORE_SWAP, &found->id, &found->record,
+                         &found->value, &value, &op, err);
+    return rc != LMI_OK ? rc
+                        : lmi_store_apply(sessions->store, LMI_DURABLE, &op, 1,
+                                          now, done_out, err);
+}
+
+/* Once a minute: the account is asked, and the time is noted. */
+static enum lmi_rc
+touch(struct lmi_sessions *sessions, const struct lmi_found *found,
+      const struct lmi_visit *visit, int64_t now, bool *agrees_out,
+      struct lmi_err *err)
+{
+    enum lmi_rc rc =
+        account_agrees(sessions, &found->record, now, agrees_out, err);
+
+    if (rc != LMI_OK)
+        return rc;
+    if (*agrees_out)
+        return lmi_vault_touch(sessions, found, now, err);
+    rc = lmi_vault_end(sessions, found, now, err);
+    if (rc == LMI_OK)
+        log_end(sessions, found, visit, "account");
+    return rc;
+}
+
+/* One look; *done_out is false if another request was faster. */
+static enum lmi_rc
+check_once(struct lmi_sessions *sessions, const struct lmi_visit *visit,
+           enum lmi_outcome *outcome_out, struct lmi_session *out,
+           bool *done_out, struct lmi_err *err)
+{
+    struct lmi_found found;
+    bool live = false, agrees = true;
+    int64_t now = lmi_vault_now(sessions), seen = 0;
+    enum lmi_rc rc =
+        lmi_vault_find_cookie(sessions, &visit->cookie, &found, err);
+
+    *done_out = true;
+    if (rc == LMI_OK)
+        rc = lmi_vault_is_live(sessions, &found, now, &live, &seen, err);
+    if (rc != LMI_OK || !live)
+        return rc;
+    *outcome_out = judge(&found.record, visit);
+    if (*outcome_out == LMI_WRONG_TOKEN)
+        return miss(sessions, &found, visit, now, err);
+    if (*outcome_out != LMI_GRANTED)
+        return LMI_OK;
+    if (found.record.state == LMI_STATE_STARTER) {
+        *done_out = false;
+        rc = become_cookie(sessions, &found, now, done_out, err);
+        seen = now;
+    } else if (now - seen >= TOUCH_SECONDS) {
+        rc = touch(sessions, &found, visit, now, &agrees, err);
+        seen = now;
+    }
+    if (rc == LMI_OK && !agrees)
+        *outcome_out = LMI_UNKNOWN;
+    else if (rc == LMI_OK)
+        rc = lmi_vault_describe(sessions, &found.record, seen, out, err);
+    return rc;
+}
+
+enum lmi_rc
+lmi_session_check(struct lmi_sessions *sessions, const struct lmi_visit *visit,
+                  enum lmi_outcome *outcome_out, struct lmi_session *out,
+                  struct lmi_err *err)
+{
+    enum lmi_outcome outcome = LMI_UNKNOWN;
+    bool done = false;
+    enum lmi_rc rc = LMI_OK;
+
+    *outcome_out = LMI_UNKNOWN;
+    for (int i = 0; rc == LMI_OK && !done && i < ROUNDS; i++) {
+        memset(out, 0, sizeof *out);
+        outcome = LMI_UNKNOWN;
+        rc = check_once(sessions, visit, &outcome, out, &done, err);
+    }
+    if (rc == LMI_OK && done && outcome == LMI_GRANTED) {
+        *outcome_out = LMI_GRANTED;
+        return LMI_OK;
+    }
+    memset(out, 0, sizeof *out);
+    if (rc == LMI_OK && done)
+        *outcome_out = outcome;
+    return rc;
+}
+
+enum lmi_rc
+lmi_session_end(struct lmi_sessions *sessions, const struct lmi_visit *visit,
+                enum lmi_outcome *outcome_out, struct lmi_session *out,
+                struct lmi_err *err)
+{
+    struct lmi_store_op op = {.verb = LMI_STORE_DROP_GROUP,
+                              .group_len = LMI_GROUP};
+    char address[LMI_ADDRESS_TEXT];
+    enum lmi_outcome outcome;
+    bool done = false;
+    enum lmi_rc rc = lmi_session_check(sessions, visit, &outcome, out, err);
+
+    *outcome_out = LMI_UNKNOWN;
+    if (rc == LMI_OK && outcome == LMI_GRANTED) {
+        rc = lmi_vault_group(sessions, out->user, out->service,
+                             out->token + sizeof "/cpsess" - 1, op.group, err);
+        if (rc == LMI_OK)
+            rc = lmi_store_apply(sessions->store, LMI_DURABLE, &op, 1,
+                                 lmi_vault_now(sessions), &done, err);
+    }
+    if (rc != LMI_OK)
+        return rc;
+    *outcome_out = outcome;
+    if (outcome == LMI_GRANTED) {
+        read_address(&visit->address, address);
+        lmi_vault_log(sessions, out, address, "PURGE", "logout");
+    }
+    return LMI_OK;
+}
+
+/* The beginning of the groups that the list asks for; false: nobody's. */
+static bool
+list_prefix(struct lmi_sessions *sessions, const struct lmi_session_list *list,
+            uint8_t prefix[LMI_GROUP], size_t *len_out, enum lmi_rc *rc_out,
+            struct lmi_err *err)
+{
+    char user[LMI_USER_MAX + 1];
+    size_t len;
+
+    *len_out = 0;
+    *rc_out = LMI_OK;
+    if (list->user.kind == LMI_TEXT_ABSENT)
+        return true;
+    len = lmi_text_bytes(&list->user, user, LMI_USER_MAX);
+    if (list->user.kind == LMI_TEXT_NOT_A_STRING || len == 0 ||
+        len > LMI_USER_MAX || memchr(user, '\0', len) != NULL)
+        return false;
+    user[len] = '\0';
+    *rc_out = lmi_vault_group(sessions, user, list->service, "0000000000",
+                              prefix, err);
+    *len_out = list->service == 0 ? LMI_GROUP_USER : LMI_GROUP_SERVICE;
+    return *rc_out == LMI_OK;
+}
+
+_Static_assert(sizeof(struct lmi_store_place) <=
+                   sizeof((struct lmi_session_list *)0)->place,
+               "a place fits");
+
+/* The next live one, with its record. */
+static enum lmi_rc
+next_found(struct lmi_sessions *sessions, struct lmi_session_list *list,
+           bool *found_out, struct lmi_found *out, int64_t *seen_out,
+           struct lmi_err *err)
+{
+    uint8_t prefix[LMI_GROUP];
     struct lmi_store_place place, next;
-    const struct lmi_store_place *after = NULL;
-    struct found found;
+    size_t len;
+    bool more = true, live = false;
+    enum lmi_rc rc;
+
+    *found_out = false;
+    if (!list_prefix(sessions, list, prefix, &len, &rc, err))
+        return rc;
+    while (rc == LMI_OK && !*found_out) {
+        memcpy(&place, list->place, sizeof place);
+        rc = lmi_store_next(sessions->store, LMI_DURABLE, prefix, len,
+                            list->place_len > 0 ? &place : NULL, &more, &next,
+                            err);
+        if (rc != LMI_OK || !more)
+            return rc;
+        memcpy(list->place, &next, sizeof next);
+        list->place_len = sizeof next;
+        rc = lmi_vault_find(sessions, &next.id, out, err);
+        if (rc != LMI_OK || !out->good ||
+            out->record.state == LMI_STATE_SPENT ||
+            (list->service != 0 && out->record.service != list->service))
+            continue;
+        rc = lmi_vault_is_live(sessions, out, lmi_vault_now(sessions), &live,
+                               seen_out, err);
+        *found_out = rc == LMI_OK && live;
+    }
+    return rc;
+}
+
+enum lmi_rc
+lmi_session_next(struct lmi_sessions *sessions, struct lmi_session_list *list,
+                 bool *found_out, struct lmi_session *out, struct lmi_err *err)
+{
+    struct lmi_found found;
+    int64_t seen = 0;
+    enum lmi_rc rc = next_found(sessions, list, found_out, &found, &seen, err);
+
+    memset(out, 0, sizeof *out);
+    if (rc == LMI_OK && *found_out)
+        rc = lmi_vault_describe(sessions, &found.record, seen, out, err);
+    if (rc != LMI_OK)
+        *found_out = false;
+    return rc;
+}
+
+enum lmi_rc
+lmi_session_end_id(struct lmi_sessions *sessions, struct lmi_text id,
+                   struct lmi_text user, bool *found_out,
+                   struct lmi_session *out, struct lmi_err *err)
+{
+    struct lmi_session_list list = {.user = user};
+    struct lmi_bytes wanted = {id.ptr, id.len};
+    struct lmi_found found;
     bool more = true;
     int64_t seen;
     enum lmi_rc rc = LMI_OK;
 
-    *lives_out = false;
-    while (rc == LMI_OK && more && !*lives_out) {
-        rc = lmi_store_next(sessions->store, LMI_DURABLE, group, len, after,
-                            &more, &next, err);
+    *found_out = false;
+    if (id.kind != LMI_TEXT_LATIN1 && id.kind != LMI_TEXT_UTF8)
+        return LMI_OK;
+    while (rc == LMI_OK && !*found_out) {
+        rc = next_found(sessions, &list, &more, &found, &seen, err);
         if (rc != LMI_OK || !more)
             break;
-        place = next;
-        after = &place;
-        rc = find(sessions, &place.id, &found, err);
-        if (rc == LMI_OK && found.good && found.record.state != LMI_STATE_SPENT)
-            rc = is_live(sessions, &found, now, lives_out, &seen, err);
+        rc = lmi_vault_describe(sessions, &found.record, seen, out, err);
+        *found_out = rc == LMI_OK && lmi_bytes_equal(wanted, out->id);
     }
-    return rc;
-}
-
-/* The token to use: the one to share, if it lives, or a new one. */
-static enum lmi_rc
-choose_token(struct lmi_sessions *sessions, const struct lmi_session_wish *wish,
-             int64_t now, char digits_out[LMI_TOKEN_DIGITS],
-             uint8_t group_out[GROUP_SIZE], struct lmi_err *err)
-{
-    bool lives = false;
-    enum lmi_rc rc = LMI_OK;
-
-    if (wish->reuse != NULL) {
-        memcpy(digits_out, wish->reuse, LMI_TOKEN_DIGITS);
-        rc = group_of(sessions, wish->user, wish->service, digits_out,
-                      group_out, err);
-        if (rc == LMI_OK)
-            rc = group_lives(sessions, group_out, GROUP_SIZE, now, &lives, err);
-        if (rc != LMI_OK || lives)
-            return rc;
+    if (rc == LMI_OK && *found_out)
+        rc = lmi_vault_end(sessions, &found, lmi_vault_now(sessions), err);
+    if (rc == LMI_OK && *found_out)
+        log_end(sessions, &found, NULL, "operator");
+    if (rc != LMI_OK || !*found_out) {
+        memset(out, 0, sizeof *out);
+        *found_out = false;
     }
-    do {
-        rc = lmi_token_draw(sessions->core, digits_out, err);
-        if (rc == LMI_OK)
-            rc = group_of(sessions, wish->user, wish->service, digits_out,
-                          group_out, err);
-        if (rc == LMI_OK)
-            rc = group_lives(sessions, group_out, GROUP_SIZE, now, &lives, err);
-    } while (rc == LMI_OK && lives);
-    return rc;
-}
-
-/* Ties a session to the hash that it was made with; see session_end. */
-static enum lmi_rc
-hash_fingerprint(struct lmi_sessions *sessions, const char *hash,
-                 uint8_t out[LMI_SHORT_SEAL], struct lmi_err *err)
-{
-    uint8_t seal[LMI_HASH];
-    enum lmi_rc rc = lmi_keys_seal(sessions->keys, LMI_SEAL_FINGERPRINT, hash,
-                                   strlen(hash), seal, err);
-
-    memcpy(out, seal, LMI_SHORT_SEAL);
-    return rc;
-}
-
-/* The public name: derived, so that it opens nothing. */
-static enum lmi_rc
-public_id(struct lmi_sessions *sessions,
-          const uint8_t session_key[LMI_SESSION_KEY], char out[LMI_ID_SIZE],
-          struct lmi_err *err)
-{
-    uint8_t named[3 + LMI_SESSION_KEY] = "id:", hash[LMI_HASH];
-    enum lmi_rc rc;
-
-    memcpy(named + 3, session_key, LMI_SESSION_KEY);
-    rc = lmi_sha256(sessions->core, named, sizeof named, hash, err);
-    for (size_t i = 0; i < (LMI_ID_SIZE - 1) / 2; i++)
-        snprintf(out + 2 * i, 3, "%02x", hash[i]);
-    return rc;
-}
-
-static enum lmi_rc
-describe(struct lmi_sessions *sessions, const struct lmi_record *record,
-         int64_t seen, struct lmi_session *out, struct lmi_err *err)
-{
-    int64_t limit = record->created + sessions->settings->session_max;
-
-    memcpy(out->user, record->user, sizeof out->user);
-    out->service = record->service;
-    lmi_token_format(record->digits, out->token);
-    out->created = record->created;
-    out->ends = record->ends < limit ? record->ends : limit;
-    out->last_seen = seen;
-    return public_id(sessions, record->session_key, out->id, err);
-}
-
-static enum lmi_rc
-new_record(struct lmi_sessions *sessions, const struct lmi_session_wish *wish,
-           int64_t now, struct lmi_record *out, struct lmi_err *err)
-{
-    enum lmi_rc rc;
-
-    *out = (struct lmi_record){
-        .state = LMI_STATE_FRESH,
-        .service = wish->service,
-        .created = now,
-        .changed = now,
-        .ends = now + sessions->settings->session_max,
-    };
-    snprintf(out->user, sizeof out->user, "%s", wish->user);
-    rc = lmi_random(sessions->core, out->session_key, LMI_SESSION_KEY, err);
-    if (rc == LMI_OK)
-        rc = hash_fingerprint(sessions, wish->hash, out->fingerprint, err);
     return rc;
 }
 
 enum lmi_rc
-lmi_session_create(struct lmi_sessions *sessions,
-                   const struct lmi_session_wish *wish,
-                   char token_out[LMI_TOKEN_SIZE],
-                   char ticket_out[LMI_TICKET_SIZE], char id_out[LMI_ID_SIZE],
+lmi_sessions_purge(struct lmi_sessions *sessions, uint64_t *removed_out,
                    struct lmi_err *err)
 {
-    struct lmi_store_value value;
-    struct lmi_store_op op = {
-        .verb = LMI_STORE_ADD, .group_len = GROUP_SIZE, .value = &value};
-    struct lmi_record record;
-    int64_t now = now_of(sessions);
-    bool done = false;
-    enum lmi_rc rc = new_record(sessions, wish, now, &record, err);
+    /* Logins that wait for the store get it between two steps. */
+    const struct timespec pause = {.tv_nsec = 1000000};
+    enum lmi_rc rc = LMI_OK;
 
-    if (rc == LMI_OK)
-        rc = choose_token(sessions, wish, now, record.digits, op.group, err);
-    if (rc == LMI_OK)
-        rc = lmi_ticket_draw(sessions->core, ticket_out, err);
-    if (rc == LMI_OK)
-        rc = id_of(sessions, LMI_KIND_TICKET, ticket_out, &op.id, err);
-    if (rc == LMI_OK)
-        rc = lmi_record_encode(sessions->keys, &op.id, &record, &value, err);
-    if (rc == LMI_OK)
-        rc = public_id(sessions, record.session_key, id_out, err);
-    /* Unredeemed, it is good for as long as a session may idle. */
-    op.expires = now + sessions->settings->session_idle;
-    if (rc == LMI_OK)
-        rc = lmi_store_apply(sessions->store, LMI_DURABLE, &op, 1, now, &done,
-                             err);
-    if (rc == LMI_OK && !done)
-        rc = lmi_fail(err, LMI_CRYPTO, 0, "OpenSSL",
-                      "drew the same 256 bits twice", NULL);
-    if (rc != LMI_OK) {
-        lmi_wipe(ticket_out, LMI_TICKET_SIZE);
-        return rc;
+    *removed_out = 0;
+    for (int part = LMI_DURABLE; part <= LMI_VOLATILE; part++) {
+        uint32_t removed = PURGE_BATCH;
+        while (rc == LMI_OK && removed == PURGE_BATCH) {
+            rc = lmi_store_purge(sessions->store, (enum lmi_store_part)part,
+                                 lmi_vault_now(sessions), PURGE_BATCH, &removed,
+                                 err);
+            *removed_out += part == LMI_DURABLE ? removed : 0;
+            if (rc == LMI_OK && removed == PURGE_BATCH)
+                nanosleep(&pause, NULL);
+        }
     }
-    lmi_token_format(record.digits, token_out);
-    return LMI_OK;
-}
-
-/* What a ticket or cookie is good for, its secret apart. */
-static enum lmi_outcome
-judge(const struct lmi_record *record, const struct lmi_text *token,
-      enum lmi_service service)
-{
-    char digits[LMI_TOKEN_DIGITS];
-
-    if (record->service != service)
-        return LMI_WRONG_SERVICE;
-    if (!lmi_token_parse(token, digits) ||
-        !lmi_secret_equal(digits, record->digits, LMI_TOKEN_DIGITS))
-        return LMI_WRONG_TOKEN;
-    if (record->state == LMI_STATE_SPENT)
-        return LMI_SPENT;
-    return LMI_GRANTED;
-}
-
-/*
- * Spends the ticket and makes the cookie, in one step: the swap finds the
- * ticket as it was read, or somebody else was first.
- */
-static enum lmi_rc
-swap_for_cookie(struct lmi_sessions *sessions, const struct found *ticket,
-                const struct lmi_store_id *cookie_id, int64_t now,
-                bool *done_out, struct lmi_err *err)
-{
-    struct lmi_record spent = ticket->record, cookie = ticket->record;
-    struct lmi_store_value spent_value, cookie_value;
-    struct lmi_store_op ops[2] = {{.verb = LMI_STORE_SWAP,
-                                   .id = ticket->id,
-                                   .expires = spent.ends,
-                                   .group_len = GROUP_SIZE,
-                                   .value = &spent_value,
-                                   .old = &ticket->value},
-                                  {.verb = LMI_STORE_ADD,
-                                   .id = *cookie_id,
-                                   .expires = cookie.ends,
-                                   .group_len = GROUP_SIZE,
-                                   .value = &cookie_value}};
-    enum lmi_rc rc;
-
-    spent.state = LMI_STATE_SPENT;
-    cookie.state = LMI_STATE_COOKIE;
-    spent.changed = cookie.changed = now;
-    memcpy(spent.peer, cookie_id->key, LMI_STORE_KEY);
-    memcpy(cookie.peer, ticket->id.key, LMI_STORE_KEY);
-    rc = group_of(sessions, spent.user, spent.service, spent.digits,
-                  ops[0].group, err);
-    memcpy(ops[1].group, ops[0].group, GROUP_SIZE);
-    if (rc == LMI_OK)
-        rc = lmi_record_encode(sessions->keys, &ops[0].id, &spent, &spent_value,
-                               err);
-    if (rc == LMI_OK)
-        rc = lmi_record_encode(sessions->keys, &ops[1].id, &cookie,
-                               &cookie_value, err);
-    if (rc == LMI_OK)
-        rc = lmi_store_apply(sessions->store, LMI_DURABLE, ops, 2, now,
-                             done_out, err);
-    return rc;
-}
-
-static enum lmi_rc
-find_ticket(struct lmi_sessions *sessions, const struct lmi_text *ticket,
-            struct found *out, struct lmi_err *err)
-{
-    char secret[LMI_TICKET_SIZE];
-    struct lmi_store_id id;
-    enum lmi_rc rc;
-
-    out->good = false;
-    if (!lmi_ticket_parse(ticket, secret))
-        return LMI_OK;
-    rc = id_of(sessions, LMI_KIND_TICKET, secret, &id, err);
-    lmi_wipe(secret, sizeof secret);
-    return rc != LMI_OK ? rc : find(sessions, &id, out, err);
-}
-
-/*
- * A ticket's idle time counts until it is spent; from then on it is as old
- * as its session, and only the overall limit ends it.
- */
-static bool
-ticket_lives(const struct lmi_sessions *sessions, const struct found *ticket,
-             int64_t now)
-{
-    int64_t seen =
-        ticket->record.state == LMI_STATE_SPENT ? now : ticket->record.changed;
-
-    return ticket->good && within_limits(sessions, &ticket->record, seen, now);
-}
-
-enum lmi_rc
-lmi_session_redeem(struct lmi_sessions *sessions, struct lmi_text ticket,
-                   struct lmi_text token, enum lmi_service service,
-                   enum lmi_outcome *outcome_out,
-                   char cookie_out[LMI_COOKIE_SIZE],
-                   struct lmi_session *session_out, struct lmi_err *err)
-{
-    char secret[LMI_SECRET_CHARS + 1];
-    struct lmi_store_id cookie_id;
-    struct found found;
-    int64_t now = now_of(sessions);
-    bool done = false;
-    enum lmi_rc rc = find_ticket(sessions, &ticket, &found, err);
-
-    *outcome_out = LMI_UNKNOWN;
-    cookie_out[0] = '\0';
-    if (rc != LMI_OK || !ticket_lives(sessions, &found, now))
-        return rc;
-    enum lmi_outcome outcome = judge(&found.record, &token, service);
-    if (outcome != LMI_GRANTED) {
-        *outcome_out = outcome;
-        return LMI_OK;
-    }
-    rc = lmi_cookie_draw(sessions->core, found.record.user, cookie_out, secret,
-                         err);
-    if (rc == LMI_OK)
-        rc = id_of(sessions, LMI_KIND_COOKIE, secret, &cookie_id, err);
-    lmi_wipe(secret, sizeof secret);
-    if (rc == LMI_OK)
-        rc = describe(sessions, &found.record, now, session_out, err);
-    if (rc == LMI_OK)
-        rc = swap_for_cookie(sessions, &found, &cookie_id, now, &done, err);
-    if (rc != LMI_OK || !done) {
-        lmi_wipe(cookie_out, LMI_COOKIE_SIZE);
-        memset(session_out, 0, sizeof *session_out);
-    }
-    if (rc == LMI_OK)
-        *outcome_out = done ? LMI_GRANTED : LMI_SPENT;
-    return rc;
-}
-
-/* The record of a cookie whose user part is the record's. */
-static enum lmi_rc
-find_cookie(struct lmi_sessions *sessions, const struct lmi_text *cookie,
-            struct found *out, struct lmi_err *err)
-{
-    char user[LMI_USER_MAX + 1], secret[LMI_SECRET_CHARS + 1];
-    struct lmi_store_id id;
-    enum lmi_rc rc;
-
-    out->good = false;
-    if (!lmi_cookie_parse(cookie, user, secret))
-        return LMI_OK;
-    rc = id_of(sessions, LMI_KIND_COOKIE, secret, &id, err);
-    lmi_wipe(secret, sizeof secret);
-    if (rc == LMI_OK)
-        rc = find(sessions, &id, out, err);
-    if (rc == LMI_OK && out->good && strcmp(user, out->record.user) != 0)
-        out->good = false;
-    return rc;
-}
-
-enum lmi_rc
-lmi_session_check(struct lmi_sessions *sessions, struct lmi_text cookie,
-                  struct lmi_text token, enum lmi_service service,
-                  enum lmi_outcome *outcome_out,
-                  struct lmi_session *session_out, struct lmi_err *err)
-{
-    struct found found;
-    bool live = false;
-    int64_t now = now_of(sessions), seen = 0;
-    enum lmi_rc rc;
-
-    *outcome_out = LMI_UNKNOWN;
-    memset(session_out, 0, sizeof *session_out);
-    rc = find_cookie(sessions, &cookie, &found, err);
-    if (rc == LMI_OK)
-        rc = is_live(sessions, &found, now, &live, &seen, err);
-    if (rc != LMI_OK || !live)
-        return rc;
-    enum lmi_outcome outcome = judge(&found.record, &token, service);
-    if (outcome == LMI_GRANTED && now - seen >= TOUCH_SECONDS) {
-        rc = touch(sessions, &found, now, err);
-        seen = now;
-    }
-    if (rc == LMI_OK && outcome == LMI_GRANTED)
-        rc = describe(sessions, &found.record, seen, session_out, err);
-    if (rc == LMI_OK)
-        *outcome_out = outcome;
-    return rc;
-}
-
-enum lmi_rc
-lmi_session_end(struct lmi_sessions *sessions, struct lmi_text cookie,
-                struct lmi_text token, enum lmi_service service,
-                enum lmi_outcome *outcome_out, struct lmi_session *session_out,
-                struct lmi_err *err)
-{
-    struct lmi_store_op op = {.verb = LMI_STORE_DROP_GROUP,
-                              .group_len = GROUP_SIZE};
-    enum lmi_outcome outcome;
-    bool done = false;
-    enum lmi_rc rc = lmi_session_check(sessions, cookie, token, service,
-                                       &outcome, session_out, err);
-
-    *outcome_out = LMI_UNKNOWN;
-    if (rc == LMI_OK && outcome == LMI_GRANTED) {
-        rc = group_of(sessions, session_out->user, service,
-                      session_out->token + sizeof "/cpsess" - 1, op.group, err);
-        if (rc == LMI_OK)
-            rc = lmi_store_apply(sessions->store, LMI_DURABLE, &op, 1,
-                                 now_of(sessions), &done, err);
-    }
-    if (rc == LMI_OK)
-        *outcome_out = outcome;
     return rc;
 }

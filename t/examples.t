@@ -83,7 +83,7 @@ SKIP: {
     like( $good, qr/^Referrer-policy: no-referrer\r$/mi, '... which is told to nobody' );
     like(
         $site->log_text,
-        qr/192[.]0[.]2[.]7 - alice SUCCESS LOGIN/,
+        qr/192[.]0[.]2[.]7 - alice "login" SUCCESS LOGIN/,
         '... and the log has the address'
     );
 

@@ -61,6 +61,7 @@ is_deeply(
         created   => $START,
         last_seen => $START,
         ends      => $START + 86_400,
+        redeemed  => 1,
     },
     'a session has these fields'
 );

@@ -6,7 +6,7 @@ package TestSite;
 use strict;
 use warnings;
 use Cpanel::LogMeIn ();
-use File::Path      qw(make_path);
+use File::Path      qw(make_path remove_tree);
 use File::Temp      qw(tempdir);
 use POSIX           ();
 
@@ -139,10 +139,11 @@ sub write_settings {
     return;
 }
 
-# The documented call, with what most tests want filled in.
+# The documented call, with what most tests want filled in. A refusal is
+# forgotten, or the waits would get in the way; `waits` keeps them.
 sub login {
     my ( $self, %given ) = @_;
-    return Cpanel::LogMeIn::get_loggedin_url(
+    my @answer = Cpanel::LogMeIn::get_loggedin_url(
         user     => 'alice',
         pass     => 'secret',
         hostname => 'localhost',
@@ -150,6 +151,15 @@ sub login {
         goto_uri => '/',
         %given,
     );
+    $self->forget if !$answer[0] && !$self->{waits};
+    return wantarray ? @answer : $answer[0];
+}
+
+# Loses the volatile part of the store, failed logins among it.
+sub forget {
+    my ($self) = @_;
+    remove_tree("$self->{dir}/store/volatile");
+    return;
 }
 
 # Ticket and token of a login URL of either form.

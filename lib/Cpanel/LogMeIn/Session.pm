@@ -6,6 +6,31 @@ use Cpanel::LogMeIn ();
 
 our $VERSION = '0.01';
 
+# An iterator: each call gives the next session, and at the end nothing.
+sub list {
+    my ( $self, %only ) = @_;
+    my $place = q{};
+    return sub {
+        my ( $session, $next ) = $self->_next( $place, @only{qw(user service)} );
+        $place = $next if $session;
+        return $session;
+    };
+}
+
+sub show {
+    my ( $self, %which ) = @_;
+    my $next = $self->list( user => $which{user} );
+    while ( my $session = $next->() ) {
+        return $session if $session->{id} eq $which{id};
+    }
+    return;
+}
+
+sub revoke {
+    my ( $self, %which ) = @_;
+    return $self->_revoke( @which{qw(id user)} );
+}
+
 1;
 
 __END__
