@@ -1,0 +1,218 @@
+#!/usr/bin/perl
+
+# What ends a session besides time and logging out: wrong tokens, and changes
+# of its account. And what an operator can do: list, show, revoke, purge; and
+# read in the log.
+
+use strict;
+use warnings;
+use Cpanel::LogMeIn::Session ();
+use Test::More;
+use lib 't/lib';
+use TestSite;
+
+my $START = 1_700_000_000;
+my $site  = TestSite->new(
+    accounts  => { alice => 'secret', bob => 'secret', 'info@alice.example' => 'secret' },
+    resellers => ['alice'],
+    settings  => { test_clock => $START },
+);
+
+sub at { my ($seconds) = @_; $site->write_settings( test_clock => $START + $seconds ); return }
+
+sub open_session {
+    my (%given) = @_;
+    my ( $ok, undef, $url ) = $site->login(%given);
+    die "no login: $Cpanel::LogMeIn::detail\n" if !$ok;
+    return scalar $site->redeem( $url, $given{service} );
+}
+
+sub reason_of {
+    my ( $session, %other ) = @_;
+    my %with = map { $_ => $session->{$_} } qw(cookie token service);
+    return ( Cpanel::LogMeIn::Session->check( %with, %other ) )[1];
+}
+
+sub wrong { my ($number) = @_; return sprintf '/cpsess%010d', $number }
+
+# Three wrong tokens.
+my $session = open_session();
+is( reason_of( $session, token => wrong(1) ), 'wrong_token', 'a first wrong token' );
+is( reason_of( $session, token => wrong(2) ), 'wrong_token', 'a second one' );
+is( reason_of($session),                      'granted',     '... and the session lives' );
+is( reason_of( $session, token => wrong(3) ), 'wrong_token', 'a third one' );
+is( reason_of($session),                      'unknown',     '... and it has ended' );
+
+$session = open_session();
+my @harmless = ( '', '/cpsess1', 'cpsess', '/cpsess12345678901', "\0", undef );
+for my $token ( @harmless, @harmless, map { wrong(7) } 1 .. 5 ) {
+    reason_of( $session, token => $token );
+}
+is( reason_of($session), 'granted',
+    'malformed tokens are no misses, and the same one counts once' );
+reason_of( $session, token => wrong($_), uncounted => 1 ) for 1 .. 5;
+is( reason_of($session), 'granted', 'nor are those for favicon.ico and the like' );
+reason_of( $session, token => wrong($_) ) for 8 .. 9;
+is( reason_of($session), 'unknown', 'control: two more, and it has ended' );
+
+my ( $one, $two ) = ( open_session(), open_session() );
+reason_of( $one, token => wrong($_) ) for 1 .. 3;
+is( reason_of($two), 'granted', 'another session of the same user lives' );
+
+# A changed account, seen at the next touch.
+sub with_account {
+    my ( $account, $name, $expected, %login ) = @_;
+    my $user = $login{user} // 'alice';
+    my $kept = $site->{accounts}{$user};
+    at(0);
+    my $opened = open_session(%login);
+    $site->{accounts}{$user} = $account;
+    delete $site->{accounts}{$user} if !defined $account;
+    $site->write_site;
+    at(59);
+    is( reason_of($opened), 'granted', "$name: not asked within the minute" );
+    at(60);
+    is( reason_of($opened), $expected, '... then the answer is: ' . $expected );
+    $site->{accounts}{$user} = $kept;
+    $site->write_site;
+    is(
+        reason_of($opened),
+        $expected eq 'unknown' ? 'unknown' : 'granted',
+        '... and mending it brings back what had not ended'
+    );
+    return;
+}
+my $same = TestSite::hash_of('secret');
+with_account( { hash => $same },               'the same hash',           'granted' );
+with_account( 'other',                         'another password',        'unknown' );
+with_account( { hash => "!$same" },            'a locked hash',           'unknown' );
+with_account( { hash => $same, expires => 1 }, 'an expired account',      'unknown' );
+with_account( undef,                           'an account that is gone', 'unknown' );
+with_account( { hash => "$same:x" },           'a malformed line',        'fault' );
+with_account(
+    'other', "a mailbox's new password", 'unknown',
+    user    => 'info@alice.example',
+    service => 'webmail'
+);
+
+at(0);
+$session = open_session();
+$site->write_file( $site->path('var/cpanel/suspended/alice'), '' );
+at(60);
+is( reason_of($session), 'unknown', 'a suspended account' );
+unlink $site->path('var/cpanel/suspended/alice');
+is( reason_of($session), 'unknown', '... whose session has ended for good' );
+
+at(0);
+$session = open_session( service => 'whm' );
+$site->write_file( $site->path('var/cpanel/resellers'), '' );
+at(60);
+is( reason_of($session), 'unknown', 'a reseller no more' );
+$site->write_site;
+
+at(0);
+$session = open_session();
+rename $site->path('etc/shadow'), $site->path('etc/away') or die $!;
+at(60);
+is( reason_of($session), 'fault', 'a site that cannot be read allows nothing' );
+rename $site->path('etc/away'), $site->path('etc/shadow') or die $!;
+is( reason_of($session), 'granted', '... and ends nothing' );
+
+# List, show, revoke.
+$site->write_site;
+$site->{settings}{store} = "lmdb:$site->{dir}/second";
+at(0);
+my $sessions = Cpanel::LogMeIn::Session->new;
+my @opened   = ( open_session(), open_session( service => 'whm' ), open_session( user => 'bob' ) );
+$site->login( user => 'bob' );
+
+sub ids {
+    my (%only) = @_;
+    my ( @ids, $found );
+    my $next = $sessions->list(%only);
+    push @ids, $found->{id} while $found = $next->();
+    return join ' ', sort @ids;
+}
+my @id = map { $_->{id} } @opened;
+is( ids( user    => 'alice' ), join( ' ', sort @id[ 0, 1 ] ), 'the sessions of one user' );
+is( ids( user    => 'alice', service => 'whm' ), $id[1], '... at one service' );
+is( ids( service => 'whm' ),                     $id[1], 'those of one service' );
+is( ids( user    => 'nobody' ),                  '',     'nobody has none' );
+is( ids( user    => 'al' ),                      '',     '... nor has the beginning of a name' );
+is( scalar( split / /, ids() ), 4, 'all of them, one not yet redeemed' );
+my %redeemed = map { $_->{redeemed} => 1 }
+    map { my $n = $sessions->list( user => 'bob' ); ( $n->(), $n->() ) } 1;
+is_deeply( \%redeemed, { 0 => 1, 1 => 1 }, '... which is said' );
+is( $sessions->show( id => $id[2] )->{user}, 'bob', 'one of them by its id' );
+is( $sessions->show( id => $id[2], user => 'alice' ), undef,
+    '... but not as that of another user' );
+is( $sessions->show( id => 'x' ), undef, 'an id that is none' );
+is( $sessions->revoke( id => $id[2], user => 'alice' ),
+    undef, "another user's session is not revoked" );
+is( $sessions->revoke( id => $id[2], user => 'bob' )->{id}, $id[2],    'a session is revoked' );
+is( reason_of( $opened[2] ),                                'unknown', '... and has ended' );
+is( reason_of( $opened[0] ),                                'granted', '... and no other' );
+is( $sessions->revoke( id => $id[2] ),                      undef,     '... once' );
+like(
+    $site->log_text,
+    qr/info \[cpaneld\] - PURGE bob:$id[2] operator$/m,
+    '... and the log has it'
+);
+my $place = $sessions->list;
+$place->();
+at(86_400);
+is( Cpanel::LogMeIn::Session->new->list->(), undef, 'what has expired is not listed' );
+
+# Purge.
+at(0);
+open_session() for 1 .. 40;
+at(86_401);
+my $removed = Cpanel::LogMeIn::Session->purge;
+cmp_ok( $removed, '>=', 40 * 2, "a purge removes what has expired: $removed entries" );
+is( Cpanel::LogMeIn::Session->purge, 0, '... once' );
+at(0);
+$session = open_session();
+Cpanel::LogMeIn::Session->purge;
+is( reason_of($session), 'granted', '... and leaves what lives' );
+
+# Operators are told of faults, not of an end.
+chmod oct 750, "$site->{dir}/second" or die $!;
+my $said = TestSite::in_child(
+    sub {
+        eval { Cpanel::LogMeIn::Session->new->list->(); 1 } ? 'no exception' : $@;
+    }
+);
+like( $said, qr/\AThe sessions can't be read: .*second/, 'a fault while listing is an exception' );
+chmod oct 700, "$site->{dir}/second" or die $!;
+
+# The log.
+unlink "$site->{dir}/log";
+my @who = ( address => '192.0.2.7' );
+my ( $ticket, $token ) = TestSite::parse_url( ( $site->login( remote_addr => '192.0.2.7' ) )[2] );
+my @with = ( token => $token, service => 'cpanel', @who );
+$session = Cpanel::LogMeIn::Session->redeem( @with, ticket => $ticket );
+Cpanel::LogMeIn::Session->redeem( @with, ticket => $ticket );
+Cpanel::LogMeIn::Session->redeem( @with, ticket => 'lmt_' . 'x' x 43 );
+Cpanel::LogMeIn::Session->check( @with, cookie => $session->{cookie} );
+Cpanel::LogMeIn::Session->end( @with, cookie => $session->{cookie} );
+$site->login( pass => 'wrong-pass', remote_addr => '192.0.2.7' );
+$site->login( user => 'typed-password', pass => 'x', remote_addr => '2001:DB8::1' );
+my $log   = $site->log_text;
+my @lines = map { s/\A\[[^]]+\] //r } split /\n/, $log;
+is_deeply(
+    \@lines,
+    [
+        qq{info [cpaneld] 192.0.2.7 - alice "login" SUCCESS LOGIN cpaneld: session $session->{id}},
+        "info [cpaneld] 192.0.2.7 NEW alice:$session->{id} ticket",
+        "info [cpaneld] 192.0.2.7 REFUSED alice:$session->{id} spent",
+        "info [cpaneld] 192.0.2.7 PURGE alice:$session->{id} logout",
+        'info [cpaneld] 192.0.2.7 - alice "login" FAILED LOGIN cpaneld: the password is wrong',
+        'info [cpaneld] 2001:db8::1 - - "login" FAILED LOGIN cpaneld: there is no such account',
+    ],
+    'the log has a line for each of these'
+);
+unlike( $log, qr/lmt_|%3a|wrong-pass|typed-password|cpsess/, '... and no secret in any' );
+$site->write_settings( log_unknown_users => 'yes' );
+$site->login( user => 'typed-password', pass => 'x' );
+like( $site->log_text, qr/typed-password/, 'control: unless it is told to' );
+done_testing();

@@ -1,0 +1,238 @@
+#!/usr/bin/perl
+
+# The redeeming table: who gets a cookie for a ticket, row by row; starters,
+# which are ticket or cookie by their first use; and requests that only look.
+
+use strict;
+use warnings;
+use Cpanel::LogMeIn::Session ();
+use Test::More;
+use lib 't/lib';
+use TestSite;
+
+my $START = 1_700_000_000;
+my $site  = TestSite->new(
+    accounts  => { alice => 'secret', bob => 'secret' },
+    resellers => ['alice'],
+    settings  => { test_clock => $START },
+);
+my %BROWSER = ( address => '192.0.2.1', agent => 'Browser/1' );
+
+sub at { my ($seconds) = @_; $site->write_settings( test_clock => $START + $seconds ); return }
+
+# The arguments that redeem a new login's ticket.
+sub ticket {
+    my (%given) = @_;
+    my ( $ok, undef, $url ) = $site->login(%given);
+    die "no login: $Cpanel::LogMeIn::detail\n" if !$ok;
+    my ( $ticket, $token ) = TestSite::parse_url($url);
+    return ( ticket => $ticket, token => $token, service => $given{service} // 'cpanel', %BROWSER );
+}
+
+sub redeem { my (@with) = @_; return Cpanel::LogMeIn::Session->redeem(@with) }
+
+sub reason_of { my (@with) = @_; return ( redeem(@with) )[1] }
+
+sub check_reason {
+    my ($session) = @_;
+    return (
+        Cpanel::LogMeIn::Session->check( map { $_ => $session->{$_} } qw(cookie token service) ) )
+        [1];
+}
+
+# A browser that has a session already: the session.
+sub visitor { my (%given) = @_; return scalar redeem( ticket(%given) ) }
+
+# fresh, no cookie
+my %ticket = ticket();
+my ( $session, $reason ) = redeem(%ticket);
+is( $reason,                'granted', 'fresh ticket, no cookie: granted' );
+is( check_reason($session), 'granted', '... and the new cookie works' );
+
+# fresh, a cookie of the same user
+my $old = visitor();
+%ticket = ticket();
+( $session, $reason ) = redeem( %ticket, cookie => $old->{cookie} );
+is( $reason,                'granted', 'fresh ticket, cookie of the same user: granted' );
+is( check_reason($session), 'granted', '... the new cookie works' );
+is( check_reason($old),     'unknown', '... the old session has ended' );
+
+# fresh, a cookie of another user
+my $bob = visitor( user => 'bob' );
+%ticket = ticket();
+( $session, $reason, my $confirm ) = redeem( %ticket, cookie => $bob->{cookie} );
+is( $reason,  'confirm', 'fresh ticket, cookie of another user: to be confirmed' );
+is( $session, undef,     '... which is no yes' );
+is_deeply( $confirm, { current => 'bob', user => 'alice' }, '... and tells who, and who else' );
+is( check_reason($bob), 'granted', "... the other user's session lives" );
+( $session, $reason ) = redeem( %ticket, cookie => $bob->{cookie}, confirmed => 1 );
+is( $reason,            'granted', 'confirmed: granted' );
+is( $session->{user},   'alice',   '... to the user of the ticket' );
+is( check_reason($bob), 'unknown', '... the other session has ended' );
+
+# A cookie of another service, a dead one and an unused starter are none.
+my $whm = visitor( service => 'whm' );
+is( reason_of( ticket( user => 'bob' ), cookie => $whm->{cookie} ),
+    'granted', "fresh ticket, another service's cookie: granted" );
+is( check_reason($whm), 'granted', '... which lives on' );
+is( reason_of( ticket( user => 'bob' ), cookie => 'alice%3a' . 'A' x 43 ),
+    'granted', 'fresh ticket, a cookie that is none: granted' );
+my $unused = starter();
+is( reason_of( ticket( user => 'bob' ), cookie => $unused->{cookie} ),
+    'granted', 'fresh ticket, a starter not yet used: granted' );
+
+# spent, the session's own cookie
+%ticket  = ticket();
+$session = redeem(%ticket);
+my ( $again, $why ) =
+    redeem( %ticket, cookie => $session->{cookie}, address => '198.51.100.9', agent => 'x' );
+is( $why,         'again',        'spent ticket, the cookie it was swapped for: again' );
+is( $again->{id}, $session->{id}, '... as the same session' );
+ok( !exists $again->{cookie}, '... without another cookie' );
+is( check_reason($session), 'granted', '... whose cookie still works' );
+at(3600);
+is( reason_of( %ticket, cookie => $session->{cookie} ),
+    'spent', '... but not once the session has ended' );
+at(0);
+
+# spent, no cookie, the same browser a moment later
+%ticket  = ticket();
+$session = redeem(%ticket);
+at(10);
+( my $second, $reason ) = redeem(%ticket);
+is( $reason,       'granted',      'spent ticket, no cookie, same browser after 10 s: granted' );
+is( $second->{id}, $session->{id}, '... the same session' );
+isnt( $second->{cookie}, $session->{cookie}, '... by a new cookie' );
+is( check_reason($second),  'granted', '... that works' );
+is( check_reason($session), 'unknown', '... and replaces the first' );
+at(11);
+is( reason_of(%ticket),    'spent',   '... but not a second later' );
+is( check_reason($second), 'granted', '... which harms nobody' );
+at(0);
+
+# spent, any other
+my %other = (
+    'another address'                => [ address => '192.0.2.2' ],
+    'another agent'                  => [ agent   => 'Browser/2' ],
+    'no address'                     => [ address => undef ],
+    'no agent'                       => [ agent   => undef ],
+    'no address and agent'           => [ agent   => undef, address => undef ],
+    'an address that is none'        => [ address => 'localhost' ],
+    'a live cookie of the same user' => [ cookie  => visitor()->{cookie} ],
+    'a live cookie of another user'  => [ cookie  => visitor( user => 'bob' )->{cookie} ],
+);
+for my $name ( sort keys %other ) {
+    %ticket  = ticket();
+    $session = redeem(%ticket);
+    is( reason_of( %ticket, @{ $other{$name} } ), 'spent', "spent ticket, $name: spent" );
+    is( check_reason($session), 'granted', '... the session it belongs to is untouched' );
+}
+%ticket = ticket( goto_uri => '/x' );
+delete @ticket{qw(address agent)};
+redeem(%ticket);
+is( reason_of(%ticket), 'spent', 'without address and agent there is no second time' );
+
+# unknown, and wrong tokens
+is( reason_of( %ticket, ticket => 'lmt_' . 'A' x 43 ), 'unknown', 'an unknown ticket' );
+%ticket = ticket();
+at(900);
+is( reason_of(%ticket), 'unknown', 'a ticket that has expired' );
+at(0);
+%ticket = ticket();
+is( reason_of( %ticket, token   => '/cpsess0000000000' ), 'wrong_token',   'a wrong token' );
+is( reason_of( %ticket, service => 'webmail' ),           'wrong_service', 'another service' );
+is( reason_of(%ticket), 'granted', '... spends nothing' );
+
+# Requests that only look.
+%ticket = ticket();
+for my $look (
+    [ method  => 'HEAD' ],
+    [ method  => 'OPTIONS' ],
+    [ method  => 'head' ],
+    [ purpose => 'prefetch' ],
+    [ purpose => 'prefetch;anonymous-client-ip' ],
+    [ purpose => 'Prefetch' ],
+    [ purpose => 'prerender' ],
+    [ purpose => 'preview' ],
+    )
+{
+    is( reason_of( %ticket, @{$look} ), 'passive', "@{$look} only looks" );
+}
+is( reason_of( %ticket, method => 'GET', purpose => '' ), 'granted', 'control: GET redeems' );
+
+# Starters.
+sub starter {
+    my (%given) = @_;
+    my $answer = Cpanel::LogMeIn::Session->log_in(
+        user     => 'alice',
+        pass     => 'secret',
+        hostname => 'elsewhere.example',
+        service  => 'cpanel',
+        goto_uri => '/',
+        %given
+    );
+    return { %{$answer}, service => $given{service} // 'cpanel' };
+}
+my $starter = starter();
+is( $starter->{login_ok}, 1, 'a login answer has a starter' ) or diag($Cpanel::LogMeIn::detail);
+like( $starter->{cookie}, qr/\Aalice%3a[\w-]{43}\z/, '... of the form of a cookie' );
+is( check_reason($starter), 'granted', 'shown as a cookie, it is one' );
+is( check_reason($starter), 'granted', '... from then on' );
+my @as_ticket = ( service => 'cpanel', %BROWSER );
+is( reason_of( @as_ticket, token => $starter->{token}, ticket => $starter->{cookie} ),
+    'unknown', '... and worthless in a URL' );
+
+$starter = starter();
+is(
+    (
+        Cpanel::LogMeIn::Session->check(
+            cookie  => $starter->{cookie},
+            token   => '/cpsess0000000000',
+            service => 'cpanel'
+        )
+    )[1],
+    'wrong_token',
+    'a starter under a wrong token'
+);
+( $session, $reason ) =
+    redeem( @as_ticket, token => $starter->{token}, ticket => $starter->{cookie} );
+is( $reason,                'granted', '... is not used up: in a URL, it is a ticket' );
+is( check_reason($session), 'granted', '... swapped for a cookie' );
+is( check_reason($starter), 'unknown', '... and no cookie any more' );
+is(
+    reason_of(
+        @as_ticket,
+        token   => $starter->{token},
+        ticket  => $starter->{cookie},
+        address => '198.51.100.1'
+    ),
+    'spent',
+    '... nor a ticket for somebody else'
+);
+is(
+    reason_of(
+        @as_ticket,
+        token  => $starter->{token},
+        ticket => $starter->{cookie},
+        cookie => $session->{cookie}
+    ),
+    'again',
+    '... but for the browser that has its cookie'
+);
+$starter = starter();
+at(900);
+is( check_reason($starter), 'unknown', 'a starter that nobody used expires' );
+at(0);
+$starter = starter( pass => 'wrong' );
+is_deeply(
+    $starter,
+    {
+        login_ok => 0,
+        message  => 'The login is invalid.',
+        fault    => 0,
+        wait     => 0,
+        service  => 'cpanel'
+    },
+    'a refused login answer holds nothing'
+);
+done_testing();
