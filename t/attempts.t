@@ -1,0 +1,257 @@
+#!/usr/bin/perl
+
+# Failed logins and the waits that follow them, by a clock that stands where
+# we put it; and many guesses at once.
+
+use strict;
+use warnings;
+use Cpanel::LogMeIn::Session ();
+use POSIX                    ();
+use Test::More;
+use lib 't/lib';
+use TestSite;
+
+my $START = 1_700_000_000;
+my $site  = TestSite->new(
+    accounts => { map { $_ => 'secret' } qw(alice bob carol mallory), map { "user$_" } 1 .. 9 },
+    settings => { test_clock => $START },
+    waits    => 1,
+);
+my $now = $START;
+
+sub at {
+    my ($second) = @_;
+    $now = $START + $second;
+    $site->write_settings( test_clock => $now );
+    return;
+}
+
+# 'ok', 'invalid', or the seconds to wait.
+sub attempt {
+    my (%login) = @_;
+    my ( $ok, $message ) = $site->login(%login);
+    return 'ok' if $ok;
+    return $1
+        if $message =~ /\AToo many failed logins[.] Please try again in ([0-9]+) seconds[.]\z/;
+    return $message eq 'The login is invalid.' ? 'invalid' : $message;
+}
+sub guess { my (%login) = @_; return attempt( pass => 'wrong', %login ) }
+
+# A name: three free, then waits that double.
+is( join( ' ', map { guess() } 1 .. 4 ), 'invalid invalid invalid 1', 'three failures are free' );
+is( attempt(),              1,         'inside the wait the right password is refused, too' );
+is( guess( user => 'bob' ), 'invalid', '... but not for another name' );
+my $second = 0;
+for my $wait ( 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900 ) {
+    at( $second + $wait - 1 );
+    is( guess(), 1, "a wait of $wait seconds: not before its end" ) if $wait > 1;
+    at( $second += $wait );
+    is( guess(), 'invalid', "... then one more guess, after $wait seconds" );
+}
+is( guess(), 900, 'no wait is longer than 900 seconds' );
+at( $second += 900 );
+is( attempt(), 'ok',      'after the wait the right password is let in' );
+is( guess(),   'invalid', '... and the failures are forgotten' );
+
+# Names that do not exist wait alike.
+is(
+    join( ' ', map { guess( user => 'nobody' ) } 1 .. 4 ),
+    'invalid invalid invalid 1',
+    'a name that does not exist waits alike'
+);
+is(
+    join( ' ', map { guess( user => 'x@alice.example', service => 'webmail' ) } 1 .. 4 ),
+    'invalid invalid invalid 1',
+    '... and so does a mailbox'
+);
+
+# Forgotten after a day.
+at( $second += 90_000 );
+guess( user => 'bob' ) for 1 .. 3;
+is( guess( user => 'bob' ), 1, 'a name inside its wait' );
+at( $second + 86_399 );
+is( guess( user => 'bob' ), 'invalid', 'within a day the failures are remembered' );
+is( guess( user => 'bob' ), 2,         '... and counted on' );
+at( $second += 2 * 86_400 );
+is(
+    join( ' ', map { guess( user => 'bob' ) } 1 .. 4 ),
+    'invalid invalid invalid 1',
+    'a day without one forgets them'
+);
+
+# attempts_max
+$site->{settings}{attempts_max} = 5;
+at( $second += 90_000 );
+guess( user => 'carol' ) for 1 .. 3;
+for my $wait ( 1, 2 ) { at( $second += $wait ); guess( user => 'carol' ) }
+is( guess( user => 'carol' ), 3600, 'from attempts_max on the wait is an hour' );
+delete $site->{settings}{attempts_max};
+
+# A source: thirty free, over all names.
+at( $second += 90_000 );
+my @from = ( remote_addr => '192.0.2.66' );
+is(
+    join( ' ', map { guess( user => "user$_", @from ) } map { ( $_, $_, $_ ) } 1 .. 9 ),
+    join( ' ', ('invalid') x 27 ),
+    'a source guesses at nine names'
+);
+guess( user => "nobody$_", @from ) for 1 .. 3;
+is( guess( user => 'alice', @from ), 1, '... and has thirty failures free' );
+is( guess( user => 'alice', remote_addr => '192.0.2.67' ), 'invalid',
+    'another source has its own' );
+is( attempt( user => 'mallory', @from ), 1, "the source's wait holds for every name" );
+at( ++$second );
+is( attempt( user => 'mallory', @from ), 'ok', 'an account of its own lets it in' );
+is( guess( user => 'alice', @from ), 'invalid', '... with one more guess' );
+is( guess( user => 'alice', @from ),
+    2, "... but its own login does not forget the source's failures" );
+guess( user => 'bob', remote_addr => "2001:db8:0:1::$_" ) for 1 .. 3;
+is( guess( user => 'bob', remote_addr => '2001:db8:0:1:ffff::9' ), 1, '(the name waits, too)' );
+at( $second += 90_000 );
+
+for my $number ( 1 .. 30 ) {
+    guess( user => "none$number", remote_addr => "2001:db8:0:1::$number" );
+}
+is( guess( user => 'other', remote_addr => '2001:db8:0:1:abcd::' ),
+    1, 'of IPv6, 64 bits are one source' );
+is( guess( user => 'other', remote_addr => '2001:db8:0:2::1' ),
+    'invalid', '... and others another' );
+is( guess( user => 'third', remote_addr => '::ffff:192.0.2.99' ), 'invalid', 'a mapped address' );
+
+# Nobody's sources.
+at( $second += 90_000 );
+$site->{settings}{trusted_proxies} = '198.51.100.0/24 2001:db8:9::/48';
+at($second);
+for my $address ( '127.0.0.1', '127.9.9.9', '::1', '198.51.100.200', '2001:db8:9:9::9' ) {
+    guess( user => "free$_", remote_addr => $address ) for 1 .. 31;
+    is( guess( user => 'free-at-last', remote_addr => $address ),
+        'invalid', "$address is no source" );
+    $site->forget;
+}
+for my $address ( '198.51.101.1', '2001:db8:a::1' ) {
+    guess( user => "free$_", remote_addr => $address ) for 1 .. 30;
+    is( guess( user => 'free-at-last', remote_addr => $address ), 1, "control: $address is one" );
+}
+delete $site->{settings}{trusted_proxies};
+
+# A known source: only the pair counts.
+at( $second += 90_000 );
+my @home = ( remote_addr => '203.0.113.5' );
+is( attempt(@home), 'ok', 'the owner logs in from home' );
+for my $number ( 1 .. 200 ) { guess( remote_addr => "192.0.2.$number" ) }
+is( guess( remote_addr => '192.0.2.201' ), 1,    'an attacker hammers the name from everywhere' );
+is( attempt(),                             1,    '... so that it waits' );
+is( attempt(@home),                        'ok', '... but the owner gets in from home at once' );
+is(
+    join( ' ', map { guess(@home) } 1 .. 4 ),
+    'invalid invalid invalid 1',
+    'the pair has three free'
+);
+is( attempt(@home), 1, '... and then waits as well' );
+at( ++$second );
+is( attempt(@home), 'ok', '... and its failures are forgotten by success' );
+at( $second += 29 * 86_400 );
+for my $number ( 1 .. 9 ) { guess( remote_addr => "192.0.2.$number" ) }
+is( attempt(@home), 'ok', 'a source is known for 30 days' );
+at( $second += 30 * 86_400 + 1 );
+for my $number ( 1 .. 9 ) { guess( remote_addr => "192.0.2.$number" ) }
+is( attempt(@home), 1, '... and then is a stranger' );
+
+# A CGI script's address counts; others' does not.
+at( $second += 90_000 );
+{
+    local %ENV = ( %ENV, REMOTE_ADDR => '192.0.2.50' );
+    guess( user => "cgi$_" ) for 1 .. 30;
+    is( guess( user => 'cgi' ), 'invalid', 'REMOTE_ADDR alone is no source' );
+    $ENV{GATEWAY_INTERFACE} = 'CGI/1.1';
+    guess( user => "gi$_" ) for 1 .. 30;
+    is( guess( user => 'gi' ), 1, '... in a CGI script it is' );
+}
+
+# A gateway is told by numbers.
+at( $second += 90_000 );
+guess( user => 'bob' ) for 1 .. 3;
+my $answer = Cpanel::LogMeIn::Session->log_in(
+    user     => 'bob',
+    pass     => 'secret',
+    hostname => 'localhost',
+    service  => 'cpanel'
+);
+is_deeply(
+    $answer,
+    {
+        login_ok => 0,
+        fault    => 0,
+        wait     => 1,
+        message  => 'Too many failed logins. Please try again in 1 seconds.'
+    },
+    'a login answer says how long to wait'
+);
+
+# Nothing that would tell names or addresses is in the store.
+open my $file, '<:raw', glob("$site->{dir}/store/volatile/*.mdb") or die $!;
+my $image = do { local $/ = undef; <$file> };
+unlike(
+    $image,
+    qr/nobody|free-at-last|alice|192[.]0[.]2/,
+    'the store holds no name and no address'
+);
+
+# Many at once.
+$site->forget;
+delete $site->{settings}{test_clock};
+$site->write_settings;
+
+sub at_once {
+    my ( $count, $job ) = @_;
+    pipe my $gate,   my $opener or die $!;
+    pipe my $reader, my $writer or die $!;
+    for my $number ( 1 .. $count ) {
+        my $pid = fork // die "fork: $!";
+        next if $pid;
+        close $opener;
+        sysread $gate, my $nothing, 1;
+        syswrite $writer, $job->($number) . "\n";
+        POSIX::_exit(0);
+    }
+    close $writer;
+    close $opener;
+    my @said = <$reader>;
+    1 while wait > 0;
+    chomp @said;
+    return @said;
+}
+my @honest = at_once( 20, sub { attempt( user => 'user1' ) } );
+is( scalar( grep { $_ eq 'ok' } @honest ),
+    20, 'twenty honest logins of one name at once all succeed' )
+    or diag("@honest");
+my @guesses = at_once(
+    64,
+    sub {
+        join ' ', map { guess( user => 'user2' ) } 1 .. 5;
+    }
+);
+my $hashes = grep { $_ eq 'invalid' } map { split } @guesses;
+cmp_ok( $hashes, '<=', 32,
+    "64 processes that guess five times each get no more than 32 hashes ($hashes)" );
+cmp_ok( $hashes, '>=', 3, '... and the three free ones' );
+like( guess( user => 'user2' ), qr/\A[0-9]+\z/, '... and the name waits' );
+
+# The same harness, with a counter that is read before and written after.
+my $naive = "$site->{dir}/naive";
+
+sub naive_guess {
+    return 'wait' if ( -s $naive // 0 ) >= 3;
+    select undef, undef, undef, 0.01;    ## no critic (ProhibitSleepViaSelect)
+    open my $counter, '>>', $naive or die $!;
+    syswrite $counter, '.';
+    return 'invalid';
+}
+$hashes = grep { $_ eq 'invalid' } map { split } at_once(
+    64,
+    sub {
+        join ' ', map { naive_guess() } 1 .. 5;
+    }
+);
+cmp_ok( $hashes, '>', 32, "control: a counter without reservations lets $hashes through" );
+done_testing();

@@ -1,0 +1,388 @@
+/*
+ * What every store behind store.h must do. A test opens its store, sets
+ * `store`, and calls conformance().
+ */
+#ifndef CONFORMANCE_H
+#define CONFORMANCE_H
+
+#include "scratch.h"
+#include "store.h"
+
+static struct lmi_err err;
+static struct lmi_store *store;
+
+static struct lmi_store_id
+id_of(unsigned number)
+{
+    struct lmi_store_id id = {.kind = 'X'};
+
+    memcpy(id.key, &number, sizeof number);
+    return id;
+}
+
+static struct lmi_store_value
+value_of(const char *text)
+{
+    struct lmi_store_value value = {.len = strlen(text)};
+
+    memcpy(value.bytes, text, value.len);
+    return value;
+}
+
+static struct lmi_store_op
+op_of(enum lmi_store_verb verb, unsigned number,
+      const struct lmi_store_value *value)
+{
+    return (struct lmi_store_op){.verb = verb,
+                                 .id = id_of(number),
+                                 .expires = INT64_MAX,
+                                 .value = value};
+}
+
+static struct lmi_store_op
+grouped(struct lmi_store_op op, const char *group)
+{
+    op.group_len = strlen(group);
+    memcpy(op.group, group, op.group_len);
+    return op;
+}
+
+/* "done", "not done", or "fault". */
+static const char *
+apply_at(enum lmi_store_part part, const struct lmi_store_op *ops, size_t count,
+         int64_t now)
+{
+    bool done = true;
+
+    if (lmi_store_apply(store, part, ops, count, now, &done, &err) != LMI_OK)
+        return done ? "done with a fault" : "fault";
+    return done ? "done" : "not done";
+}
+
+static bool
+does(struct lmi_store_op op)
+{
+    return strcmp(apply_at(LMI_DURABLE, &op, 1, 0), "done") == 0;
+}
+
+static bool
+puts_text(unsigned number, const char *text)
+{
+    struct lmi_store_value value = value_of(text);
+
+    return does(op_of(LMI_STORE_PUT, number, &value));
+}
+
+/* Does the entry hold this text? NULL: is there none? */
+static bool
+holds_in(enum lmi_store_part part, unsigned number, const char *text)
+{
+    struct lmi_store_id id = id_of(number);
+    struct lmi_store_value value;
+    bool found = true;
+
+    if (lmi_store_get(store, part, &id, &found, &value, &err) != LMI_OK)
+        return false;
+    if (text == NULL)
+        return !found && value.len == 0;
+    return found && value.len == strlen(text) &&
+           memcmp(value.bytes, text, value.len) == 0;
+}
+
+static bool
+holds(unsigned number, const char *text)
+{
+    return holds_in(LMI_DURABLE, number, text);
+}
+
+static void
+verbs(void)
+{
+    struct lmi_store_value a = value_of("a"), b = value_of("b");
+    struct lmi_store_op swap = op_of(LMI_STORE_SWAP, 1, &b);
+
+    ok(holds(1, NULL), "what was never put is not there");
+    ok(does(op_of(LMI_STORE_ADD, 1, &a)) && holds(1, "a"), "an entry is added");
+    ok(!does(op_of(LMI_STORE_ADD, 1, &b)) && holds(1, "a"),
+       "but not where one is");
+    swap.old = &b;
+    ok(!does(swap) && holds(1, "a"), "a swap needs the old value");
+    swap.old = &a;
+    ok(does(swap) && holds(1, "b"), "and then happens");
+    ok(!does(swap) && holds(1, "b"), "once");
+    swap.id = id_of(2);
+    ok(!does(swap) && holds(2, NULL), "a swap of nothing doesn't happen");
+    ok(does(op_of(LMI_STORE_PUT, 1, &a)) && holds(1, "a"), "put, over another");
+    ok(does(op_of(LMI_STORE_DROP, 1, NULL)) && holds(1, NULL), "drop");
+    ok(does(op_of(LMI_STORE_DROP, 1, NULL)), "drop, where nothing is");
+}
+
+static void
+batches(void)
+{
+    struct lmi_store_value b = value_of("b");
+    struct lmi_store_op fails[] = {op_of(LMI_STORE_PUT, 10, &b),
+                                   op_of(LMI_STORE_DROP, 11, NULL),
+                                   op_of(LMI_STORE_ADD, 12, &b)};
+    struct lmi_store_op chain[] = {op_of(LMI_STORE_DROP, 11, NULL),
+                                   op_of(LMI_STORE_ADD, 11, &b),
+                                   op_of(LMI_STORE_ADD, 13, &b)};
+
+    puts_text(10, "a");
+    puts_text(11, "a");
+    puts_text(12, "a");
+    ok(strcmp(apply_at(LMI_DURABLE, fails, 3, 0), "not done") == 0,
+       "a batch fails with its last operation");
+    ok(holds(10, "a") && holds(11, "a") && holds(12, "a"),
+       "and none of it has happened");
+    ok(strcmp(apply_at(LMI_DURABLE, fails, 2, 0), "done") == 0 &&
+           holds(10, "b") && holds(11, NULL),
+       "control: without it the others happen");
+    puts_text(11, "a");
+    ok(strcmp(apply_at(LMI_DURABLE, chain, 3, 0), "done") == 0 &&
+           holds(11, "b") && holds(13, "b"),
+       "an operation sees those before it");
+    ok(strcmp(apply_at(LMI_DURABLE, chain, 0, 0), "done") == 0,
+       "an empty batch is done");
+}
+
+static size_t
+count_group(const char *prefix)
+{
+    struct lmi_store_place place, next;
+    const struct lmi_store_place *after = NULL;
+    size_t count = 0;
+    bool found = true;
+
+    while (lmi_store_next(store, LMI_DURABLE, (const uint8_t *)prefix,
+                          strlen(prefix), after, &found, &next,
+                          &err) == LMI_OK &&
+           found && count < 10000) {
+        place = next;
+        after = &place;
+        count++;
+    }
+    return count;
+}
+
+static void
+groups(void)
+{
+    struct lmi_store_value v = value_of("v");
+    struct lmi_store_op drop = {.verb = LMI_STORE_DROP_GROUP};
+
+    for (unsigned i = 0; i < 30; i++)
+        does(grouped(op_of(LMI_STORE_PUT, 100 + i, &v), i < 10   ? "ab"
+                                                        : i < 20 ? "abX"
+                                                                 : "b"));
+    does(op_of(LMI_STORE_PUT, 130, &v));
+    ok(count_group("ab") == 20 && count_group("abX") == 10 &&
+           count_group("b") == 10 && count_group("a") == 20 &&
+           count_group("c") == 0,
+       "entries are found by the beginning of their group");
+    ok(count_group("") == 30, "and all that have a group by nothing");
+    does(grouped(op_of(LMI_STORE_PUT, 129, &v), "c"));
+    ok(count_group("b") == 9 && count_group("c") == 1,
+       "an entry put again changes its group");
+    does(op_of(LMI_STORE_DROP, 129, NULL));
+    ok(count_group("c") == 0, "and leaves it when it goes");
+    ok(does(grouped(drop, "ab")) && holds(100, NULL) && holds(109, NULL) &&
+           count_group("ab") == 10,
+       "a group is dropped as a whole");
+    ok(count_group("abX") == 10 && holds(110, "v") && holds(119, "v"),
+       "but not a group with a longer name");
+    ok(holds(120, "v") && holds(130, "v"), "nor another, nor what has none");
+    ok(does(grouped(drop, "nobody")), "a group without entries is dropped");
+    does(grouped(drop, "abX"));
+    does(grouped(drop, "b"));
+}
+
+static void
+sizes(void)
+{
+    struct lmi_store_value value = {.len = LMI_STORE_VALUE}, out;
+    struct lmi_store_op op = op_of(LMI_STORE_PUT, 200, &value);
+    struct lmi_store_id id = id_of(200);
+    bool found = false;
+
+    memset(value.bytes, 0xAB, sizeof value.bytes);
+    op.group_len = LMI_STORE_GROUP;
+    memset(op.group, 0xFF, sizeof op.group);
+    ok(does(op) &&
+           lmi_store_get(store, LMI_DURABLE, &id, &found, &out, &err) ==
+               LMI_OK &&
+           found && out.len == value.len &&
+           memcmp(out.bytes, value.bytes, value.len) == 0,
+       "the longest value and group are kept");
+    op.verb = LMI_STORE_DROP_GROUP;
+    ok(does(op) && holds(200, NULL), "and dropped by that group");
+    ok(puts_text(201, "") && holds(201, ""), "an empty value is a value");
+}
+
+static size_t
+count_ids(unsigned from, unsigned to, const char *text)
+{
+    size_t count = 0;
+
+    for (unsigned i = from; i < to; i++)
+        count += holds(i, text);
+    return count;
+}
+
+static void
+purging(void)
+{
+    struct lmi_store_value v = value_of("v");
+    struct lmi_store_op op;
+
+    for (unsigned i = 300; i < 340; i++) {
+        op = grouped(op_of(LMI_STORE_PUT, i, &v), "old");
+        op.expires = 100 + i % 2;
+        does(op);
+    }
+    op = op_of(LMI_STORE_PUT, 350, &v);
+    op.expires = 102;
+    ok(strcmp(apply_at(LMI_DURABLE, &op, 1, 100), "done") == 0 &&
+           count_ids(300, 340, "v") == 40,
+       "what expires now is not yet removed");
+    ok(strcmp(apply_at(LMI_DURABLE, &op, 1, 101), "done") == 0 &&
+           count_ids(300, 340, "v") == 24,
+       "each batch removes sixteen that have expired");
+    apply_at(LMI_DURABLE, &op, 1, 101);
+    ok(count_ids(300, 340, "v") == 20 && count_group("old") == 20,
+       "no more than have, out of their groups too");
+    apply_at(LMI_DURABLE, NULL, 0, 102);
+    apply_at(LMI_DURABLE, NULL, 0, 102);
+    ok(count_ids(300, 340, "v") == 0 && count_group("old") == 0 &&
+           holds(350, "v"),
+       "at last all are gone, and the one that lives is there");
+    op.expires = 400;
+    apply_at(LMI_DURABLE, &op, 1, 102);
+    apply_at(LMI_DURABLE, NULL, 0, 300);
+    ok(holds(350, "v"), "an entry put again has its new time only");
+    op.expires = -1;
+    ok(strcmp(apply_at(LMI_DURABLE, &op, 1, 0), "done") == 0,
+       "a time before 1970 is no fault");
+}
+
+/* Entries of a group by their numbers, in the order of the list. */
+static void
+group_order(const char *group, char *out, size_t size)
+{
+    struct lmi_store_place place, next;
+    const struct lmi_store_place *after = NULL;
+    bool found = true;
+    size_t len = 0;
+
+    out[0] = '\0';
+    while (len + 12 < size &&
+           lmi_store_next(store, LMI_DURABLE, (const uint8_t *)group,
+                          strlen(group), after, &found, &next,
+                          &err) == LMI_OK &&
+           found) {
+        unsigned number;
+        memcpy(&number, next.id.key, sizeof number);
+        len += (size_t)snprintf(out + len, size - len, "%u:%lld ", number,
+                                (long long)next.expires);
+        place = next;
+        after = &place;
+    }
+}
+
+static bool
+puts_capped(unsigned number, const char *group, int64_t expires, uint32_t cap)
+{
+    struct lmi_store_value v = value_of("capped");
+    struct lmi_store_op op = grouped(op_of(LMI_STORE_PUT, number, &v), group);
+
+    op.expires = expires;
+    op.cap = cap;
+    return does(op);
+}
+
+static void
+caps(void)
+{
+    char order[200];
+
+    for (unsigned i = 0; i < 5; i++)
+        puts_capped(700 + i, "cap", 1000 - i, 0);
+    group_order("cap", order, sizeof order);
+    ok(strcmp(order, "704:996 703:997 702:998 701:999 700:1000 ") == 0,
+       "inside a group what expires first comes first (%s)", order);
+    for (unsigned i = 0; i < 5; i++)
+        does(op_of(LMI_STORE_DROP, 700 + i, NULL));
+    for (unsigned i = 0; i < 6; i++)
+        puts_capped(710 + i, "cap", 2000 + i, 4);
+    group_order("cap", order, sizeof order);
+    ok(strcmp(order, "712:2002 713:2003 714:2004 715:2005 ") == 0,
+       "a full group lets those go that expire first (%s)", order);
+    ok(holds(710, NULL) && holds(712, "capped"), "altogether");
+    puts_capped(712, "cap", 3000, 4);
+    group_order("cap", order, sizeof order);
+    ok(strcmp(order, "713:2003 714:2004 715:2005 712:3000 ") == 0,
+       "an entry put again does not count twice (%s)", order);
+    does(op_of(LMI_STORE_DROP, 714, NULL));
+    puts_capped(720, "cap", 2500, 4);
+    ok(count_group("cap") == 4 && holds(713, "capped"),
+       "an entry that was dropped makes room");
+    puts_capped(721, "capX", 1, 4);
+    puts_capped(722, "cap", 2600, 4);
+    ok(holds(721, "capped") && holds(713, NULL),
+       "a group with a longer name is another");
+}
+
+static void
+purge_call(void)
+{
+    struct lmi_store_value v = value_of("v");
+    uint32_t removed = 7;
+
+    for (unsigned i = 800; i < 830; i++) {
+        struct lmi_store_op op = grouped(op_of(LMI_STORE_PUT, i, &v), "purged");
+        op.expires = 5000;
+        does(op);
+    }
+    ok(lmi_store_purge(store, LMI_DURABLE, 5000, 100, &removed, &err) ==
+               LMI_OK &&
+           count_ids(800, 830, "v") == 30,
+       "a purge leaves what expires now");
+    ok(lmi_store_purge(store, LMI_DURABLE, 5001, 20, &removed, &err) ==
+               LMI_OK &&
+           removed == 20 && count_ids(800, 830, "v") == 10,
+       "removes as many as it may");
+    ok(lmi_store_purge(store, LMI_DURABLE, 5001, 20, &removed, &err) ==
+               LMI_OK &&
+           removed == 10 && count_group("purged") == 0,
+       "and at last all");
+    ok(lmi_store_purge(store, LMI_DURABLE, 5001, 20, &removed, &err) ==
+               LMI_OK &&
+           removed == 0,
+       "and then nothing");
+}
+
+static void
+parts(void)
+{
+    struct lmi_store_value v = value_of("volatile");
+    struct lmi_store_op op = op_of(LMI_STORE_PUT, 900, &v);
+
+    ok(strcmp(apply_at(LMI_VOLATILE, &op, 1, 0), "done") == 0 &&
+           holds_in(LMI_VOLATILE, 900, "volatile") && holds(900, NULL),
+       "the two parts do not know of each other");
+}
+
+static void
+conformance(void)
+{
+    verbs();
+    batches();
+    groups();
+    sizes();
+    purging();
+    caps();
+    purge_call();
+    parts();
+}
+
+#endif
