@@ -1,0 +1,333 @@
+/*
+ * Processes that race: for one ticket, with different browsers and with one;
+ * and a touch against a logout. LMI_ROUNDS says how often, 300 by default.
+ */
+#include <pthread.h>
+#include <sys/mman.h>
+
+#include "scratch.h"
+#include "vault.h"
+
+#define RACERS 16
+
+static struct lmi_err err;
+static struct lmi *core;
+static struct lmi_settings *settings;
+static struct lmi_sessions *sessions;
+static unsigned rounds = 100;
+
+/* What the processes share: a barrier, the round's session, their results. */
+static struct shared {
+    pthread_barrier_t barrier;
+    bool stop;
+    unsigned touches;
+    struct lmi_session_made made;
+    struct lmi_redeemed redeemed;
+    enum lmi_outcome outcome[RACERS];
+    char cookie[RACERS][LMI_COOKIE_SIZE];
+} * shared;
+
+static struct lmi_text
+text_of(const char *text)
+{
+    return (struct lmi_text){LMI_TEXT_LATIN1, text, strlen(text)};
+}
+
+static void
+write_file(const char *name, const char *text)
+{
+    FILE *file = fopen(scratch_path(name), "w");
+
+    if (file == NULL || fputs(text, file) == EOF || fclose(file) != 0)
+        printf("Bail out! %s\n", name);
+    chmod(scratch_path(name), 0644);
+}
+
+#define HASH "$5$rounds=1000$salt$J8CC7Sf2G3K1nqU9nTB4VZxYsUOHXzD/mAbIyM8b8o1"
+
+static void
+set_up(void)
+{
+    char text[512];
+    pthread_barrierattr_t attributes;
+
+    mkdir(scratch_path("etc"), 0755);
+    write_file("etc/passwd", "alice:x:1001:1001::/home/alice:/bin/sh\n");
+    write_file("etc/shells", "/bin/sh\n");
+    write_file("etc/shadow", "alice:" HASH ":19000:0:99999:7:::\n");
+    snprintf(text, sizeof text,
+             "log = none\nsite_root = %s\nstore = lmdb:%s/store\n"
+             "test_clock = 1700000000\n",
+             scratch, scratch);
+    core = core_make();
+    if (lmi_settings_parse(text, strlen(text), "text", &settings, &err) !=
+            LMI_OK ||
+        lmi_sessions_new(core, settings, &sessions, &err) != LMI_OK)
+        printf("Bail out! no store\n");
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
+                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pthread_barrierattr_init(&attributes);
+    pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_barrier_init(&shared->barrier, &attributes, RACERS + 1);
+}
+
+static void
+make_ticket(void)
+{
+    const struct lmi_session_wish wish = {
+        .user = "alice", .service = LMI_CPANEL, .hash = HASH};
+
+    if (lmi_session_create(sessions, &wish, &shared->made, &err) != LMI_OK)
+        printf("Bail out! no session\n");
+}
+
+static struct lmi_visit
+visit_of(const char *ticket, const char *cookie, const char *agent)
+{
+    struct lmi_visit visit = {.token = text_of(shared->made.token),
+                              .service = LMI_CPANEL,
+                              .address = text_of("192.0.2.1"),
+                              .agent = text_of(agent)};
+
+    if (ticket != NULL)
+        visit.ticket = text_of(ticket);
+    if (cookie != NULL)
+        visit.cookie = text_of(cookie);
+    return visit;
+}
+
+static enum lmi_outcome
+redeem(const char *agent, struct lmi_redeemed *out)
+{
+    struct lmi_visit visit = visit_of(shared->made.secret, NULL, agent);
+    enum lmi_outcome outcome = LMI_UNKNOWN;
+
+    if (lmi_session_redeem(sessions, &visit, &outcome, out, &err) != LMI_OK)
+        return LMI_UNKNOWN;
+    return outcome;
+}
+
+static bool
+cookie_works(const char *cookie)
+{
+    struct lmi_visit visit = visit_of(NULL, cookie, "x");
+    enum lmi_outcome outcome = LMI_UNKNOWN;
+    struct lmi_session session;
+
+    return lmi_session_check(sessions, &visit, &outcome, &session, &err) ==
+               LMI_OK &&
+           outcome == LMI_GRANTED;
+}
+
+/* What each racer does in a round; the results lie in `shared`. */
+typedef void racer(unsigned number);
+
+static void
+redeem_as_itself(unsigned number)
+{
+    char agent[16];
+    struct lmi_redeemed redeemed;
+
+    snprintf(agent, sizeof agent, "Browser/%u", number);
+    shared->outcome[number] = redeem(agent, &redeemed);
+}
+
+static void
+redeem_as_one(unsigned number)
+{
+    struct lmi_redeemed redeemed;
+
+    shared->outcome[number] = redeem("Browser", &redeemed);
+    memcpy(shared->cookie[number], redeemed.cookie, LMI_COOKIE_SIZE);
+}
+
+/* The variant that must fail: it looks first, and writes what it likes. */
+static void
+redeem_naively(unsigned number)
+{
+    struct lmi_text ticket = text_of(shared->made.secret);
+    struct lmi_found found;
+    struct lmi_store_value value;
+    struct lmi_store_op op;
+    bool done = false;
+
+    shared->outcome[number] = LMI_SPENT;
+    if (lmi_vault_find_ticket(sessions, &ticket, &found, &err) != LMI_OK ||
+        !found.good || found.record.state != LMI_STATE_FRESH)
+        return;
+    found.record.state = LMI_STATE_SPENT;
+    if (lmi_vault_write(sessions, LMI_STORE_PUT, &found.id, &found.record, NULL,
+                        &value, &op, &err) == LMI_OK &&
+        lmi_store_apply(sessions->store, LMI_DURABLE, &op, 1, 0, &done, &err) ==
+            LMI_OK &&
+        done)
+        shared->outcome[number] = LMI_GRANTED;
+}
+
+/* One logs out, the others are slow requests that touch the session. */
+static void
+end_or_touch(unsigned number)
+{
+    struct lmi_visit visit = visit_of(NULL, shared->redeemed.cookie, "x");
+    enum lmi_outcome outcome;
+    struct lmi_session session;
+
+    settings->test_clock = 1700000060;
+    if (number % 2 == 0)
+        __atomic_add_fetch(&shared->touches,
+                           cookie_works(shared->redeemed.cookie),
+                           __ATOMIC_RELAXED);
+    else if (lmi_session_end(sessions, &visit, &outcome, &session, &err) !=
+             LMI_OK)
+        shared->outcome[number] = LMI_UNKNOWN;
+}
+
+/* The variant that must fail: a touch writes the record that it has read. */
+static void
+end_or_touch_naively(unsigned number)
+{
+    struct lmi_text cookie = text_of(shared->redeemed.cookie);
+    struct lmi_found found;
+    struct lmi_store_value value;
+    struct lmi_store_op op;
+    bool done;
+
+    if (number % 2 != 0) {
+        end_or_touch(number);
+        return;
+    }
+    if (lmi_vault_find_cookie(sessions, &cookie, &found, &err) != LMI_OK ||
+        !found.good ||
+        lmi_vault_write(sessions, LMI_STORE_PUT, &found.id, &found.record, NULL,
+                        &value, &op, &err) != LMI_OK ||
+        lmi_store_apply(sessions->store, LMI_DURABLE, &op, 1, 0, &done, &err) !=
+            LMI_OK)
+        return;
+}
+
+static void
+run_racers(racer *job)
+{
+    shared->stop = false;
+    for (unsigned i = 0; i < RACERS; i++)
+        if (fork() == 0) {
+            for (;;) {
+                pthread_barrier_wait(&shared->barrier);
+                if (shared->stop)
+                    _exit(0);
+                job(i);
+                pthread_barrier_wait(&shared->barrier);
+            }
+        }
+}
+
+static void
+run_round(void)
+{
+    pthread_barrier_wait(&shared->barrier);
+    pthread_barrier_wait(&shared->barrier);
+}
+
+static void
+stop_racers(void)
+{
+    shared->stop = true;
+    pthread_barrier_wait(&shared->barrier);
+    while (wait(NULL) > 0)
+        continue;
+}
+
+static unsigned
+count_outcomes(enum lmi_outcome outcome)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < RACERS; i++)
+        count += shared->outcome[i] == outcome;
+    return count;
+}
+
+/* In how many rounds do not exactly one win and the others lose? */
+static unsigned
+bad_ticket_races(racer *job, unsigned times)
+{
+    unsigned bad = 0;
+
+    run_racers(job);
+    for (unsigned i = 0; i < times; i++) {
+        make_ticket();
+        run_round();
+        bad += count_outcomes(LMI_GRANTED) != 1 ||
+               count_outcomes(LMI_SPENT) != RACERS - 1;
+    }
+    stop_racers();
+    return bad;
+}
+
+/* In how many rounds does not exactly one cookie work afterwards? */
+static unsigned
+bad_one_browser_races(void)
+{
+    unsigned bad = 0;
+
+    run_racers(redeem_as_one);
+    for (unsigned i = 0; i < rounds; i++) {
+        unsigned work = 0;
+        make_ticket();
+        run_round();
+        for (unsigned j = 0; j < RACERS; j++)
+            work += cookie_works(shared->cookie[j]);
+        bad += work != 1 || count_outcomes(LMI_GRANTED) != RACERS;
+    }
+    stop_racers();
+    return bad;
+}
+
+/* In how many rounds does a session live that was logged out? */
+static unsigned
+revived(racer *job, unsigned times)
+{
+    unsigned bad = 0;
+
+    run_racers(job);
+    for (unsigned i = 0; i < times; i++) {
+        settings->test_clock = 1700000000;
+        make_ticket();
+        if (redeem("Browser", &shared->redeemed) != LMI_GRANTED)
+            bad++;
+        run_round();
+        bad += cookie_works(shared->redeemed.cookie);
+    }
+    stop_racers();
+    return bad;
+}
+
+int
+main(void)
+{
+    const char *wanted = getenv("LMI_ROUNDS");
+    unsigned doubles, lost;
+
+    if (wanted != NULL)
+        rounds = (unsigned)atoi(wanted);
+    scratch_make();
+    set_up();
+    doubles = bad_ticket_races(redeem_as_itself, rounds);
+    ok(doubles == 0, "%u tickets, 16 browsers each: one winner each", rounds);
+    doubles = bad_one_browser_races();
+    ok(doubles == 0,
+       "%u tickets, one browser 16 times: one cookie works afterwards", rounds);
+    lost = revived(end_or_touch, 2 * rounds);
+    ok(lost == 0, "%u logouts against touches: nothing is revived", 2 * rounds);
+    ok(shared->touches > rounds / 4, "control: %u touches were in time",
+       shared->touches);
+    doubles = bad_ticket_races(redeem_naively, 50);
+    ok(doubles > 0, "control: looking and then writing has %u double winners",
+       doubles);
+    lost = revived(end_or_touch_naively, 100);
+    ok(lost > 0, "control: a touch that writes what it read revives %u", lost);
+    lmi_sessions_close(sessions);
+    lmi_settings_free(settings);
+    lmi_free(core);
+    return done();
+}
