@@ -31,7 +31,7 @@
 #define LMI_KIND_TICKET 'T' /* key: SHA-256 of the ticket */
 #define LMI_KIND_COOKIE 'C' /* key: SHA-256 of the cookie's secret */
 #define LMI_KIND_KNOWN 'K'  /* a source that a name logged in from */
-/* Volatile: */
+/* Volatile, and not sealed: who can write there can read the key. */
 #define LMI_KIND_SEEN 'L'   /* last seen; key: as the cookie's */
 #define LMI_KIND_MISS 'W'   /* wrong tokens; key: as the cookie's */
 #define LMI_KIND_NAME 'N'   /* failed logins of a name */
@@ -43,12 +43,10 @@
 #define LMI_SEAL_RECORD 2
 #define LMI_SEAL_FINGERPRINT 3
 #define LMI_SEAL_ORIGIN 4
-#define LMI_SEAL_SEEN 5
-#define LMI_SEAL_MISS 6
-#define LMI_SEAL_NAME 7
-#define LMI_SEAL_PAIR 8
-#define LMI_SEAL_SOURCE 9
-#define LMI_SEAL_KNOWN 10
+#define LMI_SEAL_NAME 5
+#define LMI_SEAL_PAIR 6
+#define LMI_SEAL_SOURCE 7
+#define LMI_SEAL_KNOWN 8
 
 #define LMI_SESSION_KEY 16
 #define LMI_SHORT_SEAL 16

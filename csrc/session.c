@@ -104,44 +104,15 @@ account_agrees(struct lmi_sessions *sessions, const struct lmi_record *record,
     return rc;
 }
 
-/* Wrong tokens that a session has been shown: three, and a seal. */
-struct misses {
-    size_t count;
-    char digits[MISSES_MAX][LMI_TOKEN_DIGITS];
-};
-#define MISSES_BYTES (1 + MISSES_MAX * LMI_TOKEN_DIGITS)
-
-static enum lmi_rc
-misses_seal(struct lmi_sessions *sessions, const struct lmi_store_id *id,
-            const uint8_t bytes[MISSES_BYTES], uint8_t out[LMI_HASH],
-            struct lmi_err *err)
+/* Wrong tokens that a session has been shown, ten digits each. */
+static bool
+misses_have(const struct lmi_store_value *misses,
+            const char digits[LMI_TOKEN_DIGITS])
 {
-    uint8_t sealed[LMI_STORE_KEY + MISSES_BYTES];
-
-    memcpy(sealed, id->key, LMI_STORE_KEY);
-    memcpy(sealed + LMI_STORE_KEY, bytes, MISSES_BYTES);
-    return lmi_keys_seal(sessions->keys, LMI_SEAL_MISS, sealed, sizeof sealed,
-                         out, err);
-}
-
-static enum lmi_rc
-misses_read(struct lmi_sessions *sessions, const struct lmi_store_id *id,
-            const struct lmi_store_value *value, struct misses *out,
-            struct lmi_err *err)
-{
-    uint8_t seal[LMI_HASH];
-    enum lmi_rc rc;
-
-    memset(out, 0, sizeof *out);
-    if (value->len != MISSES_BYTES + LMI_HASH || value->bytes[0] > MISSES_MAX)
-        return LMI_OK;
-    rc = misses_seal(sessions, id, value->bytes, seal, err);
-    if (rc != LMI_OK ||
-        !lmi_secret_equal(seal, value->bytes + MISSES_BYTES, LMI_HASH))
-        return rc;
-    out->count = value->bytes[0];
-    memcpy(out->digits, value->bytes + 1, sizeof out->digits);
-    return LMI_OK;
+    for (size_t i = 0; i < misses->len; i += LMI_TOKEN_DIGITS)
+        if (memcmp(misses->bytes + i, digits, LMI_TOKEN_DIGITS) == 0)
+            return true;
+    return false;
 }
 
 /* Adds the token, unless it is there; *full_out once there are three. */
@@ -151,41 +122,32 @@ misses_add(struct lmi_sessions *sessions, const struct lmi_found *found,
            bool *full_out, struct lmi_err *err)
 {
     struct lmi_store_id id = found->id;
-    struct lmi_store_value old = {.len = 0}, value = {.len = 0};
-    struct misses misses;
+    struct lmi_store_value old, value;
     bool there = false;
     enum lmi_rc rc;
 
     id.kind = LMI_KIND_MISS;
     rc = lmi_store_get(sessions->store, LMI_VOLATILE, &id, &there, &old, err);
-    if (rc == LMI_OK)
-        rc = misses_read(sessions, &id, &old, &misses, err);
     if (rc != LMI_OK)
         return rc;
-    *full_out = misses.count == MISSES_MAX;
-    for (size_t i = 0; i < misses.count; i++)
-        if (memcmp(misses.digits[i], digits, LMI_TOKEN_DIGITS) == 0)
-            *done_out = true;
+    value = old;
+    *done_out = misses_have(&old, digits);
+    *full_out = old.len >= MISSES_MAX * LMI_TOKEN_DIGITS;
     if (*done_out || *full_out) {
         *done_out = true;
         return LMI_OK;
     }
-    memcpy(misses.digits[misses.count++], digits, LMI_TOKEN_DIGITS);
-    *full_out = misses.count == MISSES_MAX;
-    value.len = MISSES_BYTES + LMI_HASH;
-    value.bytes[0] = (uint8_t)misses.count;
-    memcpy(value.bytes + 1, misses.digits, sizeof misses.digits);
-    rc = misses_seal(sessions, &id, value.bytes, value.bytes + MISSES_BYTES,
-                     err);
+    memcpy(value.bytes + value.len, digits, LMI_TOKEN_DIGITS);
+    value.len += LMI_TOKEN_DIGITS;
+    *full_out = value.len == MISSES_MAX * LMI_TOKEN_DIGITS;
     const struct lmi_store_op op = {.verb =
                                         there ? LMI_STORE_SWAP : LMI_STORE_ADD,
                                     .id = id,
                                     .expires = found->record.ends,
                                     .value = &value,
                                     .old = &old};
-    return rc != LMI_OK ? rc
-                        : lmi_store_apply(sessions->store, LMI_VOLATILE, &op, 1,
-                                          now, done_out, err);
+    return lmi_store_apply(sessions->store, LMI_VOLATILE, &op, 1, now, done_out,
+                           err);
 }
 
 /* Counts a well-formed wrong token; the third one ends the session. */

@@ -229,20 +229,14 @@ last_seen(struct lmi_sessions *sessions, const struct lmi_found *found,
 {
     struct lmi_store_id id = found->id;
     struct lmi_store_value value;
-    uint8_t sealed[LMI_STORE_KEY + 8];
-    bool there = false, good = false;
+    bool there = false;
     enum lmi_rc rc;
 
     *out = found->record.changed;
     id.kind = LMI_KIND_SEEN;
     rc = lmi_store_get(sessions->store, LMI_VOLATILE, &id, &there, &value, err);
-    if (rc != LMI_OK || !there || value.len != 8 + LMI_HASH)
-        return rc;
-    memcpy(sealed, id.key, LMI_STORE_KEY);
-    memcpy(sealed + LMI_STORE_KEY, value.bytes, 8);
-    rc = lmi_keys_verify(sessions->keys, LMI_SEAL_SEEN, sealed, sizeof sealed,
-                         value.bytes + 8, &good, NULL, err);
-    if (rc == LMI_OK && good && lmi_get_time(value.bytes) > *out)
+    if (rc == LMI_OK && there && value.len == 8 &&
+        lmi_get_time(value.bytes) > *out)
         *out = lmi_get_time(value.bytes);
     return rc;
 }
@@ -251,25 +245,17 @@ enum lmi_rc
 lmi_vault_touch(struct lmi_sessions *sessions, const struct lmi_found *found,
                 int64_t now, struct lmi_err *err)
 {
-    struct lmi_store_value value = {.len = 8 + LMI_HASH};
-    uint8_t sealed[LMI_STORE_KEY + 8];
+    struct lmi_store_value value = {.len = 8};
     struct lmi_store_op op = {.verb = LMI_STORE_PUT,
                               .id = found->id,
                               .expires = now + sessions->settings->session_idle,
                               .value = &value};
     bool done;
-    enum lmi_rc rc;
 
     op.id.kind = LMI_KIND_SEEN;
     lmi_put_time(value.bytes, now);
-    memcpy(sealed, op.id.key, LMI_STORE_KEY);
-    memcpy(sealed + LMI_STORE_KEY, value.bytes, 8);
-    rc = lmi_keys_seal(sessions->keys, LMI_SEAL_SEEN, sealed, sizeof sealed,
-                       value.bytes + 8, err);
-    if (rc == LMI_OK)
-        rc = lmi_store_apply(sessions->store, LMI_VOLATILE, &op, 1, now, &done,
-                             err);
-    return rc;
+    return lmi_store_apply(sessions->store, LMI_VOLATILE, &op, 1, now, &done,
+                           err);
 }
 
 /* Within both limits, and not from the future? */
