@@ -252,18 +252,17 @@ log_outcome(struct lmi_sessions *sessions, const struct scene *scene,
                       lmi_outcome_name(outcome));
 }
 
-enum lmi_rc
-lmi_session_redeem(struct lmi_sessions *sessions, const struct lmi_visit *visit,
-                   enum lmi_outcome *outcome_out, struct lmi_redeemed *out,
-                   struct lmi_err *err)
+/* Looks, decides and acts, until nobody comes in between. */
+static enum lmi_rc
+redeem(struct lmi_sessions *sessions, const struct lmi_visit *visit,
+       enum lmi_outcome *outcome_out, struct lmi_redeemed *out,
+       struct lmi_err *err)
 {
     struct scene scene;
     enum lmi_outcome outcome = LMI_UNKNOWN;
     bool done = false;
     enum lmi_rc rc = LMI_OK;
 
-    *outcome_out = LMI_UNKNOWN;
-    memset(out, 0, sizeof *out);
     for (int i = 0; rc == LMI_OK && !done; i++) {
         if (i == ROUNDS)
             return lmi_fail(err, LMI_STORE, 0, NULL,
@@ -279,11 +278,24 @@ lmi_session_redeem(struct lmi_sessions *sessions, const struct lmi_visit *visit,
             done = true;
         }
     }
-    if (rc != LMI_OK) {
-        lmi_wipe(out, sizeof *out);
+    if (rc != LMI_OK)
         return rc;
-    }
     *outcome_out = outcome;
     log_outcome(sessions, &scene, outcome);
     return LMI_OK;
+}
+
+enum lmi_rc
+lmi_session_redeem(struct lmi_sessions *sessions, const struct lmi_visit *visit,
+                   enum lmi_outcome *outcome_out, struct lmi_redeemed *out,
+                   struct lmi_err *err)
+{
+    enum lmi_rc rc;
+
+    *outcome_out = LMI_UNKNOWN;
+    memset(out, 0, sizeof *out);
+    rc = redeem(sessions, visit, outcome_out, out, err);
+    if (rc != LMI_OK)
+        lmi_wipe(out, sizeof *out);
+    return lmi_vault_fault(sessions, rc, err);
 }

@@ -283,7 +283,7 @@ lmi_session_check(struct lmi_sessions *sessions, const struct lmi_visit *visit,
     memset(out, 0, sizeof *out);
     if (rc == LMI_OK && done)
         *outcome_out = outcome;
-    return rc;
+    return lmi_vault_fault(sessions, rc, err);
 }
 
 enum lmi_rc
@@ -305,6 +305,7 @@ lmi_session_end(struct lmi_sessions *sessions, const struct lmi_visit *visit,
         if (rc == LMI_OK)
             rc = lmi_store_apply(sessions->store, LMI_DURABLE, &op, 1,
                                  lmi_vault_now(sessions), &done, err);
+        lmi_vault_fault(sessions, rc, err);
     }
     if (rc != LMI_OK)
         return rc;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -397,8 +398,8 @@ env_shut(struct env *env)
  * extended file are seen by LMDB as the damage they are. A sound file may be
  * short, too, by pages that were given up before they were written.
  */
-static bool
-env_file_ok(MDB_env *mdb, int dir_fd, const char *state)
+static int
+env_file_check(MDB_env *mdb, int dir_fd, const char *state)
 {
     struct stat opened, there;
     MDB_envinfo info;
@@ -409,11 +410,11 @@ env_file_ok(MDB_env *mdb, int dir_fd, const char *state)
         mdb_env_get_fd(mdb, &fd) != 0 || fstat(fd, &opened) != 0 ||
         fstatat(dir_fd, state, &there, AT_SYMLINK_NOFOLLOW) != 0 ||
         opened.st_dev != there.st_dev || opened.st_ino != there.st_ino)
-        return false;
+        return MDB_CORRUPTED;
     if ((uint64_t)opened.st_size / stat.ms_psize > info.me_last_pgno)
-        return true;
+        return 0;
     return posix_fallocate(fd, (off_t)(info.me_last_pgno * stat.ms_psize),
-                           (off_t)stat.ms_psize) == 0;
+                           (off_t)stat.ms_psize);
 }
 
 /* The reader, kept for the life of the environment, and the one database. */
@@ -454,8 +455,8 @@ env_start(struct env *env, int dir_fd, const char *folder, const char *state,
         code = mdb_env_set_mapsize(env->mdb, MAP_START);
     if (code == 0)
         code = mdb_env_open(env->mdb, path, flags, 0600);
-    if (code == 0 && !env_file_ok(env->mdb, dir_fd, state))
-        code = MDB_CORRUPTED;
+    if (code == 0)
+        code = env_file_check(env->mdb, dir_fd, state);
     if (code == 0)
         code = env_prepare(env);
     if (code == 0) {
@@ -1085,6 +1086,17 @@ check_readers(struct env *env)
     mdb_reader_check(env->mdb, &dead);
 }
 
+/* A write that was cut short is EIO to LMDB: was it for want of space? */
+static int
+clarify(int code, const char *folder)
+{
+    struct statvfs vfs;
+
+    if (code == EIO && statvfs(folder, &vfs) == 0 && vfs.f_bavail == 0)
+        return ENOSPC;
+    return code;
+}
+
 static enum lmi_rc
 lmdb_apply(void *self, enum lmi_store_part part, const struct lmi_store_op *ops,
            size_t count, int64_t now, bool *done_out, struct lmi_err *err)
@@ -1102,8 +1114,8 @@ lmdb_apply(void *self, enum lmi_store_part part, const struct lmi_store_op *ops,
         code = apply_once(env, ops, count, now, done_out);
     registry_unlock();
     if (code != 0)
-        return store_fail(err, code, keeper->folder[part], "can't be written",
-                          NULL);
+        return store_fail(err, clarify(code, keeper->folder[part]),
+                          keeper->folder[part], "can't be written", NULL);
     return LMI_OK;
 }
 
@@ -1125,8 +1137,8 @@ lmdb_purge(void *self, enum lmi_store_part part, int64_t now, uint32_t limit,
     if (code == 0)
         return LMI_OK;
     *removed_out = 0;
-    return store_fail(err, code, keeper->folder[part], "can't be written",
-                      NULL);
+    return store_fail(err, clarify(code, keeper->folder[part]),
+                      keeper->folder[part], "can't be written", NULL);
 }
 
 static void

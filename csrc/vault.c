@@ -572,6 +572,20 @@ lmi_session_create(struct lmi_sessions *sessions,
     return rc;
 }
 
+enum lmi_rc
+lmi_vault_fault(const struct lmi_sessions *sessions, enum lmi_rc rc,
+                const struct lmi_err *err)
+{
+    char line[LMI_DETAIL_SIZE + 16] = "info FAULT ";
+    size_t len = strlen(line);
+
+    if (rc != LMI_OK) {
+        lmi_err_format(err, line + len, sizeof line - len);
+        lmi_log(sessions->settings->log, true, line);
+    }
+    return rc;
+}
+
 void
 lmi_vault_log(const struct lmi_sessions *sessions,
               const struct lmi_session *session, const char *address,

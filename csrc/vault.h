@@ -140,6 +140,10 @@ LMI_CHECK enum lmi_rc lmi_vault_describe(struct lmi_sessions *sessions,
 
 int64_t lmi_vault_now(const struct lmi_sessions *sessions);
 
+/* Logs a fault, if rc is one, and returns it. */
+enum lmi_rc lmi_vault_fault(const struct lmi_sessions *sessions, enum lmi_rc rc,
+                            const struct lmi_err *err);
+
 /* One line of the log, as cPanel's session_log has them: "NEW alice:ID ...".
  * address may be empty; more is static text. */
 void lmi_vault_log(const struct lmi_sessions *sessions,

@@ -129,6 +129,37 @@ tampering(struct lmi_store_value value)
     ok(reads(keys, id, &value), "control: the untouched record is read");
 }
 
+/* Some bits of a record, its key or its kind change, a hundred thousand times.
+ */
+static void
+many_flips(struct lmi *core, const struct lmi_store_value *good)
+{
+    size_t read = 0, untouched = 0;
+
+    for (unsigned i = 0; i < 100000; i++) {
+        struct lmi_store_id id = place(LMI_KIND_COOKIE, 7);
+        struct lmi_store_value value = *good;
+        unsigned char random[2 + 8];
+        if (lmi_random(core, random, sizeof random, &err) != LMI_OK)
+            return;
+        for (unsigned j = 0; j <= random[0] % 4; j++) {
+            size_t bit = (random[2 + 2 * j] << 8 | random[3 + 2 * j]) %
+                         (8 * (good->len + LMI_STORE_KEY));
+            if (bit < 8 * good->len)
+                value.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            else
+                id.key[bit / 8 - good->len] ^= (uint8_t)(1 << bit % 8);
+        }
+        if (memcmp(value.bytes, good->bytes, good->len) == 0 &&
+            id.key[0] == 7 && memcmp(id.key, id.key + 1, 31) == 0)
+            untouched++; /* a bit was flipped twice */
+        else
+            read += reads(keys, id, &value);
+    }
+    ok(read == 0, "of 100000 records with flipped bits none is read");
+    ok(untouched < 1000, "control: %zu were not changed after all", untouched);
+}
+
 int
 main(void)
 {
@@ -141,6 +172,8 @@ main(void)
     other_keys = keys_new(core, "other");
     round_trip(&record);
     tampering(write_record(&record));
+    value = write_record(&record);
+    many_flips(core, &value);
     memset(record.user, 'u', LMI_USER_MAX);
     record.user[LMI_USER_MAX] = '\0';
     round_trip(&record);

@@ -1,0 +1,110 @@
+#!/usr/bin/perl
+
+# A disk that is full, a file system that becomes read-only, a key that can't
+# be read, no room in memory for the map: the sentence, nothing lost, and all
+# is well again when it is mended. Needs root, for a small file system.
+
+use strict;
+use warnings;
+use blib;
+use Cpanel::LogMeIn::Session ();
+use File::Temp               qw(tempdir);
+use POSIX                    ();
+use Test::More;
+use lib 'xt/lib', 't/lib';
+use Author qw(run);
+use TestSite;
+
+plan skip_all => 'needs root' if $< != 0;
+my $disk = tempdir( CLEANUP => 1 );
+my ( $status, $out ) = run( '/', "mount -t tmpfs -o size=1m,mode=0700 none '$disk'" );
+plan skip_all => "no tmpfs can be mounted: $out" if $status != 0;
+my $owner = $$;
+END { run( '/', "umount -l '$disk'" ) if defined $disk && $$ == ( $owner // 0 ) }
+
+my $site = TestSite->new( settings => { store => "lmdb:$disk/store" }, waits => 1 );
+my %fault =
+    map { $_ => "Logins are not possible at the moment ($_)." } qw(STORE STOREFULL KEY RIGHTS);
+
+sub login_message { return ( $site->login )[1] }
+
+# A process of its own does not have the store open already.
+sub fresh_message {
+    return TestSite::in_child( sub { login_message() } );
+}
+
+# A read-only file system. Nobody may have it open while it changes.
+my $url = TestSite::in_child( sub { ( $site->login )[2] } );
+is( ( run( '/', "mount -o remount,ro '$disk'" ) )[0], 0, 'the file system becomes read-only' );
+is( fresh_message(),                                  $fault{STORE}, '... and the store says so' );
+run( '/', "mount -o remount,rw '$disk'" );
+is( fresh_message(), 'Login OK', '... until it can be written again' );
+is( TestSite::in_child( sub { $site->redeem($url) ? 'redeemed' : 'lost' } ),
+    'redeemed', '... with what was there' );
+
+# A full disk. A login that fails gives its pages up, and another may find
+# them: it is full when several in a row fail.
+my ( @urls, @answer, $failures );
+while ( @urls < 5000 && ( $failures // 0 ) < 5 ) {
+    @answer = $site->login;
+    if ( $answer[0] ) { push @urls, $answer[2]; $failures = 0 }
+    else              { $failures++ }
+}
+cmp_ok( scalar @urls, '>', 20, @urls . ' sessions fit a disk of 1 MiB' );
+is( $answer[1], $fault{STOREFULL}, 'then it is full, and says so' );
+like(
+    $Cpanel::LogMeIn::detail,
+    qr{\Q$disk/store\E.*No space left},
+    '... to the operator, with the path'
+);
+my $other = TestSite::in_child(
+    sub {
+        map { $_ // '' } ( $site->login )[ 2, 1 ];
+    }
+);
+like(
+    $other,
+    qr/\A(?:https:.*|\Q$fault{STOREFULL}\E\z)/,
+    '... or finds the pages that were given up'
+);
+push @urls, $1 if $other =~ /\A(https:.*)Login OK\z/;
+my $session = $site->redeem( $urls[0] );
+is( ( run( '/', "mount -o remount,size=16m '$disk'" ) )[0], 0,          'the disk grows' );
+is( login_message(),                                        'Login OK', '... and all is well' );
+my @lost = grep { !$site->redeem($_) } @urls[ 1 .. $#urls ];
+is( scalar @lost, 0, '... and no session is lost' );
+ok( $session || $site->redeem( $urls[0] ), '... nor the one that was tried on the full disk' );
+
+# No address space for the map.
+my $script = "$site->{dir}/script";
+$site->write_file( $script, <<'PERL' );
+use Cpanel::LogMeIn;
+print +( Cpanel::LogMeIn::get_loggedin_url(
+    user => 'alice', pass => 'secret', hostname => 'localhost', service => 'cpanel' ) )[1];
+PERL
+for my $case ( [ 900_000, $fault{STORE} ], [ 'unlimited', 'Login OK' ] ) {
+    my ( $limit, $expected ) = @{$case};
+    ( undef, $out ) = run( '.', "ulimit -v $limit; $^X -Mblib $script" );
+    is( $out, $expected, "with $limit KiB of address space: $expected" );
+}
+
+# A key that can't be read: root reads anything, so its owner tries.
+chmod 0711, $_ for $site->dir, $disk;    ## no critic (ProhibitLeadingZeros)
+run( '/', "chown -R 65534 '$disk/store' '" . $site->dir . q{'} );
+
+sub as_nobody {
+    return TestSite::in_child(
+        sub {
+            POSIX::setgid(65_534);
+            POSIX::setuid(65_534);
+            return login_message() . " $Cpanel::LogMeIn::detail";
+        }
+    );
+}
+like( as_nobody(), qr/\ALogin OK/, "the store's owner logs in" );
+chmod 0, "$disk/store/key";
+like( as_nobody(), qr/\A\Q$fault{RIGHTS}\E.*key/, 'an unreadable key' );
+chmod 0600, "$disk/store/key";    ## no critic (ProhibitLeadingZeros)
+like( as_nobody(), qr/\ALogin OK/, '... and a readable one' );
+
+done_testing();
