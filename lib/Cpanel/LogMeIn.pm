@@ -120,8 +120,9 @@ either way.
 
 =item C<remote_addr>
 
-Optional. The browser's address, IPv4 or IPv6, for the log. If it is missing,
-C<REMOTE_ADDR> counts where C<GATEWAY_INTERFACE> is set, as in a CGI script.
+Optional. The browser's address, IPv4 or IPv6, for the log and for counting
+failed logins (see L</SECURITY>). If it is missing, C<REMOTE_ADDR> counts where
+C<GATEWAY_INTERFACE> is set, as in a CGI script; otherwise only the name counts.
 
 =item C<tfa_token>
 
@@ -312,8 +313,8 @@ client is a browser. Nothing in this version sets cookies.
 
 =item C<attempts_max>
 
-Failed logins in a row after which a name waits longest, 4 to 1000000, by
-default 100. This version does not count them yet: see L</CAVEATS>.
+Failed logins in a row from which on a name, or a source, waits an hour after
+each, 4 to 1000000, by default 100: see L</SECURITY>.
 
 =item C<gateway_socket>
 
@@ -326,7 +327,9 @@ C<www-data>. Not in this version.
 
 =item C<trusted_proxies>
 
-Addresses whose C<X-Forwarded-For> the gateway believes. Not in this version.
+Addresses of proxies, and networks as C<192.0.2.0/24>, separated by spaces:
+failed logins from there are not counted against the source, for it is
+everybody's.
 
 =item C<hsts>
 
@@ -374,6 +377,20 @@ C<no> (default) or C<yes>: accept any certificate.
 C<syslog> (default, facility authpriv), C<file:/PATH> or C<none>. One line for
 each login: service, address, name, outcome, and the same words as C<$detail>.
 Never a password, a ticket or a cookie.
+
+With C<file:/PATH>, the file is opened for each line, so that it can be rotated
+at any time. Lines have the form of cPanel's own logs:
+
+    [TIME] info [cpaneld] 192.0.2.7 - alice "login" SUCCESS LOGIN cpaneld: session ID
+    [TIME] info [cpaneld] 192.0.2.7 - alice "login" FAILED LOGIN cpaneld: REASON
+    [TIME] info [cpaneld] 192.0.2.7 NEW alice:ID ticket
+    [TIME] info [cpaneld] 192.0.2.7 REFUSED alice:ID REASON
+    [TIME] info [cpaneld] 192.0.2.7 PURGE alice:ID logout
+    [TIME] info FAULT REASON
+
+NEW is a ticket that was redeemed, REFUSED one that was not, PURGE the end of a
+session: C<logout>, C<token> (three wrong ones), C<account> (it changed) or
+C<operator>.
 
 =item C<log_unknown_users>
 
@@ -485,7 +502,9 @@ or the store is emptied, after which everybody logs in again.
 
 =item F<volatile/>
 
-When each session was last seen. It may be lost: sessions may then end early.
+When each session was last seen, and failed logins. It may be lost: sessions
+may then end early, and failures are forgotten. Its file carries the kernel's
+boot id; those of other boots are removed unopened.
 
 =back
 
@@ -505,6 +524,10 @@ What C<$login_message> may be:
 Unknown user, wrong password, suspended, expired, locked, not allowed at this
 service, a fault in the account's own line or below its home: one sentence for
 all. C<$detail> and the log tell them apart.
+
+=item C<Too many failed logins. Please try again in N seconds.>
+
+See L</SECURITY>. It is the same for names that do not exist.
 
 =item C<The parameter 'user' is missing or empty.>
 
@@ -586,6 +609,18 @@ accounts that may not log in, it is a decoy of the commonest kind in
 F<etc/shadow>, and its result is not looked at. A site of mixed schemes still
 differs in time between accounts.
 
+Failed logins are counted. A name has three free, whether it exists or not; a
+source, an IPv4 address or 64 bits of an IPv6 one, thirty. From then on each
+failure is followed by a wait of 1, 2, 4 seconds and so on up to 900, and from
+C<attempts_max> on of 3600; a day without a failure forgets them. Inside a wait
+no password is looked at. So that nobody is locked out by others, only the pair
+of name and source counts, with three free of its own, where the name logged in
+from that source during the last 30 days. Success forgets the failures of the
+name, or of the pair, never those of the source. Loopback addresses and
+C<trusted_proxies> are no sources. An attempt is reserved before the password
+is looked at, so that many at once gain nothing. Names and addresses are kept
+under a keyed hash only. The call never sleeps.
+
 A ticket and the secret of a cookie have 256 random bits each, and only their
 SHA-256 is stored. A ticket is not a cookie and no cookie is a ticket. A record
 is binary, of fixed layout, and sealed with HMAC-SHA-256 over its place and its
@@ -607,8 +642,8 @@ security matter and it will not be shown in public until there is a remedy.
 
 =head1 CAVEATS
 
-This version does not count failed logins: put your own limit before a script
-that anybody can reach.
+A script that serves browsers should pass C<remote_addr>, or run as CGI:
+otherwise a stranger who guesses at a name makes its owner wait, too.
 
 Hashes that were made from Latin-1 bytes do not match passwords with letters
 beyond ASCII.

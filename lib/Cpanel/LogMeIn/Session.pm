@@ -45,23 +45,29 @@ Cpanel::LogMeIn::Session - redeem login tickets, check and end sessions
 
     my $sessions = Cpanel::LogMeIn::Session->new;
 
-    # The first request, with session=lmt_... in its query.
-    my ( $session, $reason ) = $sessions->redeem(
-        ticket  => $ticket,
+    # What every request shows.
+    my %request = (
         token   => '/cpsess0123456789',    # from the path
         service => 'cpanel',               # from the port
+        address => '192.0.2.7',
+        agent   => 'Mozilla/5.0',
     );
-    my $cookie = $session->{cookie} if $session;
+
+    # The first one, with session=lmt_... in its query.
+    my ( $session, $reason ) = $sessions->redeem( %request, ticket => $ticket );
+    my $cookie = $session->{cookie} if $reason eq 'granted';
 
     # Every later one.
-    ( $session, $reason ) = $sessions->check(
-        cookie  => $cookie,
-        token   => '/cpsess0123456789',
-        service => 'cpanel',
-    );
+    ( $session, $reason ) = $sessions->check( %request, cookie => $cookie );
 
     # Logging out.
-    $sessions->end( cookie => $cookie, token => '/cpsess0123456789', service => 'cpanel' );
+    $sessions->end( %request, cookie => $cookie );
+
+    # For operators.
+    my $next = $sessions->list( user => 'alice' );
+    while ( my $session = $next->() ) {
+        print "$session->{id} $session->{service}\n";
+    }
 
 =head1 DESCRIPTION
 
@@ -74,12 +80,6 @@ pass if the first value is true, and in no other case.
 Each method works on an object, which reads the settings and opens the store
 once; or on the class, which does so at every call.
 
-C<redeem>, C<check> and C<end> return two values, C<( $session, $reason )>, and
-in scalar context the first. C<$session> is a reference to a hash if the reason
-is C<granted>, otherwise undef. They never throw an exception for what comes
-from a browser. A program's own errors do: an unknown argument, a missing or
-unknown C<service>, an odd list, an object of another class.
-
 =head2 new
 
     my $sessions = Cpanel::LogMeIn::Session->new;
@@ -90,14 +90,35 @@ its children. Cloned into a thread, it opens the store for itself there.
 
 =head2 redeem
 
-Swaps a ticket for a cookie, in one atomic and durable step: of any number of
-processes that try the same ticket, one is granted.
+    my ( $session, $reason, $confirm ) = $sessions->redeem(%request);
+
+Swaps a ticket for a cookie, in one atomic and durable step.
+
+    ticket    live cookie of this service    reason
+    fresh     none                           granted
+    fresh     of the same user               granted; the old session ends
+    fresh     of another user                confirm
+    spent     of the ticket's own session    again: nothing is written
+    spent     none, at most 10 s ago, from   granted: a new cookie, which
+              the same address and agent     replaces the first
+    spent     any other                      spent
+    unknown   any                            unknown
+
+Of many browsers with one ticket one is granted; of many requests of one
+browser exactly one cookie works afterwards. C<confirm> asks for a page: "You
+are logged in as A. Continue as B?" C<$confirm> is then a hash with C<current>,
+who A is, and C<user>, who B is; the page's POST redeems with C<confirmed>.
 
 =over 4
 
 =item C<ticket>
 
-The value of the parameter C<session>: C<lmt_> and 43 characters.
+The value of the parameter C<session>: C<lmt_> and 43 characters, or a starter
+(see L</log_in>).
+
+=item C<cookie>
+
+The cookie that the browser shows, if any, percent-encoded or not.
 
 =item C<token>
 
@@ -106,33 +127,110 @@ not spend the ticket.
 
 =item C<service>
 
-C<cpanel>, C<whm>, C<webmail>, or one of the other names of L<Cpanel::LogMeIn>.
+Required. C<cpanel>, C<whm>, C<webmail>, or one of the other names of
+L<Cpanel::LogMeIn>.
+
+=item C<address>, C<agent>
+
+The browser's address and its C<User-Agent>. Without both there is no second
+chance for a double click.
+
+=item C<method>, C<purpose>
+
+The method of the request, and its C<Sec-Purpose> or C<Purpose>. HEAD, OPTIONS
+and prefetches never redeem: the reason is C<passive>.
+
+=item C<confirmed>
+
+True if the user has agreed to become the user of the ticket.
 
 =back
 
 =head2 check
 
+    my ( $session, $reason ) = $sessions->check(%request);
+
 Does this cookie open this service, under this token? If so, the idle time
 starts anew, noted at most once a minute: a session ends after between 14 and
-15 minutes without a request if C<session_idle> is 900.
+15 minutes without a request if C<session_idle> is 900. At that moment the
+account is read again: the session ends if the account is gone, suspended,
+expired, no longer allowed at this service, or has another password. If the
+account files cannot be read, the reason is C<fault>, and nothing ends.
 
-=over 4
-
-=item C<cookie>
-
-The cookie's value, percent-encoded or not.
-
-=item C<token>, C<service>
-
-As above.
-
-=back
+Takes C<cookie>, C<token>, C<service> and, for the log, C<address>. Three
+different wrong tokens, well-formed ones, end a session; with a true
+C<uncounted> a wrong token does not count, as for F</favicon.ico>,
+F</robots.txt> and F</.well-known/>.
 
 =head2 end
+
+    my ( $session, $reason ) = $sessions->end(%request);
 
 Logs out: if C<check> would grant, every session of that user, service and
 token ends in one durable commit, and with them their tickets that nobody has
 redeemed yet. Takes what C<check> takes, and returns what it would have.
+
+=head2 log_in
+
+    my $answer = Cpanel::LogMeIn::Session->log_in(%parameters);
+
+For a gateway that answers logins itself. Takes the parameters of
+L<Cpanel::LogMeIn/get_loggedin_url>, and always checks the password on this
+machine. Returns a reference to a hash:
+
+=over 4
+
+=item C<login_ok>, C<message>
+
+As there.
+
+=item C<wait>
+
+Seconds until the next attempt, if that is why; otherwise 0.
+
+=item C<fault>
+
+1 if the refusal is not the user's fault: answer with status 503.
+
+=item C<token>
+
+The security token, if C<login_ok>.
+
+=item C<cookie>
+
+A starter, if C<login_ok>: C<USER%3aSECRET>. Its first use decides what it is.
+Shown as a cookie, with the right token, it is one from then on; in the place
+of a ticket it is a fresh ticket. After the one it is worthless as the other.
+
+=back
+
+=head2 list
+
+    my $next = $sessions->list( user => 'alice', service => 'cpanel' );
+
+Returns an iterator over the live sessions: each call gives one, and at the end
+nothing. Both arguments are optional. Nothing is loaded ahead; what is made or
+ended meanwhile may or may not be seen.
+
+=head2 show
+
+    my $session = $sessions->show( id => '0123456789abcdef', user => 'alice' );
+
+The session with this id, or nothing. With a C<user>, only if it is that
+user's, and faster, for only the user's are looked at.
+
+=head2 revoke
+
+    my $session = $sessions->revoke( id => '0123456789abcdef', user => 'alice' );
+
+Ends this one session, and returns it; nothing if there is none.
+
+=head2 purge
+
+    my $removed = $sessions->purge;
+
+Removes the entries of sessions that have expired, in steps between which
+logins go on, and returns how many. Each login removes some, too.
 
 =head1 WHAT A SESSION IS
 
@@ -155,26 +253,41 @@ A name for logs, 16 hex digits. It opens nothing.
 Seconds since 1970; C<ends> is the overall limit, C<last_seen> is good to a
 minute.
 
+=item C<redeemed>
+
+0 while its ticket or starter waits for its first use.
+
 =item C<cookie>
 
-From C<redeem> only: C<USER%3aSECRET>, ready for C<Set-Cookie>. Give it the
-attributes C<HttpOnly>, C<Secure>, C<Path=/> and C<SameSite=Lax>.
+From C<redeem>, if C<granted>: C<USER%3aSECRET>, ready for C<Set-Cookie>. Give
+it the attributes C<HttpOnly>, C<Secure>, C<Path=/> and C<SameSite=Lax>.
 
 =back
 
 =head1 DIAGNOSTICS
 
-The reasons:
+The reasons. With the first two there is a session; in scalar context,
+C<redeem>, C<check> and C<end> return just that.
 
 =over 4
 
 =item C<granted>
 
-The only yes.
+=item C<again>
+
+The ticket was spent by the very session whose cookie is shown.
+
+=item C<confirm>
+
+The browser is logged in as another user.
+
+=item C<passive>
+
+The request is of a kind that never redeems.
 
 =item C<spent>
 
-The ticket was used before.
+The ticket was used before, by somebody else.
 
 =item C<wrong_token>
 
@@ -191,12 +304,13 @@ form of one.
 
 =item C<fault>
 
-Settings, store or key are not in order; C<$Cpanel::LogMeIn::detail> says what.
-Answer with status 503.
+Settings, store, key or account files are not in order;
+C<$Cpanel::LogMeIn::detail> says what. Answer with status 503.
 
 =back
 
-Exceptions:
+No method throws an exception for what comes from a browser. Exceptions are for
+a program's own mistakes, and for faults while listing, revoking and purging:
 
 =over 4
 
@@ -209,6 +323,10 @@ Exceptions:
 =item C<The service must be cpanel, whm or webmail.>
 
 =item C<This is no Cpanel::LogMeIn::Session object.>
+
+=item C<This is no place in a list.>
+
+=item C<The sessions can't be read: ...>
 
 =back
 
