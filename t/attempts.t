@@ -31,8 +31,10 @@ sub attempt {
     my (%login) = @_;
     my ( $ok, $message ) = $site->login(%login);
     return 'ok' if $ok;
-    return $1
-        if $message =~ /\AToo many failed logins[.] Please try again in ([0-9]+) seconds[.]\z/;
+    if ( $message =~ /\AToo many failed logins[.] Please try again in ([0-9]+) seconds[.]\z/ ) {
+        return $1;
+    }
+    if $message =~ /\AToo many failed logins[.] Please try again in ([0-9]+) seconds[.]\z/;
     return $message eq 'The login is invalid.' ? 'invalid' : $message;
 }
 sub guess { my (%login) = @_; return attempt( pass => 'wrong', %login ) }
@@ -160,10 +162,10 @@ is( attempt(@home), 1, '... and then is a stranger' );
 # A CGI script's address counts; others' does not.
 at( $second += 90_000 );
 {
-    local %ENV = ( %ENV, REMOTE_ADDR => '192.0.2.50' );
+    local $ENV{REMOTE_ADDR} = '192.0.2.50';
     guess( user => "cgi$_" ) for 1 .. 30;
     is( guess( user => 'cgi' ), 'invalid', 'REMOTE_ADDR alone is no source' );
-    $ENV{GATEWAY_INTERFACE} = 'CGI/1.1';
+    local $ENV{GATEWAY_INTERFACE} = 'CGI/1.1';
     guess( user => "gi$_" ) for 1 .. 30;
     is( guess( user => 'gi' ), 1, '... in a CGI script it is' );
 }

@@ -67,7 +67,7 @@ like(
     qr/\A(?:https:.*|\Q$fault{STOREFULL}\E\z)/,
     '... or finds the pages that were given up'
 );
-push @urls, $1 if $other =~ /\A(https:.*)Login OK\z/;
+push @urls, $other =~ /\A(https:.*)Login OK\z/;
 my $session = $site->redeem( $urls[0] );
 is( ( run( '/', "mount -o remount,size=16m '$disk'" ) )[0], 0,          'the disk grows' );
 is( login_message(),                                        'Login OK', '... and all is well' );

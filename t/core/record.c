@@ -143,7 +143,7 @@ many_flips(struct lmi *core, const struct lmi_store_value *good)
         if (lmi_random(core, random, sizeof random, &err) != LMI_OK)
             return;
         for (unsigned j = 0; j <= random[0] % 4; j++) {
-            size_t bit = (random[2 + 2 * j] << 8 | random[3 + 2 * j]) %
+            size_t bit = ((size_t)random[2 + 2 * j] << 8 | random[3 + 2 * j]) %
                          (8 * (good->len + LMI_STORE_KEY));
             if (bit < 8 * good->len)
                 value.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
