@@ -34,7 +34,6 @@ sub attempt {
     if ( $message =~ /\AToo many failed logins[.] Please try again in ([0-9]+) seconds[.]\z/ ) {
         return $1;
     }
-    if $message =~ /\AToo many failed logins[.] Please try again in ([0-9]+) seconds[.]\z/;
     return $message eq 'The login is invalid.' ? 'invalid' : $message;
 }
 sub guess { my (%login) = @_; return attempt( pass => 'wrong', %login ) }
