@@ -243,7 +243,7 @@ my $naive = "$site->{dir}/naive";
 
 sub naive_guess {
     return 'wait' if ( -s $naive // 0 ) >= 3;
-    select undef, undef, undef, 0.01;    ## no critic (ProhibitSleepViaSelect)
+    select undef, undef, undef, 0.5;    ## no critic (ProhibitSleepViaSelect)
     open my $counter, '>>', $naive or die $!;
     syswrite $counter, '.';
     return 'invalid';
