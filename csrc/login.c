@@ -24,6 +24,7 @@
 #include "vault.h"
 
 #define LOGIN_OK "Login OK"
+#define SLOW_SECONDS 1 /* of test_fault = slow */
 #define LOGIN_INVALID "The login is invalid."
 
 /* Everything that one login works with; zeroed, then filled step by step. */
@@ -351,6 +352,8 @@ log_in(struct login *login, const struct lmi_login *ask,
         give_wait(wait, out);
         return LMI_OK;
     }
+    if (login->settings->test_fault == LMI_FAULT_SLOW)
+        sleep(SLOW_SECONDS);
     rc = check_password(login, err);
     refusal = decide(&login->account, login->match);
     rc = end_attempt(login,

@@ -1,5 +1,6 @@
 #include "store.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 struct lmi_store {
     const struct lmi_store_keeper *keeper;
     void *self;
+    bool test_full;
 };
 
 enum lmi_rc
@@ -42,6 +44,8 @@ lmi_store_open(const struct lmi_store_where *where, struct lmi_store **out,
     rc = lmi_store_adopt(keeper, self, out, err);
     if (rc != LMI_OK)
         keeper->close(self);
+    else
+        (*out)->test_full = where->test_full;
     return rc;
 }
 
@@ -64,12 +68,24 @@ lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
     return store->keeper->get(store->self, part, id, found_out, value_out, err);
 }
 
+static bool
+needs_room(const struct lmi_store_op *ops, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ops[i].value != NULL)
+            return true;
+    return false;
+}
+
 enum lmi_rc
 lmi_store_apply(struct lmi_store *store, enum lmi_store_part part,
                 const struct lmi_store_op *ops, size_t count, int64_t now,
                 bool *done_out, struct lmi_err *err)
 {
     *done_out = false;
+    if (store->test_full && part == LMI_DURABLE && needs_room(ops, count))
+        return lmi_fail(err, LMI_STOREFULL, ENOSPC, "test_fault",
+                        "the store is full, as the settings want it", NULL);
     return store->keeper->apply(store->self, part, ops, count, now, done_out,
                                 err);
 }

@@ -64,6 +64,7 @@ struct lmi_store;
 struct lmi_store_where {
     const char *url;          /* "lmdb:/FOLDER" */
     const char *volatile_dir; /* the folder of the volatile part */
+    bool test_full;           /* behave as if the disk were full; for tests */
 };
 
 /*

@@ -111,13 +111,19 @@ keys_open(struct lmi_sessions *sessions, bool known, struct lmi_err *err)
 static enum lmi_rc
 open_all(struct lmi_sessions *sessions, struct lmi_err *err)
 {
-    const struct lmi_store_where where = {.url = sessions->settings->store,
-                                          .volatile_dir =
-                                              sessions->settings->volatile_dir};
+    const struct lmi_store_where where = {
+        .url = sessions->settings->store,
+        .volatile_dir = sessions->settings->volatile_dir,
+        .test_full = sessions->settings->test_fault == LMI_FAULT_STORE_FULL};
     struct lmi_store_id id = meta_id();
     struct lmi_store_value there;
     bool known = false, old = false;
-    enum lmi_rc rc = lmi_store_open(&where, &sessions->store, err);
+    enum lmi_rc rc;
+
+    if (sessions->settings->test_fault == LMI_FAULT_STORE_AWAY)
+        return lmi_fail(err, LMI_STORE, 0, "test_fault",
+                        "the store is away, as the settings want it", NULL);
+    rc = lmi_store_open(&where, &sessions->store, err);
 
     if (rc == LMI_OK)
         rc = lmi_store_get(sessions->store, LMI_DURABLE, &id, &known, &there,
@@ -152,6 +158,16 @@ lmi_sessions_new(struct lmi *core, const struct lmi_settings *settings,
     return LMI_OK;
 }
 
+/* Once for each handle: nobody shall forget such a setting. */
+static void
+warn_of_tests(const struct lmi_settings *settings)
+{
+    if (settings->has_test_clock || settings->test_fault != LMI_FAULT_NONE)
+        lmi_log(settings->log, true,
+                "info TEST test_clock or test_fault is set: this is a test "
+                "site");
+}
+
 enum lmi_rc
 lmi_sessions_open(struct lmi *core, struct lmi_sessions **out,
                   struct lmi_err *err)
@@ -167,6 +183,7 @@ lmi_sessions_open(struct lmi *core, struct lmi_sessions **out,
         return rc;
     }
     (*out)->own_settings = settings;
+    warn_of_tests(settings);
     return LMI_OK;
 }
 

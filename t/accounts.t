@@ -5,11 +5,10 @@
 use strict;
 use warnings;
 use Test::More;
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
 my $DAY  = 86_400;
-my $site = TestSite->new(
+my $site = Test::Cpanel::LogMeIn->new(
     accounts => {
         alice                => 'secret',
         bob                  => 'secret',
@@ -67,10 +66,10 @@ refused_ok(
 
 # Refusals that are the account's own, each undone before the next.
 my %states = (
-    'a locked hash'                 => { hash    => '!' . TestSite::hash_of('secret') },
-    'a starred hash'                => { hash    => '*' },
-    'no hash'                       => { hash    => '' },
-    'an expired account'            => { expires => 19_999 },
+    'a locked hash'      => { hash    => '!' . Test::Cpanel::LogMeIn::hash_of('secret') },
+    'a starred hash'     => { hash    => '*' },
+    'no hash'            => { hash    => '' },
+    'an expired account' => { expires => 19_999 },
     'an account that expires today' => { expires => 20_000 },
     'a password to be changed'      => { changed => 0 },
     'an expired password'           => { changed => 19_000, max => 999 },
@@ -128,7 +127,7 @@ sub append {
     close $file or die $!;
     return;
 }
-my $line = TestSite::shadow_line( alice => 'secret' );
+my $line = $site->shadow_line( 'alice', 'alice' );
 for my $case (
     [ 'etc/shadow', "junk\n\n::::\n\0\n" . ( 'x' x 100_000 ) . "\n", 1, 'bad lines of others' ],
     [ 'etc/shadow', $line,                      0, 'a second line of her own' ],
@@ -159,7 +158,7 @@ is( ( try_login( user => 'info@*', service => 'webmail' ) )[0], 0,
     'the line "*:" names no domain' );
 
 # accounts = passwd, cpanel, or unset.
-my $plain = TestSite->new( accounts => { alice => 'secret', root => 'secret' } );
+my $plain = Test::Cpanel::LogMeIn->new( accounts => { alice => 'secret', root => 'secret' } );
 $site = $plain;
 
 sub passwd_line {

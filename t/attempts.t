@@ -8,11 +8,10 @@ use warnings;
 use Cpanel::LogMeIn::Session ();
 use POSIX                    ();
 use Test::More;
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
 my $START = 1_700_000_000;
-my $site  = TestSite->new(
+my $site  = Test::Cpanel::LogMeIn->new(
     accounts => { map { $_ => 'secret' } qw(alice bob carol mallory), map { "user$_" } 1 .. 9 },
     settings => { test_clock => $START },
     waits    => 1,

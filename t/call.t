@@ -5,10 +5,9 @@
 use strict;
 use warnings;
 use Test::More;
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
-my $site = TestSite->new;
+my $site = Test::Cpanel::LogMeIn->new;
 my @warnings;
 local $SIG{__WARN__} = sub { push @warnings, @_ };
 

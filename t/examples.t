@@ -6,11 +6,10 @@ use strict;
 use warnings;
 use Cpanel::LogMeIn::Session ();
 use Test::More;
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
 my @perl = ( $^X, map { "-I$_" } qw(blib/arch blib/lib) );
-my $site = TestSite->new;
+my $site = Test::Cpanel::LogMeIn->new;
 
 sub output_of {
     my ( $input, @command ) = @_;
@@ -30,8 +29,8 @@ like(
     '... and for the domains'
 );
 is(
-    ( TestSite::parse_url( $urls[0] ) )[1],
-    ( TestSite::parse_url( $urls[1] ) )[1],
+    ( Test::Cpanel::LogMeIn::parse_url( $urls[0] ) )[1],
+    ( Test::Cpanel::LogMeIn::parse_url( $urls[1] ) )[1],
     '... with one token'
 );
 ok( $site->redeem($_), '... that opens' ) for @urls;

@@ -8,14 +8,13 @@ use strict;
 use warnings;
 use POSIX qw(mkfifo);
 use Test::More;
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
 my @warnings;
 local $SIG{__WARN__} = sub { push @warnings, @_ };
 local $SIG{ALRM}     = sub { die "a call hangs\n" };
 
-my $site = TestSite->new(
+my $site = Test::Cpanel::LogMeIn->new(
     accounts => { alice          => 'secret', 'info@alice.example' => 'secret' },
     settings => { site_hostnames => 'no' },
 );
@@ -172,7 +171,7 @@ attempt( 'ok', 'the key, mended' );
 # The store, each time in a process of its own: an open one would not look.
 sub attempt_in_child {
     my ( $expected, $name ) = @_;
-    my $said = TestSite::in_child( sub { alarm 20; ( $site->login )[1] } );
+    my $said = Test::Cpanel::LogMeIn::in_child( sub { alarm 20; ( $site->login )[1] } );
     my $pattern =
         $expected eq 'cut' ? "$sentences{ok}|\Q$sentences{STORE}\E" : "\Q$sentences{$expected}\E";
     like( $said, qr/\A(?:$pattern)\z/, $name );

@@ -6,10 +6,9 @@ use strict;
 use warnings;
 use Sys::Hostname ();
 use Test::More;
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
-my $site      = TestSite->new;
+my $site      = Test::Cpanel::LogMeIn->new;
 my $ELSEWHERE = 'Logins are not possible at the moment (ELSEWHERE).';
 
 sub answers { my ($host) = @_; return ( $site->login( hostname => $host ) )[1] }

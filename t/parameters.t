@@ -6,10 +6,9 @@
 use strict;
 use warnings;
 use Test::More;
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
-my $site = TestSite->new( accounts => { alice => 'secret', 'a' x 64 => 'secret' } );
+my $site = Test::Cpanel::LogMeIn->new( accounts => { alice => 'secret', 'a' x 64 => 'secret' } );
 my @warnings;
 local $SIG{__WARN__} = sub { push @warnings, @_ };
 
@@ -142,7 +141,8 @@ for my $case (@borders) {
 
 for my $alias ( [qw(cpanel cpaneld)], [qw(whm whostmgr whostmgrd)], [qw(webmail webmaild)] ) {
     my %port = ( cpanel => 2083, whm => 2087, webmail => 2096 );
-    my $root = TestSite->new( accounts => { alice => 'secret' }, resellers => ['alice'] );
+    my $root =
+        Test::Cpanel::LogMeIn->new( accounts => { alice => 'secret' }, resellers => ['alice'] );
     for my $service ( @{$alias} ) {
         my $url = ( $root->login( service => $service ) )[2] // '';
         like( $url, qr{\Ahttps://localhost:$port{ $alias->[0] }/}, "the service $service" );

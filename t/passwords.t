@@ -6,11 +6,11 @@
 use strict;
 use warnings;
 use Test::More;
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 use Time::HiRes ();
 
-my $site = TestSite->new( accounts => { alice => 'secret', 'info@alice.example' => 'mail' } );
+my $site =
+    Test::Cpanel::LogMeIn->new( accounts => { alice => 'secret', 'info@alice.example' => 'mail' } );
 
 sub set_hash {
     my ($hash) = @_;
@@ -19,7 +19,7 @@ sub set_hash {
     return;
 }
 
-sub set_password { my ($pass) = @_; return set_hash( TestSite::hash_of($pass) ) }
+sub set_password { my ($pass) = @_; return set_hash( Test::Cpanel::LogMeIn::hash_of($pass) ) }
 
 sub logs_in {
     my ($pass) = @_;
@@ -85,7 +85,7 @@ set_password( 'x' x 511 );
 ok( logs_in( 'x' x 511 ), 'SHA-256: 511 bytes' );
 
 # Hashes that match nothing, though crypt() may make the like of them.
-my $good = TestSite::hash_of('secret');
+my $good = Test::Cpanel::LogMeIn::hash_of('secret');
 for my $hash (
     '',
     '*',

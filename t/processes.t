@@ -7,12 +7,12 @@ use warnings;
 use Cpanel::LogMeIn::Session ();
 use POSIX                    ();
 use Test::More;
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
 my $PROCESSES = 200;
 my @users     = map { "user$_" } 1 .. 20;
-my $site      = TestSite->new( accounts => { map { $_ => 'secret' } @users }, domains => {} );
+my $site =
+    Test::Cpanel::LogMeIn->new( accounts => { map { $_ => 'secret' } @users }, domains => {} );
 
 # Starts processes that wait for each other, and then do the job. Returns the
 # lines that they print, and how many ended well.
@@ -55,7 +55,7 @@ is( scalar( grep { m{ https://} } @urls ), $PROCESSES, '... and each login is go
 my ( %tokens, %tickets, $redeemed );
 for my $line (@urls) {
     my ( $user, $url ) = split / /, $line, 2;
-    my ( $ticket, $token ) = TestSite::parse_url($url);
+    my ( $ticket, $token ) = Test::Cpanel::LogMeIn::parse_url($url);
     $tokens{$token}++;
     $tickets{$ticket}++;
     my $session = $site->redeem($url);
@@ -69,8 +69,9 @@ is( $redeemed,            $PROCESSES, 'every ticket redeems, for its user' );
 my $rounds = 50;
 my %wins;
 for my $round ( 1 .. $rounds ) {
-    my ( $ticket, $token )   = TestSite::parse_url( ( $site->login( user => 'user1' ) )[2] );
-    my ( undef,   @reasons ) = at_once(
+    my ( $ticket, $token ) =
+        Test::Cpanel::LogMeIn::parse_url( ( $site->login( user => 'user1' ) )[2] );
+    my ( undef, @reasons ) = at_once(
         8,
         sub {
             return (
@@ -95,10 +96,10 @@ my $sessions = Cpanel::LogMeIn::Session->new;
 my $session  = $site->redeem( ( $site->login( user => 'user2' ) )[2] );
 my @visitor  = map { $_ => $session->{$_} } qw(cookie token service);
 ok( $sessions->check(@visitor), 'an object that has the store open' );
-my $said = TestSite::in_child(
+my $said = Test::Cpanel::LogMeIn::in_child(
     sub {
         my @seen = ( $sessions->check(@visitor) )[1];
-        push @seen, TestSite::in_child( sub { ( $sessions->check(@visitor) )[1] } );
+        push @seen, Test::Cpanel::LogMeIn::in_child( sub { ( $sessions->check(@visitor) )[1] } );
         push @seen, ( $site->login( user => 'user3' ) )[1];
         push @seen, ( $sessions->end(@visitor) )[1];
         return join ', ', @seen;
@@ -111,9 +112,10 @@ ok( ( $site->login( user => 'user2' ) )[0], '... and logs in' );
 # Random bytes after a fork: a child must not draw what its parent draws.
 my %drawn;
 for ( 1 .. 50 ) {
-    my $child = TestSite::in_child( sub { ( $site->login( user => 'user4' ) )[2] } );
+    my $child = Test::Cpanel::LogMeIn::in_child( sub { ( $site->login( user => 'user4' ) )[2] } );
     $drawn{$_}++
-        for map { ( TestSite::parse_url($_) )[0] } $child, ( $site->login( user => 'user4' ) )[2];
+        for map { ( Test::Cpanel::LogMeIn::parse_url($_) )[0] } $child,
+        ( $site->login( user => 'user4' ) )[2];
 }
 is( scalar keys %drawn, 100, 'parent and children draw different tickets' );
 done_testing();

@@ -7,11 +7,10 @@ use strict;
 use warnings;
 use Cpanel::LogMeIn::Session ();
 use Test::More;
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
 my $START = 1_700_000_000;
-my $site  = TestSite->new(
+my $site  = Test::Cpanel::LogMeIn->new(
     accounts  => { alice => 'secret', bob => 'secret' },
     resellers => ['alice'],
     settings  => { test_clock => $START },
@@ -25,7 +24,7 @@ sub ticket {
     my (%given) = @_;
     my ( $ok, undef, $url ) = $site->login(%given);
     die "no login: $Cpanel::LogMeIn::detail\n" if !$ok;
-    my ( $ticket, $token ) = TestSite::parse_url($url);
+    my ( $ticket, $token ) = Test::Cpanel::LogMeIn::parse_url($url);
     return ( ticket => $ticket, token => $token, service => $given{service} // 'cpanel', %BROWSER );
 }
 

@@ -6,11 +6,12 @@ use strict;
 use warnings;
 use Cpanel::LogMeIn::Session ();
 use Test::More;
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
-my $site =
-    TestSite->new( accounts => { alice => 'secret', bob => 'secret' }, resellers => ['alice'] );
+my $site = Test::Cpanel::LogMeIn->new(
+    accounts  => { alice => 'secret', bob => 'secret' },
+    resellers => ['alice']
+);
 my ( $ok, undef, $url, $token ) = $site->login;
 ok( $ok, 'a first login' );
 
@@ -24,8 +25,8 @@ for my $form ( $token, substr $token, 1 ) {
     ok( $again, "$form is taken" );
     is( $token2, $token, '... and is the token of the new URL' );
     isnt(
-        ( TestSite::parse_url($url2) )[0],
-        ( TestSite::parse_url($url) )[0],
+        ( Test::Cpanel::LogMeIn::parse_url($url2) )[0],
+        ( Test::Cpanel::LogMeIn::parse_url($url) )[0],
         '... with a ticket of its own'
     );
     ok( $site->redeem($url2), '... that redeems' );

@@ -9,11 +9,10 @@ use Digest::SHA              ();
 use MIME::Base64             qw(encode_base64url);
 use Storable                 ();
 use Test::More;
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
 my $START = 1_700_000_000;
-my $site  = TestSite->new(
+my $site  = Test::Cpanel::LogMeIn->new(
     accounts  => { alice => 'secret', bob => 'secret', 'info@alice.example' => 'secret' },
     resellers => ['alice'],
     settings  => { test_clock => $START },
@@ -26,7 +25,7 @@ sub log_in {
     my (%given) = @_;
     my ( $ok, undef, $url ) = $site->login(%given);
     die "no login: $Cpanel::LogMeIn::detail\n" if !$ok;
-    my ( $ticket, $token ) = TestSite::parse_url($url);
+    my ( $ticket, $token ) = Test::Cpanel::LogMeIn::parse_url($url);
     return ( ticket => $ticket, token => $token, service => $given{service} // 'cpanel' );
 }
 
@@ -234,7 +233,7 @@ outcome_is( 'unknown', '... from 301', check => visitor($session) );
 # processes of their own, for an open file outlives its name.
 sub reason_in_child {
     my (@with) = @_;
-    return TestSite::in_child( sub { ( call( check => @with ) )[1] } );
+    return Test::Cpanel::LogMeIn::in_child( sub { ( call( check => @with ) )[1] } );
 }
 for my $case ( [ 899, 'granted' ], [ 900, 'unknown' ] ) {
     my ( $second, $expected ) = @{$case};

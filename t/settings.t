@@ -5,10 +5,9 @@
 use strict;
 use warnings;
 use Test::More;
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
-my $site  = TestSite->new;
+my $site  = Test::Cpanel::LogMeIn->new;
 my $FAULT = 'Logins are not possible at the moment (SETTINGS).';
 
 my %keys = (

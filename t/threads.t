@@ -11,10 +11,9 @@ BEGIN { plan skip_all => 'this perl has no ithreads' if !$Config{useithreads} }
 
 use threads;
 use Cpanel::LogMeIn::Session ();
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
-my $site     = TestSite->new;
+my $site     = Test::Cpanel::LogMeIn->new;
 my $sessions = Cpanel::LogMeIn::Session->new;
 my ( $ok, undef, $url ) = $site->login;
 ok( $ok, 'a login in the first thread' );

@@ -79,11 +79,13 @@ my @installed;
 find( sub { push @installed, $_ if -f }, $destination );
 is_deeply(
     [ sort grep { !/[.](?:3\w*|packlist)\z|\Aperllocal/ } @installed ],
-    [qw(Constants.pm LogMeIn.pm LogMeIn.so Session.pm)],
+    [qw(Constants.pm LogMeIn.pm LogMeIn.pm LogMeIn.so Session.pm)],
     '... installs the modules and the object'
 );
 ok( ( grep { /\ACpanel::LogMeIn[.]3/ } @installed ), '... and the manual' );
-my ($module) = split /\n/, ( run( $destination, 'find "$PWD" -name LogMeIn.pm' ) )[1];
+my ($module) =
+    split /\n/,
+    ( run( $destination, q{find "$PWD" -path '*/Cpanel/LogMeIn.pm' ! -path '*/Test/*'} ) )[1];
 my $lib = $module =~ s{/Cpanel/LogMeIn[.]pm\z}{}r;
 is( ( run( '/', "perl -I'$lib' -MCpanel::LogMeIn -e 'print q(loaded)'" ) )[1],
     'loaded', '... that load from there' );
@@ -95,7 +97,8 @@ my ($archive) = glob "$folder/Cpanel-LogMeIn-*.tar.gz";
 my %listed = map { s{\A[^/]+/}{}r => 1 } split /\n/, ( run( '.', "tar tzf '$archive'" ) )[1];
 ok( $listed{$_}, "... holds $_" )
     for qw(Makefile.PL README LICENSE Changes LogMeIn.xs typemap META.json MANIFEST
-    csrc/login.c csrc/logmein.h csrc/Makefile lib/Cpanel/LogMeIn.pm t/call.t t/lib/TestSite.pm
+    csrc/login.c csrc/logmein.h csrc/Makefile lib/Cpanel/LogMeIn.pm t/call.t lib/Test/Cpanel/LogMeIn.pm
+    t/session.t
     t/core/store.c examples/quickstart debian/control xt/build.t bench/run);
 is_deeply( [ grep { m{[.](?:o|a|d)\z|\Ablib|\A[.]git/} } keys %listed ],
     [], '... and nothing that a build leaves' );

@@ -9,14 +9,14 @@ use warnings;
 use blib;
 use Cpanel::LogMeIn::Session ();
 use Test::More;
-use lib 'xt/lib', 't/lib';
+use lib 'xt/lib';
 use Author qw(run);
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
 my $script = $ENV{LOGMEIN_SCRIPT} // '../shared/login.pl';
 plan skip_all => "$script is not here" if !-e $script;
 
-my $site = TestSite->new( accounts => { XXXXXX => 'XXXXXX' }, domains => {} );
+my $site = Test::Cpanel::LogMeIn->new( accounts => { XXXXXX => 'XXXXXX' }, domains => {} );
 my ( $status, $out ) = run( '.', "$^X -Mblib '$script'" );
 is( $status, 0, 'the script runs' );
 my @urls = $out =~ /\ALocation: (\S+)\r\n\r\nLocation: (\S+)\r\n\r\n\z/;
@@ -28,7 +28,7 @@ like(
     qr{$host/cpsess[0-9]{10}/frontend/jupiter/domains/index[.]html[?]session=},
     'the second opens the domains'
 );
-my @tokens = map { ( TestSite::parse_url($_) )[1] } @urls;
+my @tokens = map { ( Test::Cpanel::LogMeIn::parse_url($_) )[1] } @urls;
 is( $tokens[0], $tokens[1], 'both have one and the same token' );
 
 for my $url (@urls) {

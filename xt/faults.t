@@ -11,9 +11,9 @@ use Cpanel::LogMeIn::Session ();
 use File::Temp               qw(tempdir);
 use POSIX                    ();
 use Test::More;
-use lib 'xt/lib', 't/lib';
+use lib 'xt/lib';
 use Author qw(run);
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
 plan skip_all => 'needs root' if $< != 0;
 my $disk = tempdir( CLEANUP => 1 );
@@ -22,7 +22,7 @@ plan skip_all => "no tmpfs can be mounted: $out" if $status != 0;
 my $owner = $$;
 END { run( '/', "umount -l '$disk'" ) if defined $disk && $$ == ( $owner // 0 ) }
 
-my $site = TestSite->new( settings => { store => "lmdb:$disk/store" }, waits => 1 );
+my $site = Test::Cpanel::LogMeIn->new( settings => { store => "lmdb:$disk/store" }, waits => 1 );
 my %fault =
     map { $_ => "Logins are not possible at the moment ($_)." } qw(STORE STOREFULL KEY RIGHTS);
 
@@ -30,16 +30,16 @@ sub login_message { return ( $site->login )[1] }
 
 # A process of its own does not have the store open already.
 sub fresh_message {
-    return TestSite::in_child( sub { login_message() } );
+    return Test::Cpanel::LogMeIn::in_child( sub { login_message() } );
 }
 
 # A read-only file system. Nobody may have it open while it changes.
-my $url = TestSite::in_child( sub { ( $site->login )[2] } );
+my $url = Test::Cpanel::LogMeIn::in_child( sub { ( $site->login )[2] } );
 is( ( run( '/', "mount -o remount,ro '$disk'" ) )[0], 0, 'the file system becomes read-only' );
 is( fresh_message(),                                  $fault{STORE}, '... and the store says so' );
 run( '/', "mount -o remount,rw '$disk'" );
 is( fresh_message(), 'Login OK', '... until it can be written again' );
-is( TestSite::in_child( sub { $site->redeem($url) ? 'redeemed' : 'lost' } ),
+is( Test::Cpanel::LogMeIn::in_child( sub { $site->redeem($url) ? 'redeemed' : 'lost' } ),
     'redeemed', '... with what was there' );
 
 # A full disk. A login that fails gives its pages up, and another may find
@@ -57,7 +57,7 @@ like(
     qr{\Q$disk/store\E.*No space left},
     '... to the operator, with the path'
 );
-my $other = TestSite::in_child(
+my $other = Test::Cpanel::LogMeIn::in_child(
     sub {
         map { $_ // '' } ( $site->login )[ 2, 1 ];
     }
@@ -93,7 +93,7 @@ chmod 0711, $_ for $site->dir, $disk;    ## no critic (ProhibitLeadingZeros)
 run( '/', "chown -R 65534 '$disk/store' '" . $site->dir . q{'} );
 
 sub as_nobody {
-    return TestSite::in_child(
+    return Test::Cpanel::LogMeIn::in_child(
         sub {
             POSIX::setgid(65_534);
             POSIX::setuid(65_534);

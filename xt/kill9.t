@@ -10,11 +10,10 @@ use Cpanel::LogMeIn::Session ();
 use POSIX                    ();
 use Test::More;
 use Time::HiRes qw(sleep);
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
 my $CYCLES = $ENV{LOGMEIN_CYCLES} || 1000;
-my $site   = TestSite->new;
+my $site   = Test::Cpanel::LogMeIn->new;
 
 # Says "begin" before each login, and its URL once it has it.
 sub log_in_for_ever {

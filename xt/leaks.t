@@ -8,10 +8,9 @@ use blib;
 use Cpanel::LogMeIn::Session ();
 use Test::LeakTrace;
 use Test::More;
-use lib 't/lib';
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
-my $site = TestSite->new( settings => { log => 'none' } );
+my $site = Test::Cpanel::LogMeIn->new( settings => { log => 'none' } );
 
 my %calls = (
     'a good login'      => sub { my @answer = $site->login },
@@ -35,7 +34,7 @@ my %calls = (
     },
     'redeem, check and end' => sub {
         my $sessions = Cpanel::LogMeIn::Session->new;
-        my ( $ticket, $token ) = TestSite::parse_url( ( $site->login )[2] );
+        my ( $ticket, $token ) = Test::Cpanel::LogMeIn::parse_url( ( $site->login )[2] );
         my @same    = ( token => $token, service => 'cpanel' );
         my $session = $sessions->redeem( @same, ticket => $ticket );
         my @again   = $sessions->redeem( @same, ticket => $ticket );

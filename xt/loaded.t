@@ -9,11 +9,11 @@ use blib;
 use File::Temp       ();
 use Module::CoreList ();
 use Test::More;
-use lib 'xt/lib', 't/lib';
+use lib 'xt/lib';
 use Author qw(run);
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
-my $site  = TestSite->new;
+my $site  = Test::Cpanel::LogMeIn->new;
 my $login = q{Cpanel::LogMeIn::get_loggedin_url( user => 'alice', pass => 'secret',}
     . q{ hostname => 'localhost', service => 'cpanel', goto_uri => '/' ) or die;};
 

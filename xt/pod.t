@@ -9,9 +9,9 @@ use Test::More;
 use Test::Pod           ();
 use Test::Pod::Coverage ();
 use blib;
-use lib 'xt/lib', 't/lib';
+use lib 'xt/lib';
 use Author qw(read_file run tracked);
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
 my @modules = tracked(qr{\Alib/.*[.]pm\z});
 Test::Pod::pod_file_ok($_) for @modules;
@@ -51,7 +51,7 @@ like( $pod, qr/^    \Q$_\E +\S/m, "the manual has the code $_" )
     for grep { $_ ne 'UNKNOWN' } @codes;
 
 # The synopsis runs.
-my $site       = TestSite->new;
+my $site       = Test::Cpanel::LogMeIn->new;
 my ($synopsis) = $manual =~ /^=head1 SYNOPSIS\n\n(.*?)^=head1/ms;
 my $script     = File::Temp->new;
 print {$script} "use strict; use warnings;\n$synopsis";

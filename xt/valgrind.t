@@ -8,9 +8,9 @@ use warnings;
 use blib;
 use File::Temp ();
 use Test::More;
-use lib 'xt/lib', 't/lib';
+use lib 'xt/lib';
 use Author qw(has_program run);
-use TestSite;
+use Test::Cpanel::LogMeIn;
 
 plan skip_all => 'valgrind is not installed' if !has_program('valgrind');
 
@@ -34,7 +34,7 @@ sub complaints_about_us {
     return grep { /LogMeIn[.](?:so|xs|c)|lmi_/ } @blocks;
 }
 
-my $site = TestSite->new;
+my $site = Test::Cpanel::LogMeIn->new;
 
 sub under_valgrind {
     my ($code) = @_;

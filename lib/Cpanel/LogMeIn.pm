@@ -413,7 +413,8 @@ Its last line. Not in this version.
 
 =head2 For tests
 
-Both are refused where C<site_root> is the machine's own root.
+Both are refused where C<site_root> is the machine's own root, and logged
+whenever a session object is opened. L<Test::Cpanel::LogMeIn> sets them for you.
 
 =over 4
 
@@ -423,8 +424,8 @@ Seconds since 1970, at which the clock stands still.
 
 =item C<test_fault>
 
-C<none>, C<store-full>, C<store-away> or C<slow>: faults on demand. In this
-version the words are known and do nothing.
+C<none>, C<store-full>, C<store-away> or C<slow>: faults on demand. With C<slow>
+each login takes a second longer.
 
 =back
 
@@ -703,7 +704,8 @@ first, and that is right so.
 
 =head1 SEE ALSO
 
-L<Cpanel::LogMeIn::Session>, L<Cpanel::Config::Constants>, crypt(5), shadow(5);
+L<Cpanel::LogMeIn::Session>, L<Test::Cpanel::LogMeIn>,
+L<Cpanel::Config::Constants>, crypt(5), shadow(5);
 F<csrc/README> in the sources for the C core, which other programs can use.
 
 =head1 LICENSE

@@ -1,0 +1,787 @@
+package Test::Cpanel::LogMeIn;
+
+use strict;
+use warnings;
+use Carp                     qw(croak);
+use Cpanel::LogMeIn          ();
+use Cpanel::LogMeIn::Session ();
+use Exporter                 qw(import);
+use File::Path               qw(make_path remove_tree);
+use File::Temp               qw(tempdir);
+use POSIX                    ();
+use Scalar::Util             qw(weaken);
+use Test::Builder            ();
+
+our $VERSION = '0.01';
+
+our @EXPORT = qw(
+    login_ok login_fails login_fails_like url_redeems_ok session_ok session_ended_ok run_cgi
+);
+
+my %OPTIONS = map { $_ => 1 } qw(accounts clock domains fault gateway resellers settings waits);
+my %ACCOUNT =
+    map { $_ => 1 }
+    qw(changed expired expires hash locked max not_cpanel password reseller suspended);
+
+# The test functions mean the last one that was made and is still there.
+my @sites;
+
+sub new {
+    my ( $class, %given ) = @_;
+    my @unknown = grep { !$OPTIONS{$_} } sort keys %given;
+    croak "There is no option '$unknown[0]'" if @unknown;
+    croak q{The option 'gateway' needs the gateway, which this version does not have}
+        if $given{gateway};
+    my $self = bless {
+        accounts  => { %{ $given{accounts}  // { alice => 'secret' } } },
+        domains   => { %{ $given{domains}   // {} } },
+        resellers => [ @{ $given{resellers} // [] } ],
+        settings  => { %{ $given{settings}  // {} } },
+        waits     => $given{waits},
+        dir       => tempdir( 'logmein-XXXXXX', TMPDIR => 1, CLEANUP => 1 ),
+        owner     => _owner(),
+        before    => $ENV{LOGMEIN_CONF},
+    }, $class;
+    $self->{settings}{test_clock} = $given{clock} if defined $given{clock};
+    $self->{settings}{test_fault} = $given{fault} if defined $given{fault};
+    $self->{conf}                 = "$self->{dir}/logmein.conf";
+    $self->write_site;
+    $self->write_settings;
+    push @sites, $self;
+    weaken( $sites[-1] );
+    return $self;
+}
+
+# The process, and the thread, that made a site are the ones to remove it.
+sub _owner { return join q{/}, $$, threads->can('tid') ? threads->tid : 0 }
+
+sub DESTROY {
+    my ($self) = @_;
+    return if $self->{owner} ne _owner();
+    local ( $., $@, $!, $^E, $? );    ## no critic (ProhibitPunctuationVars)
+    remove_tree( $self->{dir} );
+    return if ( $ENV{LOGMEIN_CONF} // q{} ) ne $self->{conf};
+    if ( defined $self->{before} ) {
+        $ENV{LOGMEIN_CONF} = $self->{before};
+    }                                 ## no critic (RequireLocalizedPunctuationVars)
+    else { delete $ENV{LOGMEIN_CONF} }
+    return;
+}
+
+sub dir  { my ($self) = @_; return $self->{dir} }
+sub root { my ($self) = @_; return "$self->{dir}/site" }
+sub conf { my ($self) = @_; return $self->{conf} }
+
+sub path {
+    my ( $self, $name ) = @_;
+    return $self->root . "/$name";
+}
+
+sub write_file {
+    my ( $self, $path, $text, $mode ) = @_;
+    my ($folder) = $path =~ m{\A(.*)/}s;
+    make_path($folder);
+    unlink $path;
+    open my $file, '>', $path or croak "$path: $!";
+    print {$file} $text;
+    close $file or croak "$path: $!";
+    chmod $mode // oct 644, $path or croak "$path: $!";
+    return;
+}
+
+sub _read_file {
+    my ($path) = @_;
+    open my $file, '<', $path or return q{};
+    local $/ = undef;
+    return scalar readline $file;
+}
+
+# Cheap, or hundreds of logins would take minutes.
+my %hashes;
+
+sub hash_of {
+    my ($password) = @_;
+    return $hashes{$password} //= Cpanel::LogMeIn::hash_password( $password, '$5$', 1000 )
+        // croak "No hash: $Cpanel::LogMeIn::detail";
+}
+
+# What was given for an account, as a hash whatever its form.
+sub _facts_of {
+    my ( $self, $name ) = @_;
+    my $given   = $self->{accounts}{$name};
+    my %facts   = ref $given ? %{$given} : ( password => $given );
+    my @unknown = grep { !$ACCOUNT{$_} } sort keys %facts;
+    croak "An account has no '$unknown[0]'" if @unknown;
+    croak "The account '$name' has no password"
+        if !defined $facts{password} && !defined $facts{hash};
+    return \%facts;
+}
+
+sub shadow_line {
+    my ( $self, $name, $key ) = @_;
+    my $facts = $self->_facts_of($name);
+    my $hash  = $facts->{hash} // hash_of( $facts->{password} );
+    $hash = "!$hash" if $facts->{locked};
+    return join( q{:},
+        $key, $hash, $facts->{changed} // 19_000,
+        0, $facts->{max} // 99_999,
+        7, q{}, $facts->{expires} // ( $facts->{expired} ? 1 : q{} ), q{} )
+        . "\n";
+}
+
+sub account {
+    my ( $self, $name, $given ) = @_;
+    if ( defined $given ) { $self->{accounts}{$name} = $given }
+    else                  { delete $self->{accounts}{$name} }
+    return $self->write_site;
+}
+
+# The owner of a mailbox's domain that nobody was named for.
+sub _owner_of {
+    my ( $self, $domain ) = @_;
+    my @cpanel = grep { !/@/ && $_ ne 'root' } keys %{ $self->{accounts} };
+    croak "Say whose $domain is: domains => { '$domain' => ACCOUNT }" if @cpanel != 1;
+    return $cpanel[0];
+}
+
+sub write_site {
+    my ($self) = @_;
+    my @names = sort keys %{ $self->{accounts} };
+    $self->{domains}{ lc "$_.example" } //= $_
+        for grep { /\A[A-Za-z0-9-]+\z/ && $_ ne 'root' } @names;
+    for my $address ( grep { /@/ } @names ) {
+        my ($domain) = $address =~ /@(.*)/s;
+        $self->{domains}{$domain} //= $self->_owner_of($domain);
+    }
+    $self->_write_accounts( grep { !/@/ } @names );
+    $self->_write_mailboxes( grep { /@/ } @names );
+    $self->write_file( $self->path('etc/shells'), "/bin/sh\n/bin/bash\n" );
+    $self->write_file(
+        $self->path('etc/userdomains'),
+        join q{}, ( map { "$_: $self->{domains}{$_}\n" } sort keys %{ $self->{domains} } ),
+        "*: nobody\n"
+    );
+    $self->write_file( $self->path('etc/localdomains'), "host.example\n" );
+    my @resellers = grep { $self->_facts_of($_)->{reseller} } grep { !/@/ } @names;
+    $self->write_file(
+        $self->path('var/cpanel/resellers'),        join q{},
+        map { "$_:all\n" } @{ $self->{resellers} }, @resellers
+    );
+    return;
+}
+
+# Homes must belong to their accounts, which only root can arrange.
+sub _uid_of {
+    my ( $self, $name ) = @_;
+    return 0  if $name eq 'root';
+    return $< if $< != 0;
+    return $self->{uid}{$name} //= 1001 + keys %{ $self->{uid} };
+}
+
+sub _write_accounts {
+    my ( $self,   @names )  = @_;
+    my ( $passwd, $shadow ) = ( q{}, q{} );
+    for my $name (@names) {
+        my ( $uid, $facts ) = ( $self->_uid_of($name), $self->_facts_of($name) );
+        $passwd .= "$name:x:$uid:${uid}::/home/$name:/bin/bash\n";
+        $shadow .= $self->shadow_line( $name, $name );
+        make_path( $self->path("home/$name") );
+        chown $uid, -1, $self->path("home/$name") if $< == 0;
+        my $suspended = $self->path("var/cpanel/suspended/$name");
+        if    ( $facts->{suspended} )              { $self->write_file( $suspended, q{} ) }
+        elsif ( delete $self->{suspended}{$name} ) { unlink $suspended }
+        $self->{suspended}{$name} = 1 if $facts->{suspended};
+        next                          if $name eq 'root' || $facts->{not_cpanel};
+        $self->write_file( $self->path("var/cpanel/users/$name"), "USER=$name\n" );
+    }
+    $self->write_file( $self->path('etc/passwd'), $passwd );
+    $self->write_file( $self->path('etc/shadow'), $shadow, oct 640 );
+    make_path( $self->path('var/cpanel/suspended'), $self->path('var/cpanel/users') );
+    return;
+}
+
+sub mail_shadow {
+    my ( $self, $domain ) = @_;
+    return $self->path("home/$self->{domains}{$domain}/etc/$domain/shadow");
+}
+
+sub _write_mailboxes {
+    my ( $self, @addresses ) = @_;
+    my %lines = map { $_ => q{} } keys %{ $self->{mail} };
+    for my $address (@addresses) {
+        my ( $name, $domain ) = split /@/, $address, 2;
+        $lines{$domain} .= $self->shadow_line( $address, $name );
+    }
+    for my $domain ( sort keys %lines ) {
+        my $path = $self->mail_shadow($domain);
+        $self->write_file( $path, $lines{$domain}, oct 640 );
+        chown $self->_uid_of( $self->{domains}{$domain} ), -1, $path if $< == 0;
+        $self->{mail}{$domain} = 1;
+    }
+    return;
+}
+
+sub write_settings {
+    my ( $self, %more ) = @_;
+    my %settings = (
+        site_root => $self->root,
+        store     => "lmdb:$self->{dir}/store",
+        log       => "file:$self->{dir}/log",
+        %{ $self->{settings} },
+        %more,
+    );
+    $self->write_file( $self->{conf}, join q{},
+        map { "$_ = $settings{$_}\n" } grep { defined $settings{$_} } sort keys %settings );
+    $ENV{LOGMEIN_CONF} = $self->{conf};    ## no critic (RequireLocalizedPunctuationVars)
+    return;
+}
+
+# A setting that lasts; undef is the default again.
+sub settings {
+    my ( $self, %changes ) = @_;
+    $self->{settings} = { %{ $self->{settings} }, %changes };
+    return $self->write_settings;
+}
+
+sub clock { my ( $self, $epoch ) = @_; return $self->settings( test_clock => $epoch ) }
+sub fault { my ( $self, $fault ) = @_; return $self->settings( test_fault => $fault ) }
+
+# Loses the volatile part of the store, failed logins among it.
+sub forget {
+    my ($self) = @_;
+    remove_tree("$self->{dir}/store/volatile");
+    return;
+}
+
+sub log_text { my ($self) = @_; return _read_file("$self->{dir}/log") }
+
+# The documented call, with what most tests want filled in.
+sub login {
+    my ( $self, %given ) = @_;
+    my @answer = Cpanel::LogMeIn::get_loggedin_url(
+        user     => 'alice',
+        pass     => 'secret',
+        hostname => 'localhost',
+        service  => 'cpanel',
+        goto_uri => q{/},
+        %given,
+    );
+    $self->forget if !$answer[0] && !$self->{waits};
+    return wantarray ? @answer : $answer[0];
+}
+
+# Ticket, token and port of a login URL of either form.
+sub parse_url {
+    my ($url)    = @_;
+    my ($token)  = $url =~ m{\Ahttps://[^/]+(/cpsess[0-9]{10})/};
+    my ($ticket) = $url =~ m{[?&]session=(lmt_[A-Za-z0-9_-]{43})(?:[&#]|\z)};
+    my ($port)   = $url =~ m{\Ahttps://[^/]+:([0-9]+)/};
+    return ( $ticket, $token, $port );
+}
+
+# The service that answers at the URL's port.
+sub _service_at {
+    my ( $self, $port ) = @_;
+    my %usual = ( cpanel => 2083, whm => 2087, webmail => 2096 );
+    for my $service ( sort keys %usual ) {
+        my $there = $self->{settings}{"port.$service"} // $usual{$service};
+        return $service if defined $port && $port == $there;
+    }
+    return 'cpanel';
+}
+
+# What the URL opens: the session with its cookie, or undef; and the reason.
+sub redeem {
+    my ( $self,   $url,   $service ) = @_;
+    my ( $ticket, $token, $port )    = parse_url( $url // q{} );
+    return Cpanel::LogMeIn::Session->redeem(
+        ticket  => $ticket,
+        token   => $token,
+        service => $service // $self->_service_at($port),
+    );
+}
+
+# What the job returns, when a process of its own does it.
+sub in_child {
+    my ($job) = @_;
+    my $pid = open( my $out, '-|' ) // croak "fork: $!";
+    if ( !$pid ) {
+        print $job->();
+        close STDOUT or POSIX::_exit(1);
+        POSIX::_exit(0);
+    }
+    local $/ = undef;
+    my $said = readline $out;
+    close $out;
+    return $said;
+}
+
+# The test functions. Each ends with its name, as those of Test::More do.
+
+sub _site {
+    @sites = grep { defined } @sites;
+    croak 'There is no site: call Test::Cpanel::LogMeIn->new first' if !@sites;
+    weaken($_) for @sites;
+    return $sites[-1];
+}
+
+sub _report {
+    my ( $good, $name, @why ) = @_;
+    my $builder = Test::Builder->new;
+    $builder->ok( $good, $name ) or $builder->diag(@why);
+    return $good;
+}
+
+sub login_ok {
+    my ( $login, $name ) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my ( $ok, $message, $url, $token ) = _site()->login( %{$login} );
+    _report( $ok, $name // 'the login is good', "$message\n$Cpanel::LogMeIn::detail" );
+    return wantarray ? ( $url, $token ) : $url;
+}
+
+sub login_fails {
+    my ( $login, $name ) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my ( $ok, $message ) = _site()->login( %{$login} );
+    _report( !$ok, $name // 'the login fails', 'it is good' );
+    return $message;
+}
+
+sub login_fails_like {
+    my ( $login, $pattern, $name ) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my ( $ok, $message ) = _site()->login( %{$login} );
+    _report(
+        scalar( !$ok && $message =~ $pattern ),
+        $name // 'the login fails',
+        "$message\ndoes not match $pattern\n$Cpanel::LogMeIn::detail"
+    );
+    return $message;
+}
+
+sub url_redeems_ok {
+    my ( $url, $name ) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my ( $session, $reason ) = _site()->redeem($url);
+    _report( $session, $name // 'the URL opens a session', "the answer is: $reason" );
+    return $session;
+}
+
+sub _reason_of {
+    my ($session) = @_;
+    return 'there is no session' if ref $session ne 'HASH';
+    my %request = map { $_ => $session->{$_} } qw(cookie token service);
+    return ( Cpanel::LogMeIn::Session->check(%request) )[1];
+}
+
+sub session_ok {
+    my ( $session, $name ) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $reason = _reason_of($session);
+    return _report( $reason eq 'granted', $name // 'the session lives', "the answer is: $reason" );
+}
+
+sub session_ended_ok {
+    my ( $session, $name ) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $reason = _reason_of($session);
+    return _report( $reason eq 'unknown', $name // 'the session has ended',
+        "the answer is: $reason" );
+}
+
+# CGI scripts.
+
+sub _form_of {
+    my ($form) = @_;
+    return $form // q{} if !ref $form;
+    my $encoded = sub {
+        my ($text) = @_;
+        utf8::encode($text) if utf8::is_utf8($text);
+        return $text =~ s/([^A-Za-z0-9_.~-])/sprintf '%%%02X', ord $1/ger;
+    };
+    return join q{&}, map { $encoded->($_) . q{=} . $encoded->( $form->{$_} ) } sort keys %{$form};
+}
+
+# As RFC 3875 has it, with what the caller says in its place.
+sub _cgi_environment {
+    my ( $script, $body, %given ) = @_;
+    my ($name) = $script =~ m{([^/]+)\z};
+    my %environment = (
+        PATH              => $ENV{PATH},
+        GATEWAY_INTERFACE => 'CGI/1.1',
+        SERVER_PROTOCOL   => 'HTTP/1.1',
+        SERVER_SOFTWARE   => "Test-Cpanel-LogMeIn/$VERSION",
+        SERVER_NAME       => 'portal.example',
+        SERVER_PORT       => 443,
+        HTTPS             => 'on',
+        HTTP_HOST         => 'portal.example',
+        REMOTE_ADDR       => '192.0.2.1',
+        REQUEST_METHOD    => $given{method} // ( defined $given{form} ? 'POST' : 'GET' ),
+        SCRIPT_NAME       => "/$name",
+        QUERY_STRING      => _form_of( $given{query} ),
+        LOGMEIN_CONF      => $ENV{LOGMEIN_CONF},
+        PERL5LIB          => join( q{:}, grep { !ref } @INC ),
+    );
+    if ( defined $given{form} ) {
+        $environment{CONTENT_TYPE}   = 'application/x-www-form-urlencoded';
+        $environment{CONTENT_LENGTH} = length $body;
+    }
+    my %extra = ( %{ $given{env} // {} } );
+    return ( %environment, %extra );
+}
+
+sub _parse_response {
+    my ($out) = @_;
+    my ( $head, $body ) = split /\r?\n\r?\n/, $out, 2;
+    my ( %headers, $status );
+    for my $line ( split /\r?\n/, $head // q{} ) {
+        my ( $name, $value ) = $line =~ /\A([A-Za-z0-9-]+):[ \t]*(.*)\z/ or next;
+        push @{ $headers{ lc $name } }, $value;
+    }
+    if ( $headers{status} ) { ($status) = $headers{status}[0] =~ /\A([0-9]{3})/ }
+    $status //= $headers{location} ? 302 : 200;
+    return ( status => $status, headers => \%headers, body => $body // q{} );
+}
+
+sub run_cgi {
+    my ( $script, %given ) = @_;
+    my $body    = _form_of( $given{form} );
+    my @command = -x $script ? $script =~ m{/} ? $script : "./$script" : ( $^X, $script );
+    my $input   = _site()->dir . '/cgi-input';
+    my $error   = _site()->dir . '/cgi-error';
+    _site()->write_file( $input, $body, oct 600 );
+    my %environment = _cgi_environment( $script, $body, %given );
+    my $out         = in_child(
+        sub {
+            %ENV = %environment;    ## no critic (RequireLocalizedPunctuationVars)
+            open STDIN,  '<', $input or POSIX::_exit(126);
+            open STDERR, '>', $error or POSIX::_exit(126);
+            exec { $command[0] } @command or POSIX::_exit(127);
+        }
+    );
+    my $exit = $?;
+    _site()->forget if !_site()->{waits};
+    return { _parse_response( $out // q{} ), exit => $exit, error => _read_file($error) };
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+Test::Cpanel::LogMeIn - a throw-away site for tests of scripts that log in
+
+=head1 SYNOPSIS
+
+    use Test::More;
+    use Test::Cpanel::LogMeIn;
+
+    my $site = Test::Cpanel::LogMeIn->new( accounts => { alice => 'secret' } );
+
+    my ( $url, $token ) = login_ok( { user => 'alice', pass => 'secret' }, 'alice logs in' );
+    my $session = url_redeems_ok( $url, 'her link opens the panel' );
+    session_ok( $session, 'and her session lives' );
+    login_fails_like( { pass => 'wrong' }, qr/invalid/, 'a wrong password does not' );
+
+    done_testing();
+
+=head1 DESCRIPTION
+
+For tests of scripts that call L<Cpanel::LogMeIn/get_loggedin_url>. One line
+makes a site in a temporary folder: accounts in cPanel's layout, settings, a
+store. C<LOGMEIN_CONF> names the settings for this process and its children, so
+that the script under test needs no change. Passwords are hashed with the
+cheapest accepted scheme. No root and no network is needed, no process runs,
+and all is gone when the object goes, or when the test ends or dies.
+
+Sites do not get in each other's way: tests may run in parallel.
+
+=head1 METHODS
+
+=head2 new
+
+    my $site = Test::Cpanel::LogMeIn->new(%options);
+
+All options have a default.
+
+=over 4
+
+=item C<accounts>
+
+A hash of names and what they are; by default C<< { alice => 'secret' } >>. A
+plain name is a cPanel account, C<root> is root, a name with C<@> is a mailbox.
+Its value is the password, or a hash with
+
+    password     the password, or
+    hash         the second field of the shadow file, as it is
+    suspended    true: a suspended account
+    expired      true: an expired one
+    locked       true: its hash begins with "!"
+    reseller     true: may log in to whm
+    not_cpanel   true: a user of passwd only
+    changed, max, expires
+                 fields of the shadow file, in days
+
+=item C<domains>
+
+A hash of domains and their owners. C<NAME.example> belongs to the account
+NAME without saying so. If there is one cPanel account only, every mailbox's
+domain is its.
+
+=item C<resellers>
+
+A list of accounts that may log in to C<whm>.
+
+=item C<settings>
+
+A hash of settings: see L<Cpanel::LogMeIn/CONFIGURATION>.
+
+=item C<clock>
+
+Seconds since 1970, at which the clock stands still.
+
+=item C<fault>
+
+C<store-full>, C<store-away> or C<slow> (each login takes a second).
+
+=item C<waits>
+
+True: failed logins are followed by waits, as they are on a real site. By
+default L</login>, the test functions and L</run_cgi> forget them, or the
+fourth failure in a test would be answered with a wait.
+
+=item C<gateway>
+
+Not in this version: an exception says so.
+
+=back
+
+=head2 account
+
+    $site->account( bob => 'secret' );
+    $site->account( bob => { password => 'secret', suspended => 1 } );
+    $site->account( bob => undef );
+
+Makes, changes or removes an account.
+
+=head2 settings
+
+    $site->settings( session_idle => 60 );
+
+Changes settings, until they are changed again; undef is the default.
+
+=head2 clock
+
+    $site->clock(1_800_000_000);
+    $site->clock(undef);
+
+Sets the clock, or lets it go.
+
+=head2 fault
+
+    $site->fault('store-full');
+    $site->fault(undef);
+
+Asks for a fault, or for none.
+
+=head2 login
+
+    my ( $login_ok, $message, $url, $token ) = $site->login( user => 'alice', pass => 'secret' );
+
+The documented call. User alice, password secret, hostname localhost, service
+cpanel and goto_uri / need not be said.
+
+=head2 redeem
+
+    my ( $session, $reason ) = $site->redeem($url);
+    my ( $session, $reason ) = $site->redeem( $url, 'webmail' );
+
+Opens a login URL as a browser would: see L<Cpanel::LogMeIn::Session/redeem>.
+The service is that of the URL's port.
+
+=head2 forget
+
+Forgets failed logins and when sessions were last seen.
+
+=head2 log_text
+
+All that was logged.
+
+=head2 dir, root, conf, path
+
+    my $shadow = $site->path('etc/shadow');
+
+The temporary folder, the site's root in it, the settings file, and a file of
+the site by its name.
+
+=head2 write_file
+
+    $site->write_file( $path, $text, oct 600 );
+
+Writes a file, with its folders; the mode is 0644 by default.
+
+=head2 mail_shadow
+
+The shadow file of a domain's mailboxes.
+
+=head2 shadow_line
+
+    my $line = $site->shadow_line( 'info@alice.example', 'info' );
+
+A line for a shadow file: of which account, under which name.
+
+=head2 write_site, write_settings
+
+    $site->write_settings( login_url => 'login' );
+
+Write the files anew; C<write_settings> with settings that last until the next
+call.
+
+=head1 FUNCTIONS
+
+=head2 hash_of
+
+    my $hash = Test::Cpanel::LogMeIn::hash_of('secret');
+
+A cheap hash, the same one each time.
+
+=head2 parse_url
+
+    my ( $ticket, $token, $port ) = Test::Cpanel::LogMeIn::parse_url($url);
+
+The parts of a login URL.
+
+=head2 in_child
+
+    my $said = Test::Cpanel::LogMeIn::in_child( sub {...} );
+
+What the job returns, as text, when another process does it.
+
+=head1 TEST FUNCTIONS
+
+These are exported. They mean the site that was made last and is still there.
+The last argument is the name of the test.
+
+=head2 login_ok
+
+    my ( $url, $token ) = login_ok( { user => 'alice', pass => 'secret' }, 'alice logs in' );
+
+Takes the arguments of L</login>. In scalar context, the URL.
+
+=head2 login_fails
+
+    my $message = login_fails( { pass => 'wrong' }, 'a wrong password' );
+
+=head2 login_fails_like
+
+    my $message = login_fails_like( { user => '' }, qr/'user' is missing/, 'no name' );
+
+=head2 url_redeems_ok
+
+    my $session = url_redeems_ok( $url, 'the link works' );
+
+Opens the URL, and returns the session with its cookie.
+
+=head2 session_ok
+
+    session_ok( $session, 'the session lives' );
+
+=head2 session_ended_ok
+
+    session_ended_ok( $session, 'the session has ended' );
+
+=head2 run_cgi
+
+    my $answer = run_cgi( 'login.cgi', form => { user => 'alice', pass => 'secret' } );
+
+Runs a CGI script as a web server does, and returns a hash: C<status>,
+C<headers> (a hash of lower-case names and lists of values), C<body>, C<exit>
+(the wait status) and C<error> (what went to STDERR). Options:
+
+    form     a hash, or an encoded string: the body of a POST
+    query    the same for the query
+    method   POST if there is a form, otherwise GET
+    env      a hash of more variables, or other values for the usual ones
+
+The browser's address is 192.0.2.1. The script finds the modules that the test
+finds. A script that is not executable is run by this perl.
+
+=head1 A COMPLETE EXAMPLE
+
+This is F<examples/t/portal.t>. It tests F<examples/login.cgi>, the login form
+of a portal.
+
+=for comment The text below is compared with the file by a test.
+
+    # How a billing portal may test its login script, here examples/login.cgi.
+    # Run it with: prove -b examples/t
+
+    use strict;
+    use warnings;
+    use FindBin qw($Bin);
+    use Test::More;
+    use Test::Cpanel::LogMeIn;
+
+    plan skip_all => 'CGI.pm is not installed' if !eval { require CGI; 1 };
+
+    # A site of its own, in a temporary folder: no root, no network, no traces.
+    my $site = Test::Cpanel::LogMeIn->new(
+        accounts => {
+            alice                => 'secret',
+            bob                  => { password => 'secret', suspended => 1 },
+            'info@alice.example' => 'mail',
+        },
+        domains => { 'alice.example' => 'alice' },
+    );
+    my $script = "$Bin/../login.cgi";
+
+    # A customer with the right password is sent to the panel.
+    my $answer = run_cgi( $script, form => { user => 'alice', pass => 'secret' } );
+    is( $answer->{status}, 302, 'a customer is sent on' );
+    my $session =
+        url_redeems_ok( $answer->{headers}{location}[0], '... to a URL that opens the panel' );
+    is( $session->{user}, 'alice', '... as the customer' );
+    session_ok( $session, '... with a session that lives' );
+
+    # Everybody else sees the form again.
+    for my $who ( [ alice => 'wrong' ], [ bob => 'secret' ], [ carol => 'secret' ] ) {
+        my ( $user, $pass ) = @{$who};
+        $answer = run_cgi( $script, form => { user => $user, pass => $pass } );
+        is( $answer->{status}, 401, "$user with '$pass' is refused" );
+        like( $answer->{body}, qr/The login is invalid[.]/, '... with a sentence' );
+    }
+
+    # Sessions end, and so do links.
+    $site->clock(1_800_000_000);
+    my $url = login_ok( { user => 'alice', pass => 'secret' }, 'another login' );
+    $session = url_redeems_ok( $url, 'its link' );
+    $site->clock( 1_800_000_000 + 900 );
+    session_ended_ok( $session, 'after 15 idle minutes the session has ended' );
+    $site->clock(undef);
+
+    # What the portal does when the machine is in trouble.
+    $site->fault('store-away');
+    $answer = run_cgi( $script, form => { user => 'alice', pass => 'secret' } );
+    like( $answer->{body}, qr/not possible at the moment/, 'a fault is told from a wrong password' );
+    $site->fault(undef);
+    login_ok( { user => 'alice', pass => 'secret' }, 'all is well again' );
+
+    done_testing();
+
+=head1 CAVEATS
+
+The site is removed by the process, and the thread, that made it.
+
+When tests run as root, homes belong to users that need not exist.
+
+=head1 SEE ALSO
+
+L<Cpanel::LogMeIn>, L<Cpanel::LogMeIn::Session>, L<Test::More>.
+
+=head1 LICENSE
+
+MIT: see the file LICENSE.
+
+=cut
