@@ -13,14 +13,17 @@ use Time::HiRes qw(sleep);
 use Test::Cpanel::LogMeIn;
 
 my $CYCLES = $ENV{LOGMEIN_CYCLES} || 1000;
-my $site   = Test::Cpanel::LogMeIn->new;
+
+# Many names: a login that was killed counts as a failure a minute later.
+my @users = map { "user$_" } 1 .. 500;
+my $site  = Test::Cpanel::LogMeIn->new( accounts => { map { $_ => 'secret' } @users } );
 
 # Says "begin" before each login, and its URL once it has it.
 sub log_in_for_ever {
-    my ($out) = @_;
+    my ( $out, $user ) = @_;
     while (1) {
         syswrite $out, "begin\n";
-        my ( $ok, $message, $url ) = $site->login;
+        my ( $ok, $message, $url ) = $site->login( user => $user );
         syswrite $out, ( $ok ? $url : "failed: $message $Cpanel::LogMeIn::detail" ) . "\n";
     }
     return;
@@ -28,9 +31,10 @@ sub log_in_for_ever {
 
 # One cycle; returns the lines, without one that was cut short.
 sub cycle {
+    my ($user) = @_;
     pipe my $in, my $out or die $!;
     my $pid = fork // die "fork: $!";
-    log_in_for_ever($out) if !$pid;
+    log_in_for_ever( $out, $user ) if !$pid;
     close $out;
     my $first = readline $in;
     sleep( 0.001 + rand 0.015 );
@@ -42,8 +46,8 @@ sub cycle {
 }
 
 my ( @urls, @failures, $interrupted );
-for ( 1 .. $CYCLES ) {
-    my @lines = cycle();
+for my $number ( 1 .. $CYCLES ) {
+    my @lines = cycle( $users[ $number % @users ] );
     $interrupted++ if $lines[-1] eq 'begin';
     push @urls,     grep { /\Ahttps:/ } @lines;
     push @failures, grep { /\Afailed:/ } @lines;

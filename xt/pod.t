@@ -19,7 +19,7 @@ for my $file (@modules) {
     my $module = $file =~ s{\Alib/|[.]pm\z}{}gr =~ s{/}{::}gr;
     Test::Pod::Coverage::pod_coverage_ok( $module, { also_private => [qr/\ACLONE\z/] } );
     my @heads = read_file($file) =~ /^=head1 (.*)/mg;
-    my @known = qw(NAME SYNOPSIS DESCRIPTION FUNCTIONS METHODS CONFIGURATION FILES DIAGNOSTICS
+    my @known = qw(NAME SYNOPSIS DESCRIPTION METHODS FUNCTIONS CONFIGURATION FILES DIAGNOSTICS
         SECURITY CAVEATS LICENSE);
     my %place = map { $known[$_] => $_ } 0 .. $#known;
     my @order = map { $place{$_} // () } @heads;

@@ -14,6 +14,8 @@ use Test::Builder            ();
 
 our $VERSION = '0.01';
 
+## no critic (ProhibitAutomaticExportation)
+# As every test module's are.
 our @EXPORT = qw(
     login_ok login_fails login_fails_like url_redeems_ok session_ok session_ended_ok run_cgi
 );
@@ -58,13 +60,12 @@ sub _owner { return join q{/}, $$, threads->can('tid') ? threads->tid : 0 }
 sub DESTROY {
     my ($self) = @_;
     return if $self->{owner} ne _owner();
-    local ( $., $@, $!, $^E, $? );    ## no critic (ProhibitPunctuationVars)
+    ## no critic (RequireInitializationForLocalVars, RequireLocalizedPunctuationVars)
+    local ( $@, $!, $? );    # a test that dies shall end as it would
     remove_tree( $self->{dir} );
     return if ( $ENV{LOGMEIN_CONF} // q{} ) ne $self->{conf};
-    if ( defined $self->{before} ) {
-        $ENV{LOGMEIN_CONF} = $self->{before};
-    }                                 ## no critic (RequireLocalizedPunctuationVars)
-    else { delete $ENV{LOGMEIN_CONF} }
+    $ENV{LOGMEIN_CONF} = $self->{before} // q{};
+    delete $ENV{LOGMEIN_CONF} if !defined $self->{before};
     return;
 }
 
