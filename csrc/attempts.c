@@ -129,13 +129,12 @@ place_op(struct place *place, const struct lmi_attempt_row *row, int64_t now)
                               .value = &place->value,
                               .old = &place->old};
 
+    /* Names that exist are grouped as well, or time would tell. */
+    op.group_len = 2;
+    op.group[0] = '!';
+    op.group[1] = row->uncapped ? LMI_KIND_META : row->id.kind;
+    op.cap = row->uncapped ? UINT32_MAX : CAP;
     row_write(&place->row, &place->value);
-    if (!row->uncapped) {
-        op.group_len = 2;
-        op.group[0] = '!';
-        op.group[1] = row->id.kind;
-        op.cap = CAP;
-    }
     return op;
 }
 
