@@ -1,0 +1,473 @@
+/*
+ * Every allocation and every system call of every public call fails once:
+ * nothing crashes, nothing is granted that is not there, and the next call is
+ * well again. This program's functions stand before libc's, for the core and
+ * for LMDB and OpenSSL alike.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/uio.h>
+
+#include "scratch.h"
+
+#ifdef __SANITIZE_ADDRESS__
+
+int
+main(void)
+{
+    printf("1..0 # SKIP the sanitizer has an allocator of its own\n");
+    return 0;
+}
+
+#else
+
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *ptr, size_t size);
+
+/* The countdown to the failure; 0: none is asked for. */
+static bool armed;
+static unsigned countdown, failures;
+
+static bool
+fails_now(void)
+{
+    if (!armed || countdown == 0 || --countdown > 0)
+        return false;
+    failures++;
+    return true;
+}
+
+void *
+malloc(size_t size)
+{
+    if (!fails_now())
+        return __libc_malloc(size);
+    errno = ENOMEM;
+    return NULL;
+}
+
+void *
+calloc(size_t count, size_t size)
+{
+    if (!fails_now())
+        return __libc_calloc(count, size);
+    errno = ENOMEM;
+    return NULL;
+}
+
+void *
+realloc(void *ptr, size_t size)
+{
+    if (!fails_now())
+        return __libc_realloc(ptr, size);
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* A libc function by its name, looked up once, before anything may fail. */
+#define REAL(type, name) static type(*real_##name)
+
+REAL(int, openat)(int, const char *, int, ...);
+REAL(int, open64)(const char *, int, ...);
+REAL(int, fstat)(int, struct stat *);
+REAL(int, fstatat)(int, const char *, struct stat *, int);
+REAL(ssize_t, read)(int, void *, size_t);
+REAL(ssize_t, write)(int, const void *, size_t);
+REAL(ssize_t, pwrite64)(int, const void *, size_t, off_t);
+REAL(ssize_t, writev)(int, const struct iovec *, int);
+REAL(int, fdatasync)(int);
+
+static void
+find_real(void *place, const char *name)
+{
+    void *found = dlsym(RTLD_NEXT, name);
+
+    memcpy(place, &found, sizeof found);
+}
+
+static void
+find_all_real(void)
+{
+    find_real(&real_openat, "openat");
+    find_real(&real_open64, "open64");
+    find_real(&real_fstat, "fstat");
+    find_real(&real_fstatat, "fstatat");
+    find_real(&real_read, "read");
+    find_real(&real_write, "write");
+    find_real(&real_pwrite64, "pwrite64");
+    find_real(&real_writev, "writev");
+    find_real(&real_fdatasync, "fdatasync");
+}
+
+#define FAIL_WITH(code)                                                        \
+    if (fails_now()) {                                                         \
+        errno = code;                                                          \
+        return -1;                                                             \
+    }
+
+static mode_t
+mode_of(int flags, va_list arguments)
+{
+    return (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
+}
+
+int
+openat(int dir, const char *path, int flags, ...)
+{
+    va_list arguments;
+
+    FAIL_WITH(EMFILE)
+    va_start(arguments, flags);
+    mode_t mode = mode_of(flags, arguments);
+    va_end(arguments);
+    return real_openat(dir, path, flags, mode);
+}
+
+int
+open(const char *path, int flags, ...)
+{
+    va_list arguments;
+
+    FAIL_WITH(EMFILE)
+    va_start(arguments, flags);
+    mode_t mode = mode_of(flags, arguments);
+    va_end(arguments);
+    return real_open64(path, flags, mode);
+}
+
+int
+open64(const char *path, int flags, ...)
+{
+    va_list arguments;
+
+    FAIL_WITH(EMFILE)
+    va_start(arguments, flags);
+    mode_t mode = mode_of(flags, arguments);
+    va_end(arguments);
+    return real_open64(path, flags, mode);
+}
+
+int
+fstat(int fd, struct stat *st)
+{
+    FAIL_WITH(EIO)
+    return real_fstat(fd, st);
+}
+
+int
+fstatat(int dir, const char *path, struct stat *st, int flags)
+{
+    FAIL_WITH(EIO)
+    return real_fstatat(dir, path, st, flags);
+}
+
+ssize_t
+read(int fd, void *out, size_t len)
+{
+    FAIL_WITH(EIO)
+    return real_read(fd, out, len);
+}
+
+ssize_t
+write(int fd, const void *bytes, size_t len)
+{
+    FAIL_WITH(ENOSPC)
+    return real_write(fd, bytes, len);
+}
+
+ssize_t
+pwrite64(int fd, const void *bytes, size_t len, off_t at)
+{
+    FAIL_WITH(EIO)
+    return real_pwrite64(fd, bytes, len, at);
+}
+
+ssize_t
+pwrite(int fd, const void *bytes, size_t len, off_t at)
+{
+    FAIL_WITH(EIO)
+    return real_pwrite64(fd, bytes, len, at);
+}
+
+ssize_t
+writev(int fd, const struct iovec *parts, int count)
+{
+    FAIL_WITH(ENOSPC)
+    return real_writev(fd, parts, count);
+}
+
+int
+fdatasync(int fd)
+{
+    FAIL_WITH(EIO)
+    return real_fdatasync(fd);
+}
+
+static struct lmi *core;
+static struct lmi_sessions *sessions;
+static struct lmi_login_answer answer;
+static struct lmi_redeemed redeemed;
+
+static struct lmi_text
+text_of(const char *text)
+{
+    return (struct lmi_text){LMI_TEXT_LATIN1, text, strlen(text)};
+}
+
+static void
+write_file(const char *name, const char *text)
+{
+    FILE *file = fopen(scratch_path(name), "w");
+
+    if (file == NULL || fputs(text, file) == EOF || fclose(file) != 0)
+        printf("Bail out! %s\n", name);
+    chmod(scratch_path(name), 0644);
+}
+
+/* The clock in the settings: a step of it makes a check a touch. */
+static void
+set_clock(long now)
+{
+    char text[512];
+
+    snprintf(text, sizeof text,
+             "log = none\nsite_root = %s\nstore = lmdb:%s/store\n"
+             "accounts = passwd\ntest_clock = %ld\n",
+             scratch, scratch, now);
+    write_file("conf", text);
+    setenv("LOGMEIN_CONF", scratch_path("conf"), 1);
+}
+
+static void
+make_site(void)
+{
+    struct lmi_text pass = text_of("secret");
+    struct lmi_err err;
+    char hash[LMI_HASH_SIZE], line[LMI_HASH_SIZE + 64];
+
+    mkdir(scratch_path("etc"), 0755);
+    write_file("etc/passwd", "alice:x:1001:1001::/home/alice:/bin/sh\n");
+    write_file("etc/shells", "/bin/sh\n");
+    if (lmi_hash_password(core, pass, "$1$", 0, hash, &err) != LMI_OK)
+        printf("Bail out! no hash\n");
+    snprintf(line, sizeof line, "alice:%s:19000:0:99999:7:::\n", hash);
+    write_file("etc/shadow", line);
+    set_clock(1700000000);
+}
+
+static bool
+log_in(const char *pass)
+{
+    const struct lmi_login ask = {.user = text_of("alice"),
+                                  .pass = text_of(pass),
+                                  .hostname = text_of("localhost"),
+                                  .service = text_of("cpanel"),
+                                  .remote_addr = text_of("192.0.2.1")};
+
+    lmi_login(core, &ask, &answer);
+    return answer.login_ok;
+}
+
+static bool
+open_sessions(void)
+{
+    struct lmi_err err;
+
+    lmi_sessions_close(sessions);
+    return lmi_sessions_open(core, &sessions, &err) == LMI_OK;
+}
+
+static struct lmi_visit
+visit_of(const char *cookie)
+{
+    struct lmi_visit visit = {.token = text_of(answer.token),
+                              .service = LMI_CPANEL,
+                              .address = text_of("192.0.2.1"),
+                              .agent = text_of("Browser")};
+
+    if (cookie != NULL)
+        visit.cookie = text_of(cookie);
+    return visit;
+}
+
+static bool
+redeem(void)
+{
+    struct lmi_visit visit = visit_of(NULL);
+    const char *ticket = strstr(answer.url, "session=");
+    enum lmi_outcome outcome = LMI_UNKNOWN;
+    struct lmi_err err;
+
+    visit.ticket = text_of(ticket != NULL ? ticket + 8 : "");
+    return lmi_session_redeem(sessions, &visit, &outcome, &redeemed, &err) ==
+               LMI_OK &&
+           outcome == LMI_GRANTED;
+}
+
+static bool
+check(void)
+{
+    struct lmi_visit visit = visit_of(redeemed.cookie);
+    enum lmi_outcome outcome = LMI_UNKNOWN;
+    struct lmi_session session;
+    struct lmi_err err;
+
+    return lmi_session_check(sessions, &visit, &outcome, &session, &err) ==
+               LMI_OK &&
+           outcome == LMI_GRANTED;
+}
+
+static bool
+end(void)
+{
+    struct lmi_visit visit = visit_of(redeemed.cookie);
+    enum lmi_outcome outcome = LMI_UNKNOWN;
+    struct lmi_session session;
+    struct lmi_err err;
+
+    return lmi_session_end(sessions, &visit, &outcome, &session, &err) ==
+               LMI_OK &&
+           outcome == LMI_GRANTED;
+}
+
+static bool
+log_in_rightly(void)
+{
+    return log_in("secret");
+}
+
+static bool
+log_in_wrongly(void)
+{
+    return log_in("wrong");
+}
+
+/* A fresh session to work on, without faults. */
+static bool
+prepare(void)
+{
+    set_clock(1700000000);
+    bool good = open_sessions() && log_in_rightly() && redeem();
+    set_clock(1700000060);
+    return good && open_sessions();
+}
+
+/* Only a volatile part that is gone keeps wrong guesses from waits. */
+static void
+forget(void)
+{
+    char command[160];
+
+    snprintf(command, sizeof command, "rm -rf '%s/store/volatile'", scratch);
+    if (system(command) != 0)
+        printf("# %s\n", command);
+}
+
+/*
+ * Runs the job with its first failure at each point in turn, until it has
+ * passed without one. `job` says whether it was granted; what must hold
+ * afterwards, with and without that, is `sound`.
+ */
+static unsigned
+fail_everywhere(bool (*job)(void), bool (*sound)(bool granted))
+{
+    unsigned bad = 0, points = 0;
+
+    for (unsigned point = 1; point < 5000; point++) {
+        if (!prepare())
+            bad += 1000;
+        failures = 0;
+        countdown = point;
+        armed = true;
+        bool granted = job();
+        armed = false;
+        if (failures == 0)
+            break;
+        points++;
+        bad += !sound(granted);
+    }
+    printf("# %u points\n", points);
+    return points < 3 ? 1000 : bad;
+}
+
+static bool
+login_sound(bool granted)
+{
+    bool opens = open_sessions() && redeem();
+
+    /* What was granted opens; what was refused has no URL. */
+    return opens == granted && (granted || answer.url[0] == '\0') &&
+           log_in_rightly() && open_sessions() && redeem();
+}
+
+static bool
+never(bool granted)
+{
+    forget();
+    return !granted && log_in_rightly();
+}
+
+static bool
+redeem_sound(bool granted)
+{
+    /* Granted: it works. Else the same browser may try again. */
+    return granted ? check() : (open_sessions() && redeem() && check());
+}
+
+static bool
+redeem_after_login(void)
+{
+    return redeem();
+}
+
+static bool
+check_sound(bool granted)
+{
+    (void)granted;
+    return check();
+}
+
+static bool
+end_sound(bool granted)
+{
+    return granted ? !check() : (end() || !check());
+}
+
+static bool
+fresh_ticket_then_redeem(void)
+{
+    bool was_armed = armed;
+
+    armed = false;
+    if (!log_in_rightly())
+        return false;
+    armed = was_armed;
+    return redeem_after_login();
+}
+
+int
+main(void)
+{
+    find_all_real();
+    core = core_make();
+    scratch_make();
+    make_site();
+    ok(prepare() && check() && end() && !check(), "control: without faults");
+    ok(fail_everywhere(log_in_rightly, login_sound) == 0,
+       "a good login, failing everywhere");
+    ok(fail_everywhere(log_in_wrongly, never) == 0,
+       "a wrong password, failing everywhere, is never granted");
+    ok(fail_everywhere(fresh_ticket_then_redeem, redeem_sound) == 0,
+       "redeeming, failing everywhere");
+    ok(fail_everywhere(check, check_sound) == 0,
+       "a check with its touch, failing everywhere, ends nothing");
+    ok(fail_everywhere(end, end_sound) == 0, "logging out, failing everywhere");
+    lmi_sessions_close(sessions);
+    lmi_free(core);
+    return done();
+}
+
+#endif
