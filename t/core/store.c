@@ -41,7 +41,7 @@ folder_set(const char *name)
 static struct lmi_store *
 store_new(void)
 {
-    struct lmi_store_where where = {url, volatile_dir};
+    struct lmi_store_where where = {.url = url, .volatile_dir = volatile_dir};
     struct lmi_store *made = NULL;
 
     return lmi_store_open(&where, &made, &err) == LMI_OK ? made : NULL;
@@ -167,7 +167,7 @@ thread_body(void *argument)
 {
     unsigned base = *(const unsigned *)argument;
     struct lmi_err mine;
-    struct lmi_store_where where = {url, volatile_dir};
+    struct lmi_store_where where = {.url = url, .volatile_dir = volatile_dir};
     struct lmi_store *own = NULL;
     struct lmi_store_value v = value_of("thread"), out;
     uintptr_t good = 0;
@@ -290,7 +290,7 @@ full_disk(void)
 static void
 refuses(const char *name, enum lmi_rc code, const char *why)
 {
-    struct lmi_store_where where = {url, volatile_dir};
+    struct lmi_store_where where = {.url = url, .volatile_dir = volatile_dir};
     struct lmi_store *opened = NULL;
     enum lmi_rc rc = lmi_store_open(&where, &opened, &err);
 
