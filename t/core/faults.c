@@ -40,6 +40,9 @@ fails_now(void)
     return true;
 }
 
+/* LMDB and OpenSSL shall find these functions, too. */
+#pragma GCC visibility push(default)
+
 void *
 malloc(size_t size)
 {
@@ -205,6 +208,8 @@ fdatasync(int fd)
     FAIL_WITH(EIO)
     return real_fdatasync(fd);
 }
+
+#pragma GCC visibility pop
 
 static struct lmi *core;
 static struct lmi_sessions *sessions;
