@@ -105,6 +105,7 @@ is_deeply( [ grep { m{[.](?:o|a|d)\z|\Ablib|\A[.]git/} } keys %listed ],
 my ( undef, $meta ) = run( '.', "tar xzOf '$archive' --wildcards '*/META.json'" );
 like( $meta, qr/"license" : \[\s*"mit"\s*\]/,        'META: the licence' );
 like( $meta, qr/"meta-spec" : \{[^}]*"version" : 2/, 'META: version 2' );
+like( $meta, qr/"recommends" : \{[^}]*"Test::More"/, 'META: what the helper wants' );
 like( $meta, qr/"bugtracker".*"repository"/s,        'META: where to turn to' );
 ( $status, $out ) = run( $folder, 'make disttest' );
 is( $status, 0, 'make disttest' ) or diag( substr $out, -2000 );

@@ -229,6 +229,29 @@ ceilings(void)
        "below a home, a quarter of it is too much");
 }
 
+/* Any number that costs too much is seen before it is computed. */
+static void
+many_costly(void)
+{
+    char hash[LMI_HASH_SIZE];
+    unsigned before = computed;
+    size_t accepted = 0, total = 0;
+
+    for (unsigned long rounds = 500001; rounds < 4000000000; rounds *= 2) {
+        for (unsigned more = 0; more < 37; more++, total++) {
+            snprintf(hash, sizeof hash, "$6$rounds=%lu$salt$" CHARS86,
+                     rounds + more * 997);
+            accepted += lmi_password_hash_ok(hash, LMI_CEILING_SITE);
+        }
+    }
+    for (unsigned cost = 15; cost < 100; cost++, total++) {
+        snprintf(hash, sizeof hash, "$2b$%02u$" CHARS53, cost);
+        accepted += lmi_password_hash_ok(hash, LMI_CEILING_SITE);
+    }
+    ok(total > 500 && accepted == 0 && computed == before,
+       "of %zu costly settings none is accepted, and none computed", total);
+}
+
 static void
 long_passwords(struct lmi *core)
 {
@@ -300,6 +323,7 @@ main(void)
     not_hashes();
     decoys(core);
     ceilings();
+    many_costly();
     long_passwords(core);
     every_byte(core);
     lmi_free(core);
