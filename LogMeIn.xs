@@ -253,13 +253,14 @@ read_visit(pTHX_ SV **list, I32 count)
 {
     struct lmi_visit visit;
     struct lmi_text service = {LMI_TEXT_ABSENT, NULL, 0}, confirmed = service,
-                    uncounted = service, *text;
+                    uncounted = service, any_token = service, *text;
     const struct place places[] = {
         {"ticket", &visit.ticket},     {"cookie", &visit.cookie},
         {"token", &visit.token},       {"service", &service},
         {"address", &visit.address},   {"agent", &visit.agent},
         {"method", &visit.method},     {"purpose", &visit.purpose},
         {"confirmed", &confirmed},     {"uncounted", &uncounted},
+        {"any_token", &any_token},
         {NULL, NULL},
     };
     SV *service_sv = NULL;
@@ -279,6 +280,8 @@ read_visit(pTHX_ SV **list, I32 count)
             visit.confirmed = cBOOL(SvTRUE(list[i + 1]));
         else if (text == &uncounted)
             visit.uncounted = cBOOL(SvTRUE(list[i + 1]));
+        else if (text == &any_token)
+            visit.any_token = cBOOL(SvTRUE(list[i + 1]));
     }
     if (service_sv == NULL)
         croak("The argument 'service' is missing.");
@@ -327,10 +330,13 @@ answer_hash(pTHX_ const struct lmi_login_answer *answer)
     (void)hv_stores(hash, "message", newSVpv(answer->message, 0));
     (void)hv_stores(hash, "fault", newSViv(answer->fault));
     (void)hv_stores(hash, "wait", newSVuv(answer->wait));
-    if (answer->login_ok) {
-        (void)hv_stores(hash, "token", newSVpv(answer->token, 0));
+    if (!answer->login_ok)
+        return object;
+    (void)hv_stores(hash, "token", newSVpv(answer->token, 0));
+    if (answer->cookie[0] != '\0')
         (void)hv_stores(hash, "cookie", newSVpv(answer->cookie, 0));
-    }
+    else
+        (void)hv_stores(hash, "url", newSVpv(answer->url, 0));
     return object;
 }
 
@@ -455,6 +461,43 @@ CODE:
 OUTPUT:
     RETVAL
 
+SV *
+goto_uri(text)
+    struct lmi_text text
+PREINIT:
+    char uri[LMI_URI_MAX + 1];
+    const char *complaint;
+CODE:
+    complaint = lmi_uri_read(&text, uri);
+    RETVAL = &PL_sv_undef;
+    if (complaint == NULL)
+        RETVAL = newSVpv(uri, 0);
+    set_detail(aTHX_ complaint == NULL ? "" : complaint);
+OUTPUT:
+    RETVAL
+
+void
+settings()
+PREINIT:
+    struct lmi_settings *settings;
+    struct lmi_err err;
+    const char *name;
+    char value[LMI_URI_MAX];
+    size_t number;
+PPCODE:
+    if (lmi_settings_load(&settings, &err) != LMI_OK) {
+        set_fault(aTHX_ &err);
+        XSRETURN_EMPTY;
+    }
+    for (number = 0;
+         lmi_settings_show(settings, number, &name, value, sizeof value);
+         number++) {
+        EXTEND(SP, 2);
+        mPUSHp(name, strlen(name));
+        mPUSHp(value, strlen(value));
+    }
+    lmi_settings_free(settings);
+
 void
 versions()
 PREINIT:
@@ -520,6 +563,8 @@ PPCODE:
 void
 log_in(self, ...)
     SV *self
+ALIAS:
+    log_in_by_url = 1
 PREINIT:
     struct lmi_login ask;
     struct lmi_login_answer answer;
@@ -531,7 +576,7 @@ PPCODE:
     Zero(&ask, 1, struct lmi_login);
     read_login(aTHX_ &ask, &ST(1), items - 1);
     ask.here = TRUE;
-    ask.starter = TRUE;
+    ask.starter = ix == 0;
     lmi_login(core_of(aTHX), &ask, &answer);
     set_detail(aTHX_ answer.detail);
     XPUSHs(answer_hash(aTHX_ &answer));
@@ -599,5 +644,30 @@ CODE:
     sessions = sessions_or_die(aTHX_ self);
     die_of(aTHX_ lmi_sessions_purge(sessions, &removed, &err), &err);
     RETVAL = (NV)removed;
+OUTPUT:
+    RETVAL
+
+bool
+serves(self, host)
+    SV *self
+    struct lmi_text host
+PREINIT:
+    struct lmi_err err;
+CODE:
+    PERL_UNUSED_VAR(self);
+    die_of(aTHX_ lmi_serves_host(host, &RETVAL, &err), &err);
+OUTPUT:
+    RETVAL
+
+bool
+discard(self, ticket)
+    SV *self
+    struct lmi_text ticket
+PREINIT:
+    struct lmi_sessions *sessions;
+    struct lmi_err err;
+CODE:
+    sessions = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_session_discard(sessions, ticket, &RETVAL, &err), &err);
 OUTPUT:
     RETVAL

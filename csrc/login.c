@@ -144,26 +144,50 @@ is_own_address(const char *host)
     return found;
 }
 
-/* Is the login this machine's? *here_out says; the site is asked last. */
+/* Is this a name of this machine? The site is asked last. */
 static enum lmi_rc
-locate(struct login *login, bool *here_out, struct lmi_err *err)
+names_machine(const struct lmi_settings *settings, struct lmi_site *site,
+              const char *host, bool *here_out, struct lmi_err *err)
 {
-    const struct lmi_settings *settings = login->settings;
-    const char *host = login->request->hostname;
-
-    *here_out = true;
-    if (settings->backend == LMI_BACKEND_LOCAL)
-        return LMI_OK;
-    *here_out = false;
-    if (settings->backend == LMI_BACKEND_REMOTE)
-        return LMI_OK;
     *here_out = strcmp(host, "localhost") == 0 ||
                 strcmp(host, "127.0.0.1") == 0 || strcmp(host, "[::1]") == 0 ||
                 is_own_name(host) || is_own_address(host) ||
                 is_word_of(settings->domains, host);
     if (*here_out || !settings->site_hostnames)
         return LMI_OK;
-    return lmi_site_names_host(login->site, host, here_out, err);
+    return lmi_site_names_host(site, host, here_out, err);
+}
+
+/* Is the login this machine's? */
+static enum lmi_rc
+locate(struct login *login, bool *here_out, struct lmi_err *err)
+{
+    *here_out = login->settings->backend == LMI_BACKEND_LOCAL;
+    if (login->settings->backend != LMI_BACKEND_AUTO)
+        return LMI_OK;
+    return names_machine(login->settings, login->site, login->request->hostname,
+                         here_out, err);
+}
+
+enum lmi_rc
+lmi_serves_host(struct lmi_text host, bool *out, struct lmi_err *err)
+{
+    struct lmi_settings *settings = NULL;
+    struct lmi_site *site = NULL;
+    char name[256];
+    enum lmi_rc rc;
+
+    *out = false;
+    if (lmi_hostname_read(&host, name) != NULL)
+        return LMI_OK;
+    rc = lmi_settings_load(&settings, err);
+    if (rc == LMI_OK)
+        rc = lmi_site_open(settings, &site, err);
+    if (rc == LMI_OK)
+        rc = names_machine(settings, site, name, out, err);
+    lmi_site_close(site);
+    lmi_settings_free(settings);
+    return rc;
 }
 
 static enum lmi_rc

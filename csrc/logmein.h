@@ -114,6 +114,30 @@ bool lmi_service_parse(const struct lmi_text *text, enum lmi_service *out);
 #define LMI_DETAIL_SIZE 640
 
 /*
+ * The canonical form of a goto_uri: no host, no dot segments, no control
+ * bytes, every other byte that a URL may not hold percent-encoded. Returns
+ * NULL if all is well, else a static sentence that names the rule.
+ */
+const char *lmi_uri_read(const struct lmi_text *text,
+                         char out[LMI_URI_MAX + 1]);
+
+/*
+ * The settings: the file that LOGMEIN_CONF names (ignored in setuid programs),
+ * else /etc/logmein.conf; without that one, the defaults.
+ */
+struct lmi_settings;
+LMI_CHECK enum lmi_rc lmi_settings_load(struct lmi_settings **out,
+                                        struct lmi_err *err);
+void lmi_settings_free(struct lmi_settings *settings);
+
+/*
+ * Each of them, by a number from 0 on, with its value as the file would have
+ * it; false at the end. Longer values are cut at size.
+ */
+bool lmi_settings_show(const struct lmi_settings *settings, size_t number,
+                       const char **name_out, char *value_out, size_t size);
+
+/*
  * One login, as get_loggedin_url() is given it. active_token_for_reuse is
  * with or without its slash; what is not such a token is ignored. remote_addr
  * is the browser's address; if it is absent, REMOTE_ADDR counts where
@@ -213,6 +237,7 @@ struct lmi_visit {
     struct lmi_text purpose; /* Sec-Purpose or Purpose: "prefetch" neither */
     bool confirmed; /* the user has agreed to become the ticket's user */
     bool uncounted; /* a wrong token is no miss: for favicon.ico and the like */
+    bool any_token; /* end: the cookie alone says which session */
 };
 
 /* cookie, USER%3aSECRET, only if granted: wipe it after use. */
@@ -294,6 +319,18 @@ LMI_CHECK enum lmi_rc lmi_session_end_id(struct lmi_sessions *sessions,
                                          struct lmi_text user, bool *found_out,
                                          struct lmi_session *out,
                                          struct lmi_err *err);
+
+/*
+ * Ends a ticket, or a starter, that was seen where it must not be, in clear
+ * text for example. found_out tells whether there was one.
+ */
+LMI_CHECK enum lmi_rc lmi_session_discard(struct lmi_sessions *sessions,
+                                          struct lmi_text ticket,
+                                          bool *found_out, struct lmi_err *err);
+
+/* Is this a name of this machine, by settings and site? False for no name. */
+LMI_CHECK enum lmi_rc lmi_serves_host(struct lmi_text host, bool *out,
+                                      struct lmi_err *err);
 
 /* Removes what has expired, in steps between which logins go on. */
 LMI_CHECK enum lmi_rc lmi_sessions_purge(struct lmi_sessions *sessions,

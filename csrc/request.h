@@ -35,14 +35,9 @@ LMI_CHECK enum lmi_rc lmi_request_read(const struct lmi_login *ask,
 void lmi_request_free(struct lmi_request *request);
 
 /*
- * The canonical form of a goto_uri: no host, no dot segments, no control
- * bytes, every other byte that a URL may not hold percent-encoded. Returns
- * NULL if all is well, else a complaint as above.
+ * As lmi_uri_read(), for a hostname, an IPv4 address or an IPv6 one in
+ * brackets.
  */
-const char *lmi_uri_read(const struct lmi_text *text,
-                         char out[LMI_URI_MAX + 1]);
-
-/* The same for a hostname, an IPv4 address or an IPv6 one in brackets. */
 const char *lmi_hostname_read(const struct lmi_text *text, char out[256]);
 
 #endif

@@ -181,6 +181,8 @@ judge(const struct lmi_record *record, const struct lmi_visit *visit)
         return LMI_UNKNOWN;
     if (record->service != visit->service)
         return LMI_WRONG_SERVICE;
+    if (visit->any_token)
+        return LMI_GRANTED;
     if (!lmi_token_parse(&visit->token, digits) ||
         !lmi_secret_equal(digits, record->digits, LMI_TOKEN_DIGITS))
         return LMI_WRONG_TOKEN;
@@ -261,10 +263,10 @@ check_once(struct lmi_sessions *sessions, const struct lmi_visit *visit,
     return rc;
 }
 
-enum lmi_rc
-lmi_session_check(struct lmi_sessions *sessions, const struct lmi_visit *visit,
-                  enum lmi_outcome *outcome_out, struct lmi_session *out,
-                  struct lmi_err *err)
+static enum lmi_rc
+check(struct lmi_sessions *sessions, const struct lmi_visit *visit,
+      enum lmi_outcome *outcome_out, struct lmi_session *out,
+      struct lmi_err *err)
 {
     enum lmi_outcome outcome = LMI_UNKNOWN;
     bool done = false;
@@ -287,6 +289,17 @@ lmi_session_check(struct lmi_sessions *sessions, const struct lmi_visit *visit,
 }
 
 enum lmi_rc
+lmi_session_check(struct lmi_sessions *sessions, const struct lmi_visit *visit,
+                  enum lmi_outcome *outcome_out, struct lmi_session *out,
+                  struct lmi_err *err)
+{
+    struct lmi_visit strict = *visit;
+
+    strict.any_token = false;
+    return check(sessions, &strict, outcome_out, out, err);
+}
+
+enum lmi_rc
 lmi_session_end(struct lmi_sessions *sessions, const struct lmi_visit *visit,
                 enum lmi_outcome *outcome_out, struct lmi_session *out,
                 struct lmi_err *err)
@@ -296,7 +309,7 @@ lmi_session_end(struct lmi_sessions *sessions, const struct lmi_visit *visit,
     char address[LMI_ADDRESS_TEXT];
     enum lmi_outcome outcome;
     bool done = false;
-    enum lmi_rc rc = lmi_session_check(sessions, visit, &outcome, out, err);
+    enum lmi_rc rc = check(sessions, visit, &outcome, out, err);
 
     *outcome_out = LMI_UNKNOWN;
     if (rc == LMI_OK && outcome == LMI_GRANTED) {
@@ -427,6 +440,22 @@ lmi_session_end_id(struct lmi_sessions *sessions, struct lmi_text id,
         memset(out, 0, sizeof *out);
         *found_out = false;
     }
+    return rc;
+}
+
+enum lmi_rc
+lmi_session_discard(struct lmi_sessions *sessions, struct lmi_text ticket,
+                    bool *found_out, struct lmi_err *err)
+{
+    struct lmi_found found;
+    enum lmi_rc rc = lmi_vault_find_ticket(sessions, &ticket, &found, err);
+
+    *found_out = rc == LMI_OK && found.good;
+    if (!*found_out)
+        return rc;
+    rc = lmi_vault_end(sessions, &found, lmi_vault_now(sessions), err);
+    if (rc == LMI_OK)
+        log_end(sessions, &found, NULL, "discarded");
     return rc;
 }
 

@@ -483,3 +483,67 @@ lmi_settings_now(const struct lmi_settings *settings)
         return (int64_t)settings->test_clock;
     return (int64_t)time(NULL);
 }
+
+/* The word of a choice at an index. */
+static struct lmi_bytes
+word_at(const char *words, unsigned index)
+{
+    struct lmi_bytes rest = {words, strlen(words)}, word;
+
+    do
+        word = lmi_next_word(&rest);
+    while (word.len > 0 && index-- > 0);
+    return word;
+}
+
+static void
+show(const struct key *key, const struct lmi_settings *settings, char *out,
+     size_t size)
+{
+    const void *field = (const char *)settings + key->offset;
+    struct lmi_bytes word;
+
+    switch (key->kind) {
+    case CHOICE:
+        word = word_at(key->words, *(const unsigned *)field);
+        snprintf(out, size, "%.*s", (int)word.len, word.ptr);
+        break;
+    case SWITCH:
+        snprintf(out, size, "%s", *(const bool *)field ? "yes" : "no");
+        break;
+    case NUMBER_OR_NO:
+    case NUMBER:
+        snprintf(out, size, "%u", *(const uint32_t *)field);
+        break;
+    case CLOCK:
+        if (settings->has_test_clock)
+            snprintf(out, size, "%llu",
+                     (unsigned long long)settings->test_clock);
+        break;
+    case PATH:
+    case URL:
+    case LOG:
+    case WORDS:
+    case TEXT:
+        snprintf(out, size, "%s", *(const char *const *)field);
+        break;
+    }
+}
+
+bool
+lmi_settings_show(const struct lmi_settings *settings, size_t number,
+                  const char **name_out, char *value_out, size_t size)
+{
+    if (number >= KEY_COUNT)
+        return false;
+    *name_out = keys[number].name;
+    value_out[0] = '\0';
+    show(&keys[number], settings, value_out, size);
+    /* What is unset, or "no", has no number and no word. */
+    if (keys[number].kind == NUMBER_OR_NO && strcmp(value_out, "0") == 0)
+        snprintf(value_out, size, "no");
+    if (strcmp(keys[number].name, "accounts") == 0 &&
+        settings->accounts == LMI_ACCOUNTS_UNSET)
+        value_out[0] = '\0';
+    return true;
+}

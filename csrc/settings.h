@@ -60,22 +60,13 @@ struct lmi_settings {
 };
 
 /*
- * Reads the file that LOGMEIN_CONF names (ignored in setuid programs), else
- * /etc/logmein.conf; without that one, the defaults hold.
- */
-LMI_CHECK enum lmi_rc lmi_settings_load(struct lmi_settings **out,
-                                        struct lmi_err *err);
-
-/*
- * The same for text that is already there; it is copied. name stands in
- * errors. Does no I/O.
+ * As lmi_settings_load(), for text that is already there; it is copied. name
+ * stands in errors. Does no I/O.
  */
 LMI_CHECK enum lmi_rc lmi_settings_parse(const char *text, size_t len,
                                          const char *name,
                                          struct lmi_settings **out,
                                          struct lmi_err *err);
-void lmi_settings_free(struct lmi_settings *settings);
-
 /* Seconds since 1970: test_clock if set, else the server's clock. */
 int64_t lmi_settings_now(const struct lmi_settings *settings);
 

@@ -182,6 +182,20 @@ preferred one by default; the third is its cost, 0 for the default. The
 password follows the rules of C<pass>; bcrypt (C<$2b$>) takes at most 72 bytes.
 Returns undef if there is no such hash; C<$Cpanel::LogMeIn::detail> says why.
 
+=head2 goto_uri
+
+    my $canonical = Cpanel::LogMeIn::goto_uri($text);
+
+The canonical form of a C<goto_uri>, by the rules above, for those who redirect
+to one; undef if it breaks a rule, and C<$Cpanel::LogMeIn::detail> says which.
+
+=head2 settings
+
+    my %setting = Cpanel::LogMeIn::settings();
+
+All settings in force with their values, defaults included, as the file would
+have them; an empty list if the file is not in order.
+
 =head2 versions
 
     my %version = Cpanel::LogMeIn::versions();
@@ -389,8 +403,8 @@ at any time. Lines have the form of cPanel's own logs:
     [TIME] info FAULT REASON
 
 NEW is a ticket that was redeemed, REFUSED one that was not, PURGE the end of a
-session: C<logout>, C<token> (three wrong ones), C<account> (it changed) or
-C<operator>.
+session: C<logout>, C<token> (three wrong ones), C<account> (it changed), C<operator> or
+C<discarded>.
 
 =item C<log_unknown_users>
 

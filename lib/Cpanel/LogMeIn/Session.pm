@@ -168,7 +168,9 @@ F</robots.txt> and F</.well-known/>.
 
 Logs out: if C<check> would grant, every session of that user, service and
 token ends in one durable commit, and with them their tickets that nobody has
-redeemed yet. Takes what C<check> takes, and returns what it would have.
+redeemed yet. Takes what C<check> takes, and returns what it would have. With a
+true C<any_token> the cookie alone says which session it is, for links to
+F</logout> without a token.
 
 =head2 log_in
 
@@ -204,6 +206,13 @@ of a ticket it is a fresh ticket. After the one it is worthless as the other.
 
 =back
 
+=head2 log_in_by_url
+
+The same, with C<url> instead of C<cookie>: a login URL with a ticket, as
+C<get_loggedin_url> returns it. For a login form that another site has posted:
+no cookie may be set then, but the browser can be sent to the URL, where the
+table of L</redeem> decides.
+
 =head2 list
 
     my $next = $sessions->list( user => 'alice', service => 'cpanel' );
@@ -231,6 +240,20 @@ Ends this one session, and returns it; nothing if there is none.
 
 Removes the entries of sessions that have expired, in steps between which
 logins go on, and returns how many. Each login removes some, too.
+
+=head2 discard
+
+    my $found = $sessions->discard($ticket);
+
+Ends a ticket, or a starter, that was seen where it must not be: in clear text,
+for example.
+
+=head2 serves
+
+    my $mine = Cpanel::LogMeIn::Session->serves('host.example');
+
+Is this a name of this machine, as C<backend = auto> decides? For redirects, so
+that a C<Host> of the browser's choice is not sent on to.
 
 =head1 WHAT A SESSION IS
 

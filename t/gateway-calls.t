@@ -1,0 +1,112 @@
+#!/usr/bin/perl
+
+# What a gateway asks for besides redeeming and checking.
+
+use strict;
+use warnings;
+use Cpanel::LogMeIn::Session ();
+use Test::More;
+use Test::Cpanel::LogMeIn;
+
+my $site = Test::Cpanel::LogMeIn->new(
+    accounts => { alice      => 'secret',  bob  => 'secret' },
+    settings => { page_title => 'A title', hsts => 300 },
+);
+
+# Settings.
+my %setting = Cpanel::LogMeIn::settings();
+is( $setting{site_root},      $site->root, 'a setting of the file' );
+is( $setting{page_title},     'A title',   '... a text' );
+is( $setting{hsts},           300,         '... a number' );
+is( $setting{'port.whm'},     2087,        'a default' );
+is( $setting{site_hostnames}, 'yes',       '... a switch' );
+is( $setting{accounts},       q{},         '... one that is unset' );
+is( $setting{test_clock},     q{},         '... and another' );
+is( scalar keys %setting,     36,          'all of them' );
+$site->settings( hsts => 'no', accounts => 'cpanel', test_clock => 1_700_000_000 );
+%setting = Cpanel::LogMeIn::settings();
+is_deeply(
+    [ @setting{qw(hsts accounts test_clock)} ],
+    [ 'no', 'cpanel', 1_700_000_000 ],
+    'as the file has them'
+);
+$site->settings( test_clock => undef );
+$site->write_settings( colour => 'blue' );
+is_deeply( [ Cpanel::LogMeIn::settings() ], [], 'a file that is not in order has none' );
+like( $Cpanel::LogMeIn::detail, qr/unknown key/, '... and it is said why' );
+$site->write_settings;
+
+# goto_uri
+is( Cpanel::LogMeIn::goto_uri('a b?c=d#e'), '/a%20b?c=d#e', 'a canonical goto_uri' );
+is( Cpanel::LogMeIn::goto_uri(undef),       q{/},           '... of nothing' );
+is( Cpanel::LogMeIn::goto_uri($_),          undef,          "none: $_" )
+    for '//x', 'https://x', '/a/../b', '/?session=1';
+like( $Cpanel::LogMeIn::detail, qr/named session/, '... and it is said why' );
+
+# serves
+ok( Cpanel::LogMeIn::Session->serves($_), "$_ is this machine's" )
+    for qw(localhost LOCALHOST. 127.0.0.1 [::1] alice.example www.alice.example host.example);
+ok( !Cpanel::LogMeIn::Session->serves($_), ( $_ // 'undef' ) . ' is not' )
+    for 'evil.example', 'localhost.evil.example', 'localhost:2083', 'alice.example/x', q{}, "a\nb",
+    undef, [];
+rename $site->path('etc/userdomains'), $site->path('etc/kept') or die $!;
+mkdir $site->path('etc/userdomains') or die $!;
+ok( !eval { Cpanel::LogMeIn::Session->serves('evil.example'); 1 }, 'a fault is an exception' );
+rmdir $site->path('etc/userdomains') or die $!;
+rename $site->path('etc/kept'), $site->path('etc/userdomains') or die $!;
+
+# discard
+my $url = ( $site->login )[2];
+my ($ticket) = Test::Cpanel::LogMeIn::parse_url($url);
+ok( Cpanel::LogMeIn::Session->discard($ticket), 'a ticket is discarded' );
+is( ( $site->redeem($url) )[1], 'unknown', '... and opens nothing' );
+ok( !Cpanel::LogMeIn::Session->discard($_), 'what is no ticket is not' ) for $ticket, 'x', undef;
+my $answer = Cpanel::LogMeIn::Session->log_in(
+    user     => 'alice',
+    pass     => 'secret',
+    hostname => 'localhost',
+    service  => 'cpanel'
+);
+ok( Cpanel::LogMeIn::Session->discard( $answer->{cookie} ), 'nor is a starter' );
+is(
+    (
+        Cpanel::LogMeIn::Session->check(
+            cookie  => $answer->{cookie},
+            token   => $answer->{token},
+            service => 'cpanel'
+        )
+    )[1],
+    'unknown',
+    '... of any use'
+);
+my $session = url_redeems_ok( scalar login_ok( {}, 'a session' ), 'that is opened' );
+ok( !Cpanel::LogMeIn::Session->discard( $session->{cookie} ), 'a cookie is no ticket' );
+session_ok( $session, '... and its session lives' );
+
+# log_in_by_url
+$answer = Cpanel::LogMeIn::Session->log_in_by_url(
+    user     => 'alice',
+    pass     => 'secret',
+    hostname => 'elsewhere.example',
+    service  => 'cpanel',
+    goto_uri => '/x'
+);
+like(
+    $answer->{url},
+    qr{\Ahttps://elsewhere[.]example:2083\Q$answer->{token}\E/x[?]session=lmt_},
+    'a login by URL'
+);
+ok( !exists $answer->{cookie}, '... has no cookie' );
+url_redeems_ok( $answer->{url}, '... and opens' );
+
+# end without a token
+my %who = ( cookie => $session->{cookie}, service => 'cpanel' );
+is( ( Cpanel::LogMeIn::Session->check( %who, any_token => 1 ) )[1],
+    'wrong_token', 'a check needs its token, whatever is asked' );
+is( ( Cpanel::LogMeIn::Session->end(%who) )[1], 'wrong_token', 'so does an end' );
+is( ( Cpanel::LogMeIn::Session->end( %who, service => 'whm', any_token => 1 ) )[1],
+    'wrong_service', '... and its service' );
+is( ( Cpanel::LogMeIn::Session->end( %who, any_token => 1 ) )[1],
+    'granted', '... unless any token will do' );
+session_ended_ok( $session, '... and the session has ended' );
+done_testing();
