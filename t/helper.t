@@ -135,7 +135,7 @@ login_fails_like( { pass => 'wrong' }, qr/unicorn/, 'three' );
 login_fails_like( {}, qr/Login OK/, 'four' );
 url_redeems_ok( 'https://localhost:2083/cpsess0123456789/?session=lmt_x', 'five' );
 url_redeems_ok( undef, 'six' );
-session_ok( undef, 'seven' );
+session_ok( {}, 'seven' );
 my $session = url_redeems_ok( scalar login_ok( {}, 'fine' ), 'fine, too' );
 session_ended_ok( $session, 'eight' );
 done_testing();

@@ -371,7 +371,7 @@ sub url_redeems_ok {
 
 sub _reason_of {
     my ($session) = @_;
-    return 'there is no session' if ref $session ne 'HASH';
+    return 'there is no session' if ref $session ne 'HASH' || !$session->{service};
     my %request = map { $_ => $session->{$_} } qw(cookie token service);
     return ( Cpanel::LogMeIn::Session->check(%request) )[1];
 }
@@ -428,8 +428,12 @@ sub _cgi_environment {
         $environment{CONTENT_TYPE}   = 'application/x-www-form-urlencoded';
         $environment{CONTENT_LENGTH} = length $body;
     }
-    my %extra = ( %{ $given{env} // {} } );
-    return ( %environment, %extra );
+
+    # What the loader needs, where the module was built with a sanitizer.
+    for my $name ( grep { exists $ENV{$_} } qw(LD_LIBRARY_PATH LD_PRELOAD ASAN_OPTIONS) ) {
+        $environment{$name} = $ENV{$name};
+    }
+    return ( %environment, %{ $given{env} // {} } );
 }
 
 sub _parse_response {
