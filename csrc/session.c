@@ -11,7 +11,7 @@
 
 #define TOUCH_SECONDS 60
 #define MISSES_MAX 3
-#define PURGE_BATCH 64
+#define PURGE_BATCH 16
 #define ROUNDS 1000 /* each means that another request was faster */
 
 const char *
