@@ -69,7 +69,8 @@ main(int argc, char **argv)
     for (long i = 0; i < atol(argv[1]); i++)
         make(sessions, (size_t)i);
     lmi_sessions_close(sessions);
-    snprintf(command, sizeof command, "cp -rp '%s' '%s'", argv[4], argv[5]);
+    snprintf(command, sizeof command, "cp -rp '%s' '%s' && sync", argv[4],
+             argv[5]);
     bench_need(system(command) == 0, "copying the store");
     sessions = open_with(core, argv[3]);
     pid_t purger = fork();
