@@ -1,4 +1,3 @@
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -358,6 +357,22 @@ _Static_assert(sizeof(struct lmi_store_place) <=
                    sizeof((struct lmi_session_list *)0)->place,
                "a place fits");
 
+/* Where the list goes on; NULL: at its beginning. A caller's bytes may lie. */
+static enum lmi_rc
+list_place(const struct lmi_session_list *list, struct lmi_store_place *place,
+           const struct lmi_store_place **after_out, struct lmi_err *err)
+{
+    *after_out = NULL;
+    if (list->place_len == 0)
+        return LMI_OK;
+    memcpy(place, list->place, sizeof *place);
+    if (list->place_len != sizeof *place || place->group_len > LMI_STORE_GROUP)
+        return lmi_fail(err, LMI_STORE, 0, NULL, "this is no place in a list",
+                        NULL);
+    *after_out = place;
+    return LMI_OK;
+}
+
 /* The next live one, with its record. */
 static enum lmi_rc
 next_found(struct lmi_sessions *sessions, struct lmi_session_list *list,
@@ -366,6 +381,7 @@ next_found(struct lmi_sessions *sessions, struct lmi_session_list *list,
 {
     uint8_t prefix[LMI_GROUP];
     struct lmi_store_place place, next;
+    const struct lmi_store_place *after;
     size_t len;
     bool more = true, live = false;
     enum lmi_rc rc;
@@ -374,10 +390,10 @@ next_found(struct lmi_sessions *sessions, struct lmi_session_list *list,
     if (!list_prefix(sessions, list, prefix, &len, &rc, err))
         return rc;
     while (rc == LMI_OK && !*found_out) {
-        memcpy(&place, list->place, sizeof place);
-        rc = lmi_store_next(sessions->store, LMI_DURABLE, prefix, len,
-                            list->place_len > 0 ? &place : NULL, &more, &next,
-                            err);
+        rc = list_place(list, &place, &after, err);
+        if (rc == LMI_OK)
+            rc = lmi_store_next(sessions->store, LMI_DURABLE, prefix, len,
+                                after, &more, &next, err);
         if (rc != LMI_OK || !more)
             return rc;
         memcpy(list->place, &next, sizeof next);

@@ -157,8 +157,12 @@ like(
     qr/info \[cpaneld\] - PURGE bob:$id[2] operator$/m,
     '... and the log has it'
 );
-my $place = $sessions->list;
-$place->();
+
+for my $bytes ( 'x', "\377" x 120, "\377" x 128, "\0" x 100 ) {
+    ok( !eval { $sessions->_next( $bytes, undef, undef ); 1 },
+        'bytes that are no place in a list' );
+    like( $@, qr/no place in a list/, '... are an exception' );
+}
 at(86_400);
 is( Cpanel::LogMeIn::Session->new->list->(), undef, 'what has expired is not listed' );
 
