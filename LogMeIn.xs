@@ -366,19 +366,6 @@ run(struct lmi_sessions *sessions, enum call call,
 }
 
 /* For the operator's calls, where a fault must not look like an end. */
-static struct lmi_sessions *
-sessions_or_die(pTHX_ SV *self)
-{
-    struct lmi_err err;
-    struct lmi_sessions *sessions = sessions_of(aTHX_ self, &err);
-
-    if (sessions == NULL) {
-        set_fault(aTHX_ &err);
-        croak("The sessions can't be read: %" SVf, SVfARG(get_sv(DETAIL, 0)));
-    }
-    return sessions;
-}
-
 static void
 die_of(pTHX_ enum lmi_rc rc, const struct lmi_err *err)
 {
@@ -386,6 +373,16 @@ die_of(pTHX_ enum lmi_rc rc, const struct lmi_err *err)
         return;
     set_fault(aTHX_ err);
     croak("The sessions can't be read: %" SVf, SVfARG(get_sv(DETAIL, 0)));
+}
+
+static struct lmi_sessions *
+sessions_or_die(pTHX_ SV *self)
+{
+    struct lmi_err err = {LMI_OK, 0, NULL, NULL, ""};
+    struct lmi_sessions *sessions = sessions_of(aTHX_ self, &err);
+
+    die_of(aTHX_ err.code, &err);
+    return sessions;
 }
 
 MODULE = Cpanel::LogMeIn    PACKAGE = Cpanel::LogMeIn

@@ -24,6 +24,21 @@ lmi_address_parse(const char *text, struct lmi_address *out)
     return false;
 }
 
+bool
+lmi_address_read(const struct lmi_text *text, struct lmi_address *out)
+{
+    char bytes[LMI_ADDRESS_TEXT];
+    size_t len = 0;
+
+    memset(out, 0, sizeof *out);
+    if (text->kind == LMI_TEXT_LATIN1 || text->kind == LMI_TEXT_UTF8)
+        len = lmi_text_bytes(text, bytes, sizeof bytes - 1);
+    if (len >= sizeof bytes)
+        return false;
+    bytes[len] = '\0';
+    return strlen(bytes) == len && lmi_address_parse(bytes, out);
+}
+
 void
 lmi_address_format(const struct lmi_address *address,
                    char out[LMI_ADDRESS_TEXT])

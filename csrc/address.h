@@ -19,6 +19,9 @@ struct lmi_address {
  */
 bool lmi_address_parse(const char *text, struct lmi_address *out);
 
+/* The same for a caller's string, which may be absent. */
+bool lmi_address_read(const struct lmi_text *text, struct lmi_address *out);
+
 /* The canonical text; a mapped IPv4 address in its own form. */
 void lmi_address_format(const struct lmi_address *address,
                         char out[LMI_ADDRESS_TEXT]);

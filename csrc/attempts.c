@@ -14,6 +14,7 @@
 #define OPEN_SECONDS 60 /* a reservation older than this has failed */
 #define CAP 65536       /* rows of unknown names, of pairs, of sources */
 #define KNOWN_SECONDS (30 * 86400)
+#define KNOWN_AGAIN_SECONDS 86400 /* remembered once a day */
 #define ROUNDS 1000 /* each means that another attempt was faster */
 
 /* What is known of a name, a pair or a source. */
@@ -157,7 +158,7 @@ seal_id(struct lmi_sessions *sessions, uint8_t kind, uint8_t purpose,
                          out->key, err);
 }
 
-/* Did the name log in from this source lately? */
+/* When did the name last log in from this source? */
 static enum lmi_rc
 find_known(struct lmi_sessions *sessions, struct lmi_attempt *attempt,
            struct lmi_err *err)
@@ -167,10 +168,17 @@ find_known(struct lmi_sessions *sessions, struct lmi_attempt *attempt,
     enum lmi_rc rc = lmi_store_get(sessions->store, LMI_DURABLE,
                                    &attempt->known, &there, &value, err);
 
-    attempt->known_source =
-        rc == LMI_OK && there && value.len == 8 &&
-        lmi_get_time(value.bytes) + KNOWN_SECONDS > attempt->started;
+    if (rc == LMI_OK && there && value.len == 8)
+        attempt->known_since = lmi_get_time(value.bytes);
     return rc;
+}
+
+/* Within so many seconds before the attempt? */
+static bool
+known_within(const struct lmi_attempt *attempt, int64_t seconds)
+{
+    return attempt->known_since != 0 &&
+           attempt->known_since + seconds > attempt->started;
 }
 
 /* Which rows count: the pair's alone, or the name's and the source's. */
@@ -193,7 +201,7 @@ choose_rows(struct lmi_sessions *sessions, const char *user, bool exists,
     }
     out->rows[0].free_failures = NAME_FREE;
     out->count = 1;
-    if (rc == LMI_OK && out->known_source)
+    if (rc == LMI_OK && known_within(out, KNOWN_SECONDS))
         return seal_id(sessions, LMI_KIND_PAIR, LMI_SEAL_PAIR, user, &network,
                        &out->rows[0].id, err);
     out->rows[0].uncapped = exists;
@@ -316,32 +324,18 @@ lmi_attempt_end(struct lmi_sessions *sessions,
     return rc;
 }
 
-enum lmi_rc
-lmi_attempt_remember(struct lmi_sessions *sessions,
-                     const struct lmi_attempt *attempt,
+bool
+lmi_attempt_remember(const struct lmi_attempt *attempt,
                      struct lmi_store_value *value_out,
-                     struct lmi_store_op *op_out, bool *needed_out,
-                     struct lmi_err *err)
+                     struct lmi_store_op *op_out)
 {
-    struct lmi_store_value there;
-    int64_t now = attempt->started;
-    bool found = false;
-    enum lmi_rc rc = LMI_OK;
-
-    *needed_out = false;
-    if (!attempt->has_source)
-        return LMI_OK;
-    rc = lmi_store_get(sessions->store, LMI_DURABLE, &attempt->known, &found,
-                       &there, err);
-    if (rc != LMI_OK || (found && there.len == 8 &&
-                         lmi_get_time(there.bytes) + FORGET_SECONDS > now))
-        return rc;
+    if (!attempt->has_source || known_within(attempt, KNOWN_AGAIN_SECONDS))
+        return false;
     value_out->len = 8;
-    lmi_put_time(value_out->bytes, now);
+    lmi_put_time(value_out->bytes, attempt->started);
     *op_out = (struct lmi_store_op){.verb = LMI_STORE_PUT,
                                     .id = attempt->known,
-                                    .expires = now + KNOWN_SECONDS,
+                                    .expires = attempt->started + KNOWN_SECONDS,
                                     .value = value_out};
-    *needed_out = true;
-    return LMI_OK;
+    return true;
 }

@@ -27,8 +27,9 @@ struct lmi_attempt {
         bool uncapped; /* the row of a name that exists: it stays */
     } rows[2];         /* the name's or the pair's, then the source's */
     int64_t started;
-    bool has_source, known_source;
+    bool has_source;
     struct lmi_store_id known; /* where the source is remembered */
+    int64_t known_since;       /* the name's last day from there; 0: none */
 };
 
 /*
@@ -54,13 +55,11 @@ LMI_CHECK enum lmi_rc lmi_attempt_end(struct lmi_sessions *sessions,
 
 /*
  * The operation that remembers the source of a good login, for the batch that
- * makes its session; false if there is none, or it was remembered today.
+ * makes its session; value_out must live as long. False if there is no source,
+ * or it was remembered within a day.
  */
-LMI_CHECK enum lmi_rc lmi_attempt_remember(struct lmi_sessions *sessions,
-                                           const struct lmi_attempt *attempt,
-                                           struct lmi_store_value *value_out,
-                                           struct lmi_store_op *op_out,
-                                           bool *needed_out,
-                                           struct lmi_err *err);
+bool lmi_attempt_remember(const struct lmi_attempt *attempt,
+                          struct lmi_store_value *value_out,
+                          struct lmi_store_op *op_out);
 
 #endif

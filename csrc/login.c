@@ -250,19 +250,20 @@ check_password(struct login *login, struct lmi_err *err)
                                login->account.decoy, &login->match, err);
 }
 
-/* What the attempt has come to is noted before anybody is told. */
+/*
+ * What the attempt has come to is noted before anybody is told. After a fault,
+ * rc, it has come to nothing, and the first fault is the one to tell of.
+ */
 static enum lmi_rc
 end_attempt(struct login *login, enum lmi_attempt_end end, enum lmi_rc rc,
             struct lmi_err *err)
 {
-    struct lmi_err ignored;
+    struct lmi_err second;
+    enum lmi_rc noted = lmi_attempt_end(login->sessions, &login->attempt,
+                                        rc == LMI_OK ? end : LMI_ATTEMPT_VOID,
+                                        rc == LMI_OK ? err : &second);
 
-    if (rc == LMI_OK)
-        return lmi_attempt_end(login->sessions, &login->attempt, end, err);
-    if (lmi_attempt_end(login->sessions, &login->attempt, LMI_ATTEMPT_VOID,
-                        &ignored) != LMI_OK)
-        return rc; /* The first fault is the one to tell of. */
-    return rc;
+    return rc != LMI_OK ? rc : noted;
 }
 
 static bool
@@ -292,13 +293,11 @@ make_session(struct login *login, bool starter, struct lmi_login_answer *out,
         .hash = login->account.hash,
         .reuse = request->has_token ? request->digits : NULL,
         .starter = starter};
-    bool needed = false;
-    enum lmi_rc rc = lmi_attempt_remember(login->sessions, &login->attempt,
-                                          &value, &remember, &needed, err);
+    enum lmi_rc rc;
 
-    wish.with = needed ? &remember : NULL;
-    if (rc == LMI_OK)
-        rc = lmi_session_create(login->sessions, &wish, &login->made, err);
+    if (lmi_attempt_remember(&login->attempt, &value, &remember))
+        wish.with = &remember;
+    rc = lmi_session_create(login->sessions, &wish, &login->made, err);
     if (rc != LMI_OK)
         return rc;
     memcpy(out->token, login->made.token, sizeof out->token);

@@ -45,7 +45,10 @@ is_passive(const struct lmi_visit *visit)
            strcmp(purpose, "preview") == 0;
 }
 
-/* Address and User-Agent as one seal: neither is kept. */
+/*
+ * Address and User-Agent as one seal: neither is kept. Without both, or with
+ * an agent beyond all measure, the origin is not known.
+ */
 static enum lmi_rc
 read_origin(struct lmi_sessions *sessions, const struct lmi_visit *visit,
             struct scene *scene, struct lmi_err *err)
@@ -53,24 +56,20 @@ read_origin(struct lmi_sessions *sessions, const struct lmi_visit *visit,
     char bytes[1024];
     struct lmi_address address;
     uint8_t seal[LMI_HASH];
-    size_t len = lmi_text_bytes(&visit->address, bytes, LMI_ADDRESS_TEXT - 1);
+    size_t used = sizeof address.bytes, room = sizeof bytes - used, len;
 
-    if (len < LMI_ADDRESS_TEXT) {
-        bytes[len] = '\0';
-        if (strlen(bytes) == len && lmi_address_parse(bytes, &address)) {
-            scene->has_origin = visit->agent.kind != LMI_TEXT_ABSENT;
-            lmi_address_format(&address, scene->address);
-        }
-    }
-    if (!scene->has_origin)
+    if (!lmi_address_read(&visit->address, &address))
         return LMI_OK;
-    memcpy(bytes, address.bytes, sizeof address.bytes);
-    len = lmi_text_bytes(&visit->agent, bytes + sizeof address.bytes,
-                         sizeof bytes - sizeof address.bytes - 1);
-    if (len >= sizeof bytes - sizeof address.bytes)
-        len = sizeof bytes - sizeof address.bytes - 1; /* cut: long enough */
+    lmi_address_format(&address, scene->address);
+    if (visit->agent.kind == LMI_TEXT_ABSENT)
+        return LMI_OK;
+    memcpy(bytes, address.bytes, used);
+    len = lmi_text_bytes(&visit->agent, bytes + used, room);
+    if (len > room)
+        return LMI_OK;
     enum lmi_rc rc = lmi_keys_seal(sessions->keys, LMI_SEAL_ORIGIN, bytes,
-                                   sizeof address.bytes + len, seal, err);
+                                   used + len, seal, err);
+    scene->has_origin = rc == LMI_OK;
     memcpy(scene->origin, seal, LMI_SHORT_SEAL);
     return rc;
 }
@@ -117,15 +116,6 @@ in_grace(const struct scene *scene)
            scene->now <= ticket->changed + GRACE_SECONDS;
 }
 
-static bool
-token_is_right(const struct lmi_visit *visit, const struct lmi_record *record)
-{
-    char digits[LMI_TOKEN_DIGITS];
-
-    return lmi_token_parse(&visit->token, digits) &&
-           lmi_secret_equal(digits, record->digits, LMI_TOKEN_DIGITS);
-}
-
 /* The table of logmein.h. */
 static enum lmi_outcome
 decide(const struct lmi_visit *visit, const struct scene *scene)
@@ -137,7 +127,7 @@ decide(const struct lmi_visit *visit, const struct scene *scene)
         return LMI_UNKNOWN;
     if (ticket->service != visit->service)
         return LMI_WRONG_SERVICE;
-    if (!token_is_right(visit, ticket))
+    if (!lmi_token_is(&visit->token, ticket->digits))
         return LMI_WRONG_TOKEN;
     if (ticket->state == LMI_STATE_SPENT) {
         if (scene->cookie_lives &&

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "address.h"
 #include "buffer.h"
 #include "error.h"
 #include "secret.h"
@@ -417,38 +416,24 @@ lmi_uri_read(const struct lmi_text *text, char out[LMI_URI_MAX + 1])
     return check_uri(out);
 }
 
-/* An address in its usual text form; writes the canonical one. */
-static bool
-read_address(const char *text, char out[LMI_ADDRESS_TEXT])
-{
-    struct lmi_address address;
-
-    if (!lmi_address_parse(text, &address))
-        return false;
-    lmi_address_format(&address, out);
-    return true;
-}
-
 static const char *
 read_remote_addr(const struct lmi_text *text, char out[LMI_ADDRESS_TEXT])
 {
-    char bytes[64];
-    size_t len;
+    struct lmi_address address;
+    const char *browser = getenv("REMOTE_ADDR");
 
     out[0] = '\0';
-    if (is_absent(text)) {
-        const char *address = getenv("REMOTE_ADDR");
-        if (getenv("GATEWAY_INTERFACE") == NULL || address == NULL ||
-            !read_address(address, out))
-            out[0] = '\0';
-        return NULL;
-    }
     if (text->kind == LMI_TEXT_NOT_A_STRING)
         return "The parameter 'remote_addr' must be a string, not a "
                "reference.";
-    if (!read_bytes(text, bytes, sizeof bytes, &len) || strlen(bytes) != len ||
-        !read_address(bytes, out))
+    if (is_absent(text)) {
+        if (getenv("GATEWAY_INTERFACE") == NULL || browser == NULL ||
+            !lmi_address_parse(browser, &address))
+            return NULL;
+    } else if (!lmi_address_read(text, &address)) {
         return "The parameter 'remote_addr' must be an IPv4 or IPv6 address.";
+    }
+    lmi_address_format(&address, out);
     return NULL;
 }
 

@@ -5,7 +5,7 @@
 #ifndef LMI_REQUEST_H
 #define LMI_REQUEST_H
 
-#include "text.h"
+#include "address.h"
 #include "token.h"
 
 /* A request whose every part has passed its grammar. Holds the password. */
@@ -19,8 +19,8 @@ struct lmi_request {
     char goto_uri[LMI_URI_MAX + 1];
     bool has_token; /* an active_token_for_reuse was passed */
     char digits[LMI_TOKEN_DIGITS];
-    char remote_addr[46]; /* empty: not known */
-    char tfa_token[65];   /* empty: none */
+    char remote_addr[LMI_ADDRESS_TEXT]; /* canonical; empty: not known */
+    char tfa_token[65];                 /* empty: none */
 };
 
 /*

@@ -39,19 +39,13 @@ lmi_outcome_name(enum lmi_outcome outcome)
 
 /* The visitor's address as the log shows it; empty if it is none. */
 static void
-read_address(const struct lmi_text *text, char out[LMI_ADDRESS_TEXT])
+show_address(const struct lmi_text *text, char out[LMI_ADDRESS_TEXT])
 {
     struct lmi_address address;
-    size_t len = lmi_text_bytes(text, out, LMI_ADDRESS_TEXT - 1);
 
-    if (len < LMI_ADDRESS_TEXT) {
-        out[len] = '\0';
-        if (strlen(out) == len && lmi_address_parse(out, &address)) {
-            lmi_address_format(&address, out);
-            return;
-        }
-    }
     out[0] = '\0';
+    if (lmi_address_read(text, &address))
+        lmi_address_format(&address, out);
 }
 
 static void
@@ -63,7 +57,7 @@ log_end(struct lmi_sessions *sessions, const struct lmi_found *found,
     struct lmi_err ignored;
 
     if (visit != NULL)
-        read_address(&visit->address, address);
+        show_address(&visit->address, address);
     if (lmi_vault_describe(sessions, &found->record, 0, &session, &ignored) ==
         LMI_OK)
         lmi_vault_log(sessions, &session, address, "PURGE", why);
@@ -174,18 +168,13 @@ miss(struct lmi_sessions *sessions, const struct lmi_found *found,
 static enum lmi_outcome
 judge(const struct lmi_record *record, const struct lmi_visit *visit)
 {
-    char digits[LMI_TOKEN_DIGITS];
-
     if (record->state != LMI_STATE_COOKIE && record->state != LMI_STATE_STARTER)
         return LMI_UNKNOWN;
     if (record->service != visit->service)
         return LMI_WRONG_SERVICE;
-    if (visit->any_token)
+    if (visit->any_token || lmi_token_is(&visit->token, record->digits))
         return LMI_GRANTED;
-    if (!lmi_token_parse(&visit->token, digits) ||
-        !lmi_secret_equal(digits, record->digits, LMI_TOKEN_DIGITS))
-        return LMI_WRONG_TOKEN;
-    return LMI_GRANTED;
+    return LMI_WRONG_TOKEN;
 }
 
 /* A starter that is shown as a cookie is one from now on. */
@@ -323,7 +312,7 @@ lmi_session_end(struct lmi_sessions *sessions, const struct lmi_visit *visit,
         return rc;
     *outcome_out = outcome;
     if (outcome == LMI_GRANTED) {
-        read_address(&visit->address, address);
+        show_address(&visit->address, address);
         lmi_vault_log(sessions, out, address, "PURGE", "logout");
     }
     return LMI_OK;

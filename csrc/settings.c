@@ -504,7 +504,9 @@ show(const struct key *key, const struct lmi_settings *settings, char *out,
     struct lmi_bytes word;
 
     switch (key->kind) {
-    case CHOICE:
+    case CHOICE: /* what lies below min is for being unset */
+        if (*(const unsigned *)field < key->min)
+            break;
         word = word_at(key->words, *(const unsigned *)field);
         snprintf(out, size, "%.*s", (int)word.len, word.ptr);
         break;
@@ -513,7 +515,10 @@ show(const struct key *key, const struct lmi_settings *settings, char *out,
         break;
     case NUMBER_OR_NO:
     case NUMBER:
-        snprintf(out, size, "%u", *(const uint32_t *)field);
+        if (key->kind == NUMBER_OR_NO && *(const uint32_t *)field == 0)
+            snprintf(out, size, "no");
+        else
+            snprintf(out, size, "%u", *(const uint32_t *)field);
         break;
     case CLOCK:
         if (settings->has_test_clock)
@@ -539,11 +544,5 @@ lmi_settings_show(const struct lmi_settings *settings, size_t number,
     *name_out = keys[number].name;
     value_out[0] = '\0';
     show(&keys[number], settings, value_out, size);
-    /* What is unset, or "no", has no number and no word. */
-    if (keys[number].kind == NUMBER_OR_NO && strcmp(value_out, "0") == 0)
-        snprintf(value_out, size, "no");
-    if (strcmp(keys[number].name, "accounts") == 0 &&
-        settings->accounts == LMI_ACCOUNTS_UNSET)
-        value_out[0] = '\0';
     return true;
 }

@@ -57,6 +57,15 @@ lmi_token_parse(const struct lmi_text *text, char digits_out[LMI_TOKEN_DIGITS])
     return true;
 }
 
+bool
+lmi_token_is(const struct lmi_text *text, const char digits[LMI_TOKEN_DIGITS])
+{
+    char given[LMI_TOKEN_DIGITS];
+
+    return lmi_token_parse(text, given) &&
+           lmi_secret_equal(given, digits, LMI_TOKEN_DIGITS);
+}
+
 /* 32 random bytes as base64url without padding. */
 static enum lmi_rc
 secret_draw(struct lmi *core, char out[LMI_SECRET_CHARS + 1],

@@ -23,6 +23,10 @@ void lmi_token_format(const char digits[LMI_TOKEN_DIGITS],
 bool lmi_token_parse(const struct lmi_text *text,
                      char digits_out[LMI_TOKEN_DIGITS]);
 
+/* Is this a token with these digits? Takes as long whatever the digits are. */
+bool lmi_token_is(const struct lmi_text *text,
+                  const char digits[LMI_TOKEN_DIGITS]);
+
 /* A ticket: "lmt_" and 43 characters. */
 LMI_CHECK enum lmi_rc lmi_ticket_draw(struct lmi *core,
                                       char out[LMI_TICKET_SIZE],

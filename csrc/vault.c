@@ -124,7 +124,6 @@ open_all(struct lmi_sessions *sessions, struct lmi_err *err)
         return lmi_fail(err, LMI_STORE, 0, "test_fault",
                         "the store is away, as the settings want it", NULL);
     rc = lmi_store_open(&where, &sessions->store, err);
-
     if (rc == LMI_OK)
         rc = lmi_store_get(sessions->store, LMI_DURABLE, &id, &known, &there,
                            err);
@@ -406,22 +405,25 @@ lmi_vault_end(struct lmi_sessions *sessions, const struct lmi_found *found,
                            &done, err);
 }
 
-/* Does a live session, or a fresh ticket, of this group exist? */
+/* Has the user a live session at the service, or a fresh ticket, with it? */
 static enum lmi_rc
-group_lives(struct lmi_sessions *sessions, const uint8_t *group, size_t len,
-            int64_t now, bool *lives_out, struct lmi_err *err)
+token_lives(struct lmi_sessions *sessions, const struct lmi_session_wish *wish,
+            const char digits[LMI_TOKEN_DIGITS], int64_t now, bool *lives_out,
+            struct lmi_err *err)
 {
+    uint8_t group[LMI_GROUP];
     struct lmi_store_place place, next;
     const struct lmi_store_place *after = NULL;
     struct lmi_found found;
     bool more = true;
     int64_t seen;
-    enum lmi_rc rc = LMI_OK;
+    enum lmi_rc rc = lmi_vault_group(sessions, wish->user, wish->service,
+                                     digits, group, err);
 
     *lives_out = false;
     while (rc == LMI_OK && more && !*lives_out) {
-        rc = lmi_store_next(sessions->store, LMI_DURABLE, group, len, after,
-                            &more, &next, err);
+        rc = lmi_store_next(sessions->store, LMI_DURABLE, group, LMI_GROUP,
+                            after, &more, &next, err);
         if (rc != LMI_OK || !more)
             break;
         place = next;
@@ -438,27 +440,21 @@ group_lives(struct lmi_sessions *sessions, const uint8_t *group, size_t len,
 static enum lmi_rc
 choose_token(struct lmi_sessions *sessions, const struct lmi_session_wish *wish,
              int64_t now, char digits_out[LMI_TOKEN_DIGITS],
-             uint8_t group_out[LMI_GROUP], struct lmi_err *err)
+             struct lmi_err *err)
 {
     bool lives = false;
     enum lmi_rc rc = LMI_OK;
 
     if (wish->reuse != NULL) {
         memcpy(digits_out, wish->reuse, LMI_TOKEN_DIGITS);
-        rc = lmi_vault_group(sessions, wish->user, wish->service, digits_out,
-                             group_out, err);
-        if (rc == LMI_OK)
-            rc = group_lives(sessions, group_out, LMI_GROUP, now, &lives, err);
+        rc = token_lives(sessions, wish, digits_out, now, &lives, err);
         if (rc != LMI_OK || lives)
             return rc;
     }
     do {
         rc = lmi_token_draw(sessions->core, digits_out, err);
         if (rc == LMI_OK)
-            rc = lmi_vault_group(sessions, wish->user, wish->service,
-                                 digits_out, group_out, err);
-        if (rc == LMI_OK)
-            rc = group_lives(sessions, group_out, LMI_GROUP, now, &lives, err);
+            rc = token_lives(sessions, wish, digits_out, now, &lives, err);
     } while (rc == LMI_OK && lives);
     return rc;
 }
@@ -559,14 +555,13 @@ lmi_session_create(struct lmi_sessions *sessions,
     struct lmi_store_op ops[2];
     struct lmi_store_id id;
     struct lmi_record record;
-    uint8_t group[LMI_GROUP];
     int64_t now = lmi_vault_now(sessions);
     bool done = false;
     enum lmi_rc rc = new_record(sessions, wish, now, &record, err);
 
     memset(out, 0, sizeof *out);
     if (rc == LMI_OK)
-        rc = choose_token(sessions, wish, now, record.digits, group, err);
+        rc = choose_token(sessions, wish, now, record.digits, err);
     if (rc == LMI_OK)
         rc = draw_secret(sessions, wish, out->secret, &id, err);
     if (rc == LMI_OK)

@@ -29,9 +29,8 @@ struct lmi_session_wish {
     enum lmi_service service;
     const char *hash;
     const char *reuse;
-    bool starter; /* a cookie, instead of a ticket */
-    const struct lmi_store_op
-        *with; /* to happen in the same step; NULL: none */
+    bool starter;                    /* a cookie, instead of a ticket */
+    const struct lmi_store_op *with; /* in the same step; NULL: none */
 };
 
 /* What a new session is opened with: the secret is wiped by the caller. */
@@ -84,8 +83,8 @@ LMI_CHECK enum lmi_rc lmi_vault_find_ticket(struct lmi_sessions *sessions,
                                             struct lmi_err *err);
 
 /*
- * The operation that writes the record in its place, or drops it. value_out
- * must live as long as the operation.
+ * The operation, ADD, SWAP or PUT, that writes the record in its place; old is
+ * for SWAP. old and value_out must live as long as the operation.
  */
 LMI_CHECK enum lmi_rc
 lmi_vault_write(struct lmi_sessions *sessions, enum lmi_store_verb verb,
@@ -144,8 +143,10 @@ int64_t lmi_vault_now(const struct lmi_sessions *sessions);
 enum lmi_rc lmi_vault_fault(const struct lmi_sessions *sessions, enum lmi_rc rc,
                             const struct lmi_err *err);
 
-/* One line of the log, as cPanel's session_log has them: "NEW alice:ID ...".
- * address may be empty; more is static text. */
+/*
+ * One line of the log, as cPanel's session_log has them: "NEW alice:ID ...".
+ * address may be empty.
+ */
 void lmi_vault_log(const struct lmi_sessions *sessions,
                    const struct lmi_session *session, const char *address,
                    const char *event, const char *more);
