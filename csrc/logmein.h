@@ -224,8 +224,8 @@ const char *lmi_outcome_name(enum lmi_outcome outcome);
 
 /*
  * What a request shows. token is the one from the path, with or without its
- * slash. address and agent are the browser's; a request without both is
- * nobody's again.
+ * slash. address and agent are the browser's; unless both are given, and the
+ * agent has at most 1,000 bytes, a spent ticket gets no second chance.
  */
 struct lmi_visit {
     struct lmi_text ticket; /* a ticket, or a starter's cookie */
@@ -285,7 +285,7 @@ LMI_CHECK enum lmi_rc lmi_session_check(struct lmi_sessions *sessions,
 /*
  * Logs out: if lmi_session_check() would grant, every session of that user,
  * service and token ends, tickets not yet redeemed included, in one durable
- * commit.
+ * commit. With any_token the visit needs no token.
  */
 LMI_CHECK enum lmi_rc lmi_session_end(struct lmi_sessions *sessions,
                                       const struct lmi_visit *visit,
@@ -301,8 +301,8 @@ LMI_CHECK enum lmi_rc lmi_session_end(struct lmi_sessions *sessions,
 struct lmi_session_list {
     struct lmi_text user;     /* absent: all */
     enum lmi_service service; /* 0: all */
-    size_t place_len;
-    uint8_t place[128];
+    size_t place_len;         /* 0: at the beginning */
+    uint8_t place[128];       /* where it goes on: bytes to keep as they are */
 };
 LMI_CHECK enum lmi_rc lmi_session_next(struct lmi_sessions *sessions,
                                        struct lmi_session_list *list,
@@ -322,7 +322,8 @@ LMI_CHECK enum lmi_rc lmi_session_end_id(struct lmi_sessions *sessions,
 
 /*
  * Ends a ticket, or a starter, that was seen where it must not be, in clear
- * text for example. found_out tells whether there was one.
+ * text for example; a spent one with the session it was swapped for. found_out
+ * tells whether there was one.
  */
 LMI_CHECK enum lmi_rc lmi_session_discard(struct lmi_sessions *sessions,
                                           struct lmi_text ticket,

@@ -83,6 +83,13 @@ my $session = url_redeems_ok( scalar login_ok( {}, 'a session' ), 'that is opene
 ok( !Cpanel::LogMeIn::Session->discard( $session->{cookie} ), 'a cookie is no ticket' );
 session_ok( $session, '... and its session lives' );
 
+$url     = ( $site->login )[2];
+$session = $site->redeem($url);
+ok( Cpanel::LogMeIn::Session->discard( ( Test::Cpanel::LogMeIn::parse_url($url) )[0] ),
+    'a spent ticket' );
+session_ended_ok( $session, '... ends with its session' );
+$session = url_redeems_ok( scalar login_ok( {}, 'another session' ), 'that is opened' );
+
 # log_in_by_url
 $answer = Cpanel::LogMeIn::Session->log_in_by_url(
     user     => 'alice',

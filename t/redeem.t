@@ -130,6 +130,12 @@ for my $name ( sort keys %other ) {
 delete @ticket{qw(address agent)};
 redeem(%ticket);
 is( reason_of(%ticket), 'spent', 'without address and agent there is no second time' );
+for my $case ( [ 1000, 'granted' ], [ 1100, 'spent' ], [ 100_000, 'spent' ] ) {
+    my ( $size, $expected ) = @{$case};
+    %ticket = ( ticket(), agent => 'x' x $size );
+    redeem(%ticket);
+    is( reason_of(%ticket), $expected, "... nor with an agent of $size bytes: $expected" );
+}
 
 # unknown, and wrong tokens
 is( reason_of( %ticket, ticket => 'lmt_' . 'A' x 43 ), 'unknown', 'an unknown ticket' );

@@ -132,8 +132,8 @@ L<Cpanel::LogMeIn>.
 
 =item C<address>, C<agent>
 
-The browser's address and its C<User-Agent>. Without both there is no second
-chance for a double click.
+The browser's address and its C<User-Agent>, at most 1,000 bytes. Without both
+there is no second chance for a double click.
 
 =item C<method>, C<purpose>
 
@@ -246,7 +246,8 @@ logins go on, and returns how many. Each login removes some, too.
     my $found = $sessions->discard($ticket);
 
 Ends a ticket, or a starter, that was seen where it must not be: in clear text,
-for example.
+for example. A spent one ends with the session that it was swapped for. True if
+there was one.
 
 =head2 serves
 
