@@ -130,18 +130,6 @@ openat(int dir, const char *path, int flags, ...)
 }
 
 int
-open(const char *path, int flags, ...)
-{
-    va_list arguments;
-
-    FAIL_WITH(EMFILE)
-    va_start(arguments, flags);
-    mode_t mode = mode_of(flags, arguments);
-    va_end(arguments);
-    return real_open64(path, flags, mode);
-}
-
-int
 open64(const char *path, int flags, ...)
 {
     va_list arguments;
@@ -152,6 +140,8 @@ open64(const char *path, int flags, ...)
     va_end(arguments);
     return real_open64(path, flags, mode);
 }
+
+int open(const char *path, int flags, ...) __attribute__((alias("open64")));
 
 int
 fstat(int fd, struct stat *st)
@@ -188,12 +178,8 @@ pwrite64(int fd, const void *bytes, size_t len, off_t at)
     return real_pwrite64(fd, bytes, len, at);
 }
 
-ssize_t
-pwrite(int fd, const void *bytes, size_t len, off_t at)
-{
-    FAIL_WITH(EIO)
-    return real_pwrite64(fd, bytes, len, at);
-}
+ssize_t pwrite(int fd, const void *bytes, size_t len, off_t at)
+    __attribute__((alias("pwrite64")));
 
 ssize_t
 writev(int fd, const struct iovec *parts, int count)
@@ -216,51 +202,16 @@ static struct lmi_sessions *sessions;
 static struct lmi_login_answer answer;
 static struct lmi_redeemed redeemed;
 
-static struct lmi_text
-text_of(const char *text)
-{
-    return (struct lmi_text){LMI_TEXT_LATIN1, text, strlen(text)};
-}
-
-static void
-write_file(const char *name, const char *text)
-{
-    FILE *file = fopen(scratch_path(name), "w");
-
-    if (file == NULL || fputs(text, file) == EOF || fclose(file) != 0)
-        printf("Bail out! %s\n", name);
-    chmod(scratch_path(name), 0644);
-}
-
-/* The clock in the settings: a step of it makes a check a touch. */
-static void
-set_clock(long now)
-{
-    char text[512];
-
-    snprintf(text, sizeof text,
-             "log = none\nsite_root = %s\nstore = lmdb:%s/store\n"
-             "accounts = passwd\ntest_clock = %ld\n",
-             scratch, scratch, now);
-    write_file("conf", text);
-    setenv("LOGMEIN_CONF", scratch_path("conf"), 1);
-}
-
 static void
 make_site(void)
 {
-    struct lmi_text pass = text_of("secret");
     struct lmi_err err;
-    char hash[LMI_HASH_SIZE], line[LMI_HASH_SIZE + 64];
+    char hash[LMI_HASH_SIZE];
 
-    mkdir(scratch_path("etc"), 0755);
-    write_file("etc/passwd", "alice:x:1001:1001::/home/alice:/bin/sh\n");
-    write_file("etc/shells", "/bin/sh\n");
-    if (lmi_hash_password(core, pass, "$1$", 0, hash, &err) != LMI_OK)
+    if (lmi_hash_password(core, text_of("secret"), "$1$", 0, hash, &err) !=
+        LMI_OK)
         printf("Bail out! no hash\n");
-    snprintf(line, sizeof line, "alice:%s:19000:0:99999:7:::\n", hash);
-    write_file("etc/shadow", line);
-    set_clock(1700000000);
+    scratch_site(hash);
 }
 
 static bool
@@ -354,9 +305,9 @@ log_in_wrongly(void)
 static bool
 prepare(void)
 {
-    set_clock(1700000000);
+    scratch_settings(1700000000);
     bool good = open_sessions() && log_in_rightly() && redeem();
-    set_clock(1700000060);
+    scratch_settings(1700000060);
     return good && open_sessions();
 }
 
@@ -423,12 +374,6 @@ redeem_sound(bool granted)
 }
 
 static bool
-redeem_after_login(void)
-{
-    return redeem();
-}
-
-static bool
 check_sound(bool granted)
 {
     (void)granted;
@@ -450,7 +395,7 @@ fresh_ticket_then_redeem(void)
     if (!log_in_rightly())
         return false;
     armed = was_armed;
-    return redeem_after_login();
+    return redeem();
 }
 
 int

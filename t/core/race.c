@@ -27,41 +27,17 @@ static struct shared {
     char cookie[RACERS][LMI_COOKIE_SIZE];
 } * shared;
 
-static struct lmi_text
-text_of(const char *text)
-{
-    return (struct lmi_text){LMI_TEXT_LATIN1, text, strlen(text)};
-}
-
-static void
-write_file(const char *name, const char *text)
-{
-    FILE *file = fopen(scratch_path(name), "w");
-
-    if (file == NULL || fputs(text, file) == EOF || fclose(file) != 0)
-        printf("Bail out! %s\n", name);
-    chmod(scratch_path(name), 0644);
-}
-
 #define HASH "$5$rounds=1000$salt$J8CC7Sf2G3K1nqU9nTB4VZxYsUOHXzD/mAbIyM8b8o1"
 
 static void
 set_up(void)
 {
-    char text[512];
     pthread_barrierattr_t attributes;
 
-    mkdir(scratch_path("etc"), 0755);
-    write_file("etc/passwd", "alice:x:1001:1001::/home/alice:/bin/sh\n");
-    write_file("etc/shells", "/bin/sh\n");
-    write_file("etc/shadow", "alice:" HASH ":19000:0:99999:7:::\n");
-    snprintf(text, sizeof text,
-             "log = none\nsite_root = %s\nstore = lmdb:%s/store\n"
-             "test_clock = 1700000000\n",
-             scratch, scratch);
+    scratch_site(HASH);
+    scratch_settings(1700000000);
     core = core_make();
-    if (lmi_settings_parse(text, strlen(text), "text", &settings, &err) !=
-            LMI_OK ||
+    if (lmi_settings_load(&settings, &err) != LMI_OK ||
         lmi_sessions_new(core, settings, &sessions, &err) != LMI_OK)
         printf("Bail out! no store\n");
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,

@@ -60,6 +60,49 @@ scratch_path(const char *name)
     return path;
 }
 
+static inline void __attribute__((format(printf, 2, 3)))
+scratch_write(const char *name, const char *format, ...)
+{
+    const char *path = scratch_path(name);
+    FILE *file = fopen(path, "w");
+    va_list arguments;
+
+    va_start(arguments, format);
+    if (file == NULL || vfprintf(file, format, arguments) < 0 ||
+        fclose(file) != 0 || chmod(path, 0644) != 0) {
+        printf("Bail out! %s\n", path);
+        exit(2);
+    }
+    va_end(arguments);
+}
+
+/* A site with one account, alice. */
+static inline void
+scratch_site(const char *hash)
+{
+    mkdir(scratch_path("etc"), 0755);
+    scratch_write("etc/passwd", "alice:x:1001:1001::/home/alice:/bin/sh\n");
+    scratch_write("etc/shells", "/bin/sh\n");
+    scratch_write("etc/shadow", "alice:%s:19000:0:99999:7:::\n", hash);
+}
+
+/* Settings for the site, by a clock that stands still. */
+static inline void
+scratch_settings(long now)
+{
+    scratch_write("conf",
+                  "log = none\nsite_root = %s\nstore = lmdb:%s/store\n"
+                  "test_clock = %ld\n",
+                  scratch, scratch, now);
+    setenv("LOGMEIN_CONF", scratch_path("conf"), 1);
+}
+
+static inline struct lmi_text
+text_of(const char *text)
+{
+    return (struct lmi_text){LMI_TEXT_LATIN1, text, strlen(text)};
+}
+
 static inline struct lmi *
 core_make(void)
 {

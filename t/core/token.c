@@ -9,7 +9,7 @@
 static struct lmi_err err;
 
 static struct lmi_text
-text_of(const char *ptr, size_t len)
+bytes_of(const char *ptr, size_t len)
 {
     return (struct lmi_text){LMI_TEXT_LATIN1, ptr, len};
 }
@@ -28,7 +28,7 @@ tickets(struct lmi *core)
     size_t bad = 0, twice = 0;
 
     for (size_t i = 0; i < DRAWS; i++) {
-        struct lmi_text text = text_of(drawn[i], LMI_TICKET_SIZE - 1);
+        struct lmi_text text = bytes_of(drawn[i], LMI_TICKET_SIZE - 1);
         bad += lmi_ticket_draw(core, drawn[i], &err) != LMI_OK ||
                !lmi_ticket_parse(&text, copy) || strcmp(copy, drawn[i]) != 0;
     }
@@ -82,7 +82,7 @@ digits_are_even(struct lmi *core)
 static bool
 is_token(const char *in, size_t len)
 {
-    struct lmi_text text = text_of(in, len);
+    struct lmi_text text = bytes_of(in, len);
     char digits[LMI_TOKEN_DIGITS];
 
     return lmi_token_parse(&text, digits);
@@ -128,7 +128,7 @@ token_shapes(void)
 static bool
 cookie_is(const char *in, size_t len, const char *user)
 {
-    struct lmi_text text = text_of(in, len);
+    struct lmi_text text = bytes_of(in, len);
     char user_out[LMI_USER_MAX + 1], secret[LMI_SECRET_CHARS + 1];
 
     return lmi_cookie_parse(&text, user_out, secret) &&
@@ -164,7 +164,7 @@ cookie_shapes(struct lmi *core)
     longest[LMI_USER_MAX] = '\0';
     ok(lmi_cookie_draw(core, longest, cookie, again, &err) == LMI_OK,
        "a cookie for the longest name is drawn");
-    struct lmi_text text = text_of(cookie, strlen(cookie));
+    struct lmi_text text = bytes_of(cookie, strlen(cookie));
     ok(text.len == LMI_COOKIE_SIZE - 1 &&
            lmi_cookie_parse(&text, user, secret) &&
            strcmp(user, longest) == 0 && strcmp(secret, again) == 0,

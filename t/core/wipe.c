@@ -2,31 +2,11 @@
  * After a login no copy of the password is left in the process's memory. The
  * pattern to look for is kept inverted, so that it can't find itself.
  */
-#include <fcntl.h>
-
 #include "scratch.h"
 
 #define PASS_LEN 24
 
 static unsigned char inverted[PASS_LEN];
-
-static void
-write_file(const char *name, const char *text, const char *more)
-{
-    const char *path = scratch_path(name);
-    FILE *file = fopen(path, "w");
-
-    if (file == NULL || fprintf(file, "%s%s", text, more) < 0 ||
-        fclose(file) != 0 || chmod(path, 0644) != 0)
-        printf("Bail out! %s\n", path);
-}
-
-static void
-make_folder(const char *name)
-{
-    if (mkdir(scratch_path(name), 0755) != 0)
-        printf("Bail out! %s\n", name);
-}
 
 static bool
 matches(const unsigned char *ptr)
@@ -75,12 +55,6 @@ give_password(char out[PASS_LEN + 1])
     out[PASS_LEN] = '\0';
 }
 
-static struct lmi_text
-text_of(const char *text)
-{
-    return (struct lmi_text){LMI_TEXT_LATIN1, text, strlen(text)};
-}
-
 /* The caller's own copies are wiped here; what is left, the core has left. */
 static bool __attribute__((noinline)) log_in(struct lmi *core, bool right)
 {
@@ -101,8 +75,9 @@ static bool __attribute__((noinline)) log_in(struct lmi *core, bool right)
     return answer.login_ok == right;
 }
 
+/* The site, with a hash of the password. */
 static bool
-set_password(struct lmi *core)
+make_site(struct lmi *core)
 {
     char pass[PASS_LEN + 1], hash[LMI_HASH_SIZE];
     struct lmi_err err;
@@ -111,28 +86,9 @@ set_password(struct lmi *core)
     bool good = lmi_hash_password(core, text_of(pass), "$6$", 1000, hash,
                                   &err) == LMI_OK;
     lmi_wipe(pass, sizeof pass);
-    write_file("etc/shadow", "alice:", "");
-    FILE *file = fopen(scratch_path("etc/shadow"), "a");
-    if (file != NULL) {
-        fprintf(file, "%s:19000:0:99999:7:::\n", hash);
-        fclose(file);
-    }
+    scratch_site(hash);
+    scratch_settings(1700000000);
     return good;
-}
-
-static void
-make_site(void)
-{
-    make_folder("etc");
-    write_file("etc/passwd", "alice:x:1001:1001::/home/alice:/bin/sh\n", "");
-    write_file("etc/shells", "/bin/sh\n", "");
-    write_file("conf", "log = none\nsite_root = ", scratch);
-    FILE *file = fopen(scratch_path("conf"), "a");
-    if (file != NULL) {
-        fprintf(file, "\nstore = lmdb:%s/store\n", scratch);
-        fclose(file);
-    }
-    setenv("LOGMEIN_CONF", scratch_path("conf"), 1);
 }
 
 int
@@ -151,11 +107,10 @@ main(void)
     }
     core = core_make();
     scratch_make();
-    make_site();
     for (size_t i = 0; i < PASS_LEN; i++)
         inverted[i] = (unsigned char)~(unsigned)('a' + i * 7 % 26);
     ok(copies() == 0, "before, no copy of the password is in memory");
-    ok(set_password(core) && copies() == 0, "hashing it leaves none");
+    ok(make_site(core) && copies() == 0, "hashing it leaves none");
     ok(log_in(core, true) && copies() == 0, "a good login leaves none");
     ok(log_in(core, false) && copies() == 0, "a refused one leaves none");
     kept = malloc(PASS_LEN + 1);
