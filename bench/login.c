@@ -7,7 +7,6 @@
  * STORE is the folder of the settings' store, COPY an empty one.
  */
 #include <crypt.h>
-#include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +27,7 @@ struct context {
     const char *hash;
     struct lmi *core;
     struct crypt_data crypt;
-    MDB_env *env;
-    MDB_dbi dbi;
+    struct bench_copy copy;
     struct shape shapes[3];
 };
 
@@ -82,13 +80,13 @@ commit(void *pointer)
     struct context *context = pointer;
     unsigned char key[512], value[2048] = {0};
     MDB_txn *txn;
-    int code = mdb_txn_begin(context->env, NULL, 0, &txn);
+    int code = mdb_txn_begin(context->copy.env, NULL, 0, &txn);
 
     for (size_t i = 0; code == 0 && i < 3; i++) {
         const struct shape *shape = &context->shapes[i];
         MDB_val name = {shape->key_len, key}, data = {shape->value_len, value};
         fill_key(shape, key);
-        code = mdb_put(txn, context->dbi, &name, &data, 0);
+        code = mdb_put(txn, context->copy.dbi, &name, &data, 0);
     }
     if (code == 0)
         code = mdb_txn_commit(txn);
@@ -124,32 +122,17 @@ learn(MDB_cursor *cursor, struct shape *shape)
  * both trees have the same beginning, and tells what a login wrote.
  */
 static void
-open_copy(struct context *context, const char *store, const char *copy)
+learn_all(struct context *context)
 {
-    char command[1024];
-    MDB_txn *txn;
     MDB_cursor *cursor;
-    int code;
+    MDB_txn *reader = context->copy.reader;
 
-    snprintf(command, sizeof command, "cp '%s/data.mdb' '%s/data.mdb'", store,
-             copy);
-    bench_need(system(command) == 0, "copying the store");
-    code = mdb_env_create(&context->env);
-    if (code == 0)
-        code = mdb_env_set_mapsize(context->env, (size_t)1 << 30);
-    if (code == 0)
-        code = mdb_env_open(context->env, copy, MDB_NOTLS, 0600);
-    if (code == 0)
-        code = mdb_txn_begin(context->env, NULL, MDB_RDONLY, &txn);
-    if (code == 0)
-        code = mdb_dbi_open(txn, NULL, 0, &context->dbi);
-    if (code == 0)
-        code = mdb_cursor_open(txn, context->dbi, &cursor);
-    bench_need(code == 0, "opening the copy");
+    bench_need(mdb_cursor_open(reader, context->copy.dbi, &cursor) == 0,
+               "looking into the copy");
     for (size_t i = 0; i < 3; i++)
         learn(cursor, &context->shapes[i]);
     mdb_cursor_close(cursor);
-    bench_need(mdb_txn_commit(txn) == 0, "keeping the database's handle");
+    bench_need(mdb_txn_commit(reader) == 0, "keeping the database's handle");
 }
 
 int
@@ -170,7 +153,8 @@ main(int argc, char **argv)
     context.hash = argv[1];
     bench_need(lmi_new(&context.core, &err) == LMI_OK, "starting OpenSSL");
     login(&context);
-    open_copy(&context, argv[2], argv[3]);
+    bench_open_copy(argv[2], argv[3], &context.copy);
+    learn_all(&context);
     bench_serve(jobs, &context);
     return 0;
 }

@@ -8,7 +8,6 @@
  * and used once at the other, so that each has a volatile last_seen, as every
  * session older than a minute has. COOKIES is the file that check.pl reads.
  */
-#include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,9 +28,7 @@ struct context {
     struct lmi_sessions *sessions;
     struct visitor *visitors;
     size_t count, at;
-    MDB_env *env;
-    MDB_txn *reader;
-    MDB_dbi dbi;
+    struct bench_copy copy;
 };
 
 static struct lmi_text
@@ -87,12 +84,12 @@ get(void *pointer)
     struct context *context = pointer;
     const struct visitor *visitor = next_visitor(context);
     MDB_val name = {sizeof visitor->key, (void *)visitor->key}, data;
-    int code = mdb_txn_renew(context->reader);
+    int code = mdb_txn_renew(context->copy.reader);
 
     if (code == 0)
-        code = mdb_get(context->reader, context->dbi, &name, &data);
+        code = mdb_get(context->copy.reader, context->copy.dbi, &name, &data);
     bench_need(code == 0, "the bare mdb_get");
-    mdb_txn_reset(context->reader);
+    mdb_txn_reset(context->copy.reader);
 }
 
 static void
@@ -142,28 +139,6 @@ make(struct context *context, size_t number)
 }
 
 static void
-open_copy(struct context *context, const char *store, const char *copy)
-{
-    char command[1024];
-    int code;
-
-    snprintf(command, sizeof command, "cp '%s/data.mdb' '%s/data.mdb'", store,
-             copy);
-    bench_need(system(command) == 0, "copying the store");
-    code = mdb_env_create(&context->env);
-    if (code == 0)
-        code = mdb_env_set_mapsize(context->env, (size_t)1 << 34);
-    if (code == 0)
-        code = mdb_env_open(context->env, copy, MDB_NOTLS, 0600);
-    if (code == 0)
-        code = mdb_txn_begin(context->env, NULL, MDB_RDONLY, &context->reader);
-    if (code == 0)
-        code = mdb_dbi_open(context->reader, NULL, 0, &context->dbi);
-    bench_need(code == 0, "opening the copy");
-    mdb_txn_reset(context->reader);
-}
-
-static void
 write_cookies(const struct context *context, const char *path)
 {
     FILE *file = fopen(path, "w");
@@ -194,7 +169,8 @@ main(int argc, char **argv)
     reopen(&context, argv[3]);
     for (size_t i = 0; i < context.count; i++)
         note(&context, &context.visitors[i]);
-    open_copy(&context, argv[4], argv[5]);
+    bench_open_copy(argv[4], argv[5], &context.copy);
+    mdb_txn_reset(context.copy.reader);
     write_cookies(&context, argv[6]);
     bench_serve(jobs, &context);
     return 0;

@@ -49,3 +49,24 @@ bench_need(int ok, const char *what)
     fprintf(stderr, "bench: this failed: %s\n", what);
     exit(1);
 }
+
+void
+bench_open_copy(const char *store, const char *folder, struct bench_copy *out)
+{
+    char command[1024];
+    int code;
+
+    snprintf(command, sizeof command, "cp '%s/data.mdb' '%s/data.mdb'", store,
+             folder);
+    bench_need(system(command) == 0, "copying the store");
+    code = mdb_env_create(&out->env);
+    if (code == 0)
+        code = mdb_env_set_mapsize(out->env, (size_t)1 << 34);
+    if (code == 0)
+        code = mdb_env_open(out->env, folder, MDB_NOTLS, 0600);
+    if (code == 0)
+        code = mdb_txn_begin(out->env, NULL, MDB_RDONLY, &out->reader);
+    if (code == 0)
+        code = mdb_dbi_open(out->reader, NULL, 0, &out->dbi);
+    bench_need(code == 0, "opening the copy");
+}
