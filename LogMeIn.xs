@@ -167,6 +167,22 @@ read_login(pTHX_ struct lmi_login *ask, SV **list, I32 count)
     }
 }
 
+/* A gateway says who asked it, if that is a process of this machine. */
+static void
+read_caller(pTHX_ struct lmi_login *ask, SV **list, I32 count)
+{
+    struct lmi_text uid = {LMI_TEXT_ABSENT, NULL, 0};
+    const struct place places[] = {{"caller_uid", &uid}, {NULL, NULL}};
+    I32 i;
+
+    for (i = 0; i < count; i += 2) {
+        if (place_of(places, text_of(aTHX_ list[i])) == NULL)
+            continue;
+        ask->has_caller = cBOOL(SvOK(list[i + 1]));
+        ask->caller_uid = (uint32_t)SvUV_nomg(list[i + 1]);
+    }
+}
+
 /* "Class->f(...)": the list is odd and begins with a class or an object. */
 static bool
 is_method_call(pTHX_ SV *first)
@@ -316,6 +332,7 @@ confirm_hash(pTHX_ const struct lmi_redeemed *redeemed)
     HV *hash = newHV();
 
     (void)hv_stores(hash, "current", newSVpv(redeemed->current, 0));
+    (void)hv_stores(hash, "current_token", newSVpv(redeemed->current_token, 0));
     (void)hv_stores(hash, "user", newSVpv(redeemed->session.user, 0));
     return sv_2mortal(newRV_noinc((SV *)hash));
 }
@@ -473,6 +490,15 @@ CODE:
 OUTPUT:
     RETVAL
 
+bool
+address_in(address, list)
+    struct lmi_text address
+    const char *list
+CODE:
+    RETVAL = lmi_address_listed(&address, list);
+OUTPUT:
+    RETVAL
+
 void
 settings()
 PREINIT:
@@ -572,6 +598,7 @@ PPCODE:
         croak("The arguments must be pairs of a name and a value.");
     Zero(&ask, 1, struct lmi_login);
     read_login(aTHX_ &ask, &ST(1), items - 1);
+    read_caller(aTHX_ &ask, &ST(1), items - 1);
     ask.here = TRUE;
     ask.starter = ix == 0;
     lmi_login(core_of(aTHX), &ask, &answer);

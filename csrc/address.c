@@ -51,6 +51,21 @@ lmi_address_format(const struct lmi_address *address,
         inet_ntop(AF_INET6, address->bytes, out, LMI_ADDRESS_TEXT);
 }
 
+void
+lmi_address_of_uid(uint32_t uid, struct lmi_address *out)
+{
+    memset(out, 0, sizeof *out);
+    out->bytes[0] = 1;
+    for (int i = 0; i < 4; i++)
+        out->bytes[4 + i] = (uint8_t)(uid >> (24 - 8 * i));
+}
+
+bool
+lmi_address_is_uid(const struct lmi_address *address)
+{
+    return address->bytes[0] == 1;
+}
+
 bool
 lmi_address_is_loopback(const struct lmi_address *address)
 {
@@ -103,6 +118,14 @@ lmi_address_in(const struct lmi_address *address, const char *list)
         if (is_inside(address, word))
             return true;
     return false;
+}
+
+bool
+lmi_address_listed(const struct lmi_text *address, const char *list)
+{
+    struct lmi_address own;
+
+    return lmi_address_read(address, &own) && lmi_address_in(&own, list);
 }
 
 void

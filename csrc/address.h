@@ -26,6 +26,13 @@ bool lmi_address_read(const struct lmi_text *text, struct lmi_address *out);
 void lmi_address_format(const struct lmi_address *address,
                         char out[LMI_ADDRESS_TEXT]);
 
+/*
+ * Who asks is sometimes no host but a user of this machine. Such a one has an
+ * address in 100::/8, which the IETF has reserved and no host can have.
+ */
+void lmi_address_of_uid(uint32_t uid, struct lmi_address *out);
+bool lmi_address_is_uid(const struct lmi_address *address);
+
 /* 127.0.0.0/8 or ::1. */
 bool lmi_address_is_loopback(const struct lmi_address *address);
 

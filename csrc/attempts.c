@@ -193,7 +193,9 @@ choose_rows(struct lmi_sessions *sessions, const char *user, bool exists,
     if (source != NULL) {
         network = *source;
         lmi_address_mask(&network);
-        out->has_source = true;
+        out->may_be_known = !lmi_address_is_uid(source);
+    }
+    if (out->may_be_known) {
         rc = seal_id(sessions, LMI_KIND_KNOWN, LMI_SEAL_KNOWN, user, &network,
                      &out->known, err);
         if (rc == LMI_OK)
@@ -329,7 +331,7 @@ lmi_attempt_remember(const struct lmi_attempt *attempt,
                      struct lmi_store_value *value_out,
                      struct lmi_store_op *op_out)
 {
-    if (!attempt->has_source || known_within(attempt, KNOWN_AGAIN_SECONDS))
+    if (!attempt->may_be_known || known_within(attempt, KNOWN_AGAIN_SECONDS))
         return false;
     value_out->len = 8;
     lmi_put_time(value_out->bytes, attempt->started);

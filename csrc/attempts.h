@@ -27,7 +27,7 @@ struct lmi_attempt {
         bool uncapped; /* the row of a name that exists: it stays */
     } rows[2];         /* the name's or the pair's, then the source's */
     int64_t started;
-    bool has_source;
+    bool may_be_known;         /* there is a source, and it is a host */
     struct lmi_store_id known; /* where the source is remembered */
     int64_t known_since;       /* the name's last day from there; 0: none */
 };

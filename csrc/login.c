@@ -30,6 +30,7 @@
 /* Everything that one login works with; zeroed, then filled step by step. */
 struct login {
     struct lmi *core;
+    const struct lmi_login *ask;
     struct lmi_request *request;
     struct lmi_settings *settings;
     struct lmi_site *site;
@@ -221,6 +222,10 @@ find_account(struct login *login, struct lmi_err *err)
 static bool
 read_source(const struct login *login, struct lmi_address *out)
 {
+    if (login->request->remote_addr[0] == '\0' && login->ask->has_caller) {
+        lmi_address_of_uid(login->ask->caller_uid, out);
+        return true;
+    }
     return lmi_address_parse(login->request->remote_addr, out) &&
            !lmi_address_is_loopback(out) &&
            !lmi_address_in(out, login->settings->trusted_proxies);
@@ -313,15 +318,18 @@ static void
 log_login(const struct login *login, const struct lmi_login_answer *out)
 {
     char line[LMI_DETAIL_SIZE + 2 * LMI_USER_MAX];
+    char caller[32] = "";
     const struct lmi_request *request = login->request;
     const char *daemon = lmi_service_daemon(request->service);
     bool name_shown =
         login->account.exists || login->settings->log_unknown_users;
 
-    snprintf(line, sizeof line, "info [%s] %s - %s \"login\" %s LOGIN %s: %s",
+    if (login->ask->has_caller)
+        snprintf(caller, sizeof caller, " by uid %u", login->ask->caller_uid);
+    snprintf(line, sizeof line, "info [%s] %s - %s \"login%s\" %s LOGIN %s: %s",
              daemon,
              request->remote_addr[0] != '\0' ? request->remote_addr : "-",
-             name_shown ? request->user : "-",
+             name_shown ? request->user : "-", caller,
              out->login_ok ? "SUCCESS" : "FAILED", daemon, out->detail);
     lmi_log(login->settings->log, out->fault, line);
 }
@@ -412,7 +420,7 @@ void
 lmi_login(struct lmi *core, const struct lmi_login *ask,
           struct lmi_login_answer *out)
 {
-    struct login login = {.core = core};
+    struct login login = {.core = core, .ask = ask};
     struct lmi_err err = {.code = LMI_OK};
     const char *complaint = NULL;
     enum lmi_rc rc;

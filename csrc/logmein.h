@@ -122,6 +122,13 @@ const char *lmi_uri_read(const struct lmi_text *text,
                          char out[LMI_URI_MAX + 1]);
 
 /*
+ * Is the address one of these, or inside one of these networks? The list is of
+ * addresses and of ADDRESS/BITS, separated by blanks, as trusted_proxies is.
+ * False for anything that is no address.
+ */
+bool lmi_address_listed(const struct lmi_text *address, const char *list);
+
+/*
  * The settings: the file that LOGMEIN_CONF names (ignored in setuid programs),
  * else /etc/logmein.conf; without that one, the defaults.
  */
@@ -148,6 +155,12 @@ struct lmi_login {
     struct lmi_text active_token_for_reuse;
     struct lmi_text remote_addr, tfa_token;
     bool here; /* check on this machine, whatever hostname and settings say */
+    /*
+     * Asked by a process of this machine, through a gateway: failures count
+     * against remote_addr if there is one, else against that process's user.
+     */
+    bool has_caller;
+    uint32_t caller_uid;
     bool starter; /* the answer holds a cookie instead of a URL */
 };
 
@@ -244,7 +257,8 @@ struct lmi_visit {
 struct lmi_redeemed {
     struct lmi_session session;     /* if granted or again; with CONFIRM: who
                                        the ticket's user is */
-    char current[LMI_USER_MAX + 1]; /* with CONFIRM: who the browser is now */
+    char current[LMI_USER_MAX + 1]; /* with CONFIRM: who the browser is now, */
+    char current_token[LMI_TOKEN_SIZE]; /* and under which token */
     char cookie[LMI_COOKIE_SIZE];
 };
 

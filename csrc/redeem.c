@@ -212,12 +212,20 @@ static enum lmi_rc
 tell(struct lmi_sessions *sessions, const struct scene *scene,
      enum lmi_outcome outcome, struct lmi_redeemed *out, struct lmi_err *err)
 {
+    struct lmi_session current;
+    enum lmi_rc rc;
+
     if (outcome == LMI_AGAIN)
         return lmi_vault_describe(sessions, &scene->cookie.record, scene->now,
                                   &out->session, err);
     if (outcome != LMI_CONFIRM)
         return LMI_OK;
-    memcpy(out->current, scene->cookie.record.user, sizeof out->current);
+    rc = lmi_vault_describe(sessions, &scene->cookie.record, scene->now,
+                            &current, err);
+    if (rc != LMI_OK)
+        return rc;
+    memcpy(out->current, current.user, sizeof out->current);
+    memcpy(out->current_token, current.token, sizeof out->current_token);
     return lmi_vault_describe(sessions, &scene->ticket.record,
                               scene->ticket.record.changed, &out->session, err);
 }

@@ -106,6 +106,39 @@ like(
 ok( !exists $answer->{cookie}, '... has no cookie' );
 url_redeems_ok( $answer->{url}, '... and opens' );
 
+# address_in
+for my $case (
+    [ '192.0.2.7',          '192.0.2.7',                 1 ],
+    [ '192.0.2.7',          '198.51.100.1 192.0.2.0/24', 1 ],
+    [ '::ffff:192.0.2.7',   '192.0.2.0/24',              1 ],
+    [ '2001:db8::1',        '2001:db8::/32',             1 ],
+    [ '192.0.3.7',          '192.0.2.0/24',              q{} ],
+    [ '192.0.2.7',          q{},                         q{} ],
+    [ "192.0.2.7\n",        '192.0.2.7',                 q{} ],
+    [ '192.0.2.7, 1.2.3.4', '192.0.2.7',                 q{} ],
+    [ undef,                '192.0.2.7',                 q{} ],
+    )
+{
+    my ( $address, $list, $in ) = @{$case};
+    is( Cpanel::LogMeIn::address_in( $address, $list ),
+        $in, ( $address // 'no address' ) . " in '$list'" );
+}
+
+# A process of this machine that asks through the gateway
+$site->{waits} = 1;
+
+sub ask_as {
+    return Cpanel::LogMeIn::Session->log_in( hostname => 'localhost', service => 'cpanel', @_ );
+}
+my %right = ( user => 'alice', pass => 'secret', caller_uid => 33 );
+ok( ask_as(%right)->{login_ok}, 'a login for user 33' );
+like( $site->log_text, qr/alice "login by uid 33" SUCCESS LOGIN/, '... is logged as such' );
+ask_as( user => "nobody$_", pass => 'x', caller_uid => 33 ) for 1 .. 31;
+cmp_ok( ask_as(%right)->{wait}, '>', 0, 'thirty failures of user 33 make it wait, known or not' );
+is( ask_as( %right, caller_uid  => 34 )->{wait},          0, '... but not user 34' );
+is( ask_as( %right, remote_addr => '192.0.2.7' )->{wait}, 0, '... nor a browser it speaks for' );
+$site->forget;
+
 # end without a token
 my %who = ( cookie => $session->{cookie}, service => 'cpanel' );
 is( ( Cpanel::LogMeIn::Session->check( %who, any_token => 1 ) )[1],

@@ -62,7 +62,11 @@ my $bob = visitor( user => 'bob' );
 ( $session, $reason, my $confirm ) = redeem( %ticket, cookie => $bob->{cookie} );
 is( $reason,  'confirm', 'fresh ticket, cookie of another user: to be confirmed' );
 is( $session, undef,     '... which is no yes' );
-is_deeply( $confirm, { current => 'bob', user => 'alice' }, '... and tells who, and who else' );
+is_deeply(
+    $confirm,
+    { current => 'bob', current_token => $bob->{token}, user => 'alice' },
+    '... and tells who, and who else'
+);
 is( check_reason($bob), 'granted', "... the other user's session lives" );
 ( $session, $reason ) = redeem( %ticket, cookie => $bob->{cookie}, confirmed => 1 );
 is( $reason,            'granted', 'confirmed: granted' );

@@ -189,6 +189,13 @@ Returns undef if there is no such hash; C<$Cpanel::LogMeIn::detail> says why.
 The canonical form of a C<goto_uri>, by the rules above, for those who redirect
 to one; undef if it breaks a rule, and C<$Cpanel::LogMeIn::detail> says which.
 
+=head2 address_in
+
+    my $yes = Cpanel::LogMeIn::address_in( '192.0.2.7', '198.51.100.1 192.0.2.0/24' );
+
+Is the address one of these, or inside one of these networks? Lists are written
+as in the setting C<trusted_proxies>; what is no address is in no list.
+
 =head2 settings
 
     my %setting = Cpanel::LogMeIn::settings();

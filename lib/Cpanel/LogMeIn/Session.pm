@@ -107,7 +107,8 @@ Swaps a ticket for a cookie, in one atomic and durable step.
 Of many browsers with one ticket one is granted; of many requests of one
 browser exactly one cookie works afterwards. C<confirm> asks for a page: "You
 are logged in as A. Continue as B?" C<$confirm> is then a hash with C<current>,
-who A is, and C<user>, who B is; the page's POST redeems with C<confirmed>.
+who A is, C<current_token>, under which token, and C<user>, who B is; the
+page's POST redeems with C<confirmed>.
 
 =over 4
 
@@ -178,7 +179,9 @@ F</logout> without a token.
 
 For a gateway that answers logins itself. Takes the parameters of
 L<Cpanel::LogMeIn/get_loggedin_url>, and always checks the password on this
-machine. Returns a reference to a hash:
+machine. If a process of this machine has asked the gateway, C<caller_uid> is
+the number of its user: without C<remote_addr>, failures count against that
+user, who is never a known source. Returns a reference to a hash:
 
 =over 4
 
