@@ -32,8 +32,6 @@ sub new {
     my ( $class, %given ) = @_;
     my @unknown = grep { !$OPTIONS{$_} } sort keys %given;
     croak "There is no option '$unknown[0]'" if @unknown;
-    croak q{The option 'gateway' needs the gateway, which this version does not have}
-        if $given{gateway};
     my $self = bless {
         accounts  => { %{ $given{accounts}  // { alice => 'secret' } } },
         domains   => { %{ $given{domains}   // {} } },
@@ -48,10 +46,32 @@ sub new {
     $self->{settings}{test_fault} = $given{fault} if defined $given{fault};
     $self->{conf}                 = "$self->{dir}/logmein.conf";
     $self->write_site;
+    $self->_open_gateway( $given{gateway} ) if $given{gateway};
     $self->write_settings;
     push @sites, $self;
     weaken( $sites[-1] );
     return $self;
+}
+
+# What stands behind the gateway unless the test says otherwise.
+sub _panel {
+    my ($env) = @_;
+    my $text  = join q{ }, @{$env}{qw(REMOTE_USER logmein.service PATH_INFO)};
+    return [ 200, [ 'Content-Type' => 'text/plain' ], ["$text\n"] ];
+}
+
+sub _open_gateway {
+    my ( $self, $app ) = @_;
+    require Test::Cpanel::LogMeIn::Gateway;
+    my $gateway = Test::Cpanel::LogMeIn::Gateway->new( $self->{dir}, ref $app ? $app : \&_panel );
+    $self->{settings}{"port.$_"} //= $gateway->port($_) for qw(cpanel whm webmail);
+    $self->{gateway} = $gateway;
+    return;
+}
+
+sub certificate {
+    my ($self) = @_;
+    return $self->{gateway} && $self->{gateway}->certificate;
 }
 
 # The process, and the thread, that made a site are the ones to remove it.
@@ -62,6 +82,7 @@ sub DESTROY {
     return if $self->{owner} ne _owner();
     ## no critic (RequireInitializationForLocalVars, RequireLocalizedPunctuationVars)
     local ( $@, $!, $? );    # a test that dies shall end as it would
+    $self->{gateway}->stop if $self->{gateway};
     remove_tree( $self->{dir} );
     return if ( $ENV{LOGMEIN_CONF} // q{} ) ne $self->{conf};
     $ENV{LOGMEIN_CONF} = $self->{before} // q{};
@@ -234,6 +255,15 @@ sub write_settings {
     $self->write_file( $self->{conf}, join q{},
         map { "$_ = $settings{$_}\n" } grep { defined $settings{$_} } sort keys %settings );
     $ENV{LOGMEIN_CONF} = $self->{conf};    ## no critic (RequireLocalizedPunctuationVars)
+    $self->_restart_gateway if $self->{gateway};
+    return;
+}
+
+# A gateway reads its settings when it starts. Its ports stay open meanwhile.
+sub _restart_gateway {
+    my ($self) = @_;
+    $self->{gateway}->stop;
+    $self->{gateway}->start;
     return;
 }
 
@@ -559,9 +589,19 @@ fourth failure in a test would be answered with a wait.
 
 =item C<gateway>
 
-Not in this version: an exception says so.
+True: a gateway answers at the login URLs, on free ports of 127.0.0.1, with
+TLS. An app: what stands behind it, see L<Plack::Middleware::LogMeIn>; by
+default one that answers with user, service and path. Needs Plack,
+HTML::Template and IO::Socket::SSL. Each request is answered alone, one after
+the other at each service.
 
 =back
+
+=head2 certificate
+
+    my $browser = HTTP::Tiny->new( SSL_options => { SSL_ca_file => $site->certificate } );
+
+The file with the certificate of the gateway, made for this site.
 
 =head2 account
 
