@@ -76,8 +76,9 @@ sub admit {
         if $env->{'psgi.url_scheme'} eq 'https' && defined eval { fileno $io };
     my $request = Plack::App::LogMeIn::Request->new( $env, $self->{facts} );
     my $answer  = $self->_route($request) // return;
-    $answer->[2] = [] if $request->method eq 'HEAD';
-    return $answer;
+    my ( $status, $headers, $body ) = @{$answer};
+    push @{$headers}, 'Content-Length' => length $body->[0] if @{$body};
+    return [ $status, $headers, $request->method eq 'HEAD' ? [] : $body ];
 }
 
 sub _route {
@@ -228,7 +229,7 @@ sub _refuse {
     my ( $self, $request, $reason ) = @_;
     return $self->_fault($request)                        if $reason eq 'fault';
     return $self->_short( 404, 'There is nothing here.' ) if $request->is_incidental;
-    return $self->_refuse_program( $request, $reason )    if $request->wants_json;
+    return $self->_refuse_program($request)               if $request->wants_json;
     return $self->_token_denied($request)                 if $reason eq 'wrong_token';
     my $alert =
         $reason eq 'no cookie'
@@ -239,16 +240,17 @@ sub _refuse {
 
 # A call that would be right at another port is told so.
 sub _refuse_program {
-    my ( $self, $request, $reason ) = @_;
-    my $elsewhere = $reason eq 'wrong_service';
+    my ( $self, $request ) = @_;
+    my $elsewhere;
     for my $service ( grep { $_ ne $request->service } @SERVICES ) {
-        my $cookie = $request->cookie($service) // next;
-        $elsewhere ||= $self->{sessions}->check(
-            cookie    => $cookie,
-            token     => $request->token,
-            service   => $service,
-            uncounted => 1
-        );
+        for my $cookie ( grep { defined } $request->cookie($service), $request->cookie ) {
+            $elsewhere ||= $self->{sessions}->check(
+                cookie    => $cookie,
+                token     => $request->token,
+                service   => $service,
+                uncounted => 1
+            );
+        }
     }
     return $self->_json( 403,
         [ status => 0, error => $elsewhere ? 'Permission denied' : 'Access denied' ] );
@@ -602,8 +604,8 @@ sub _check {
         []
         ]
         if $session;
-    return $self->_fault($original)                     if $reason eq 'fault';
-    return $self->_refuse_program( $original, $reason ) if $original->wants_json;
+    return $self->_fault($original)          if $reason eq 'fault';
+    return $self->_refuse_program($original) if $original->wants_json;
     return $self->_short( 401, 'no', 'X-LogMeIn-Login' => '/login/' . _goto_query($place) );
 }
 

@@ -71,7 +71,7 @@ sub _open_gateway {
 
 sub certificate {
     my ($self) = @_;
-    return $self->{gateway} && $self->{gateway}->certificate;
+    return $self->{gateway} && $self->{gateway}->authority;
 }
 
 # The process, and the thread, that made a site are the ones to remove it.
@@ -601,7 +601,8 @@ the other at each service.
 
     my $browser = HTTP::Tiny->new( SSL_options => { SSL_ca_file => $site->certificate } );
 
-The file with the certificate of the gateway, made for this site.
+The file with the certificate to trust: that of an authority which was made for
+this site, and has signed the gateway's.
 
 =head2 account
 

@@ -23,6 +23,7 @@ sub new {
         app         => $app,
         alive       => $alive,
         keep        => $keep,
+        authority   => "$dir/authority.crt",
         certificate => "$dir/gateway.crt",
         key         => "$dir/gateway.key",
     }, $class;
@@ -31,23 +32,32 @@ sub new {
     return $self;
 }
 
-sub certificate { my ($self) = @_; return $self->{certificate} }
+sub authority { my ($self) = @_; return $self->{authority} }
 
 sub port {
     my ( $self, $service ) = @_;
     return $self->{at}{$service}->sockport;
 }
 
+# One of an authority that this test alone knows.
 sub _make_certificate {
-    my ($self)        = @_;
-    my $key           = KEY_create_ec('prime256v1');
+    my ($self)      = @_;
+    my @keys        = map { KEY_create_ec('prime256v1') } 1 .. 2;
+    my ($authority) = CERT_create(
+        key     => $keys[0],
+        CA      => 1,
+        subject => { commonName => 'Test::Cpanel::LogMeIn' },
+    );
     my ($certificate) = CERT_create(
-        key             => $key,
+        key             => $keys[1],
+        issuer          => [ $authority, $keys[0] ],
+        purpose         => 'server',
         subject         => { commonName => 'localhost' },
         subjectAltNames => [ [ DNS => 'localhost' ], [ IP => '127.0.0.1' ] ],
     );
+    PEM_cert2file( $authority,   $self->{authority} );
     PEM_cert2file( $certificate, $self->{certificate} );
-    PEM_key2file( $key, $self->{key} );
+    PEM_key2file( $keys[1], $self->{key} );
     return;
 }
 
