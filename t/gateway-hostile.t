@@ -225,11 +225,27 @@ for my $away (@away) {
         my $place = header_of( $answer, 'Location' );
         push @raw, "$away: $place"
             if defined $place && $place !~ m{\A/cpsess[0-9]{10}(?:/(?![/\\])[^\\<>"]*)\z};
-        push @raw, "$away: on the page"       if $answer->{body} =~ /<script|javascript:/;
+        push @raw, "$away: on the page"       if $answer->{body}   =~ /<script|javascript:/;
         push @raw, "$away: $answer->{status}" if $answer->{status} !~ /\A(?:302|400)\z/;
     }
 }
 is_deeply( \@raw, [], 'no goto_uri leads to another host, or into the page' );
+
+# Generated ones, in all that a page may show
+my @pieces =
+    ( qw(< > " ' & ; / = ` script img onerror svg), ' ', '<!--', '-->', '&#x3c;', '{{', q{} );
+for my $number ( 1 .. 2_000 ) {
+    my $text = join q{},
+        map { $pieces[ ( $number * 7 + $_ * $_ * 13 + int $number / $_ ) % @pieces ] } 1 .. 6;
+    my $coded  = $text =~ s/([^A-Za-z0-9])/sprintf '%%%02x', ord $1/ger;
+    my ($page) = map { $_->{body} } ask( $app, "/login/?goto_uri=$coded" );
+    my $query  = ask( $app, "$token{cpanel}/x?$coded" )->{body};
+    $page .= $query . ask( $app, '/login/', form => "user=$coded&pass=x&goto_uri=$coded" )->{body};
+    push @raw, $text if $page =~ /<(?:script|img src="[^d]|svg|!--)|value="[^"]*[<>]/;
+    push @raw, "$text: quotes" if $page =~ /value="[^"]*"[^ >]/;
+}
+is_deeply( \@raw, [], '2,000 strings, none of them unescaped on a page' );
+like( '<input value="/"><script>', qr/value="[^"]*"[^ >]|<script/, 'control: it would be seen' );
 
 # One answer for all who may not log in, and for those who do not exist
 for my $target ( '/login/', '/login/?login_only=1' ) {

@@ -147,11 +147,10 @@ like( $said, qr/the password is wrong/,                                    '... 
 
 # Mistakes.
 for my $case (
-    [ [ colour   => 1 ],                                      qr/no option 'colour'/ ],
-    [ [ gateway  => 1 ],                                      qr/needs the gateway/ ],
-    [ [ accounts => { alice => { size => 1 } } ],             qr/no 'size'/ ],
-    [ [ accounts => { alice => {} } ],                        qr/'alice' has no password/ ],
-    [ [ accounts => { a => 1, b => 1, 'x@y.example' => 1 } ], qr/whose y[.]example is/ ],
+    [ [ colour   => 1 ], qr/no option 'colour'/ ],
+    [ [ accounts => { alice => { size => 1 } } ],                 qr/no 'size'/ ],
+    [ [ accounts => { alice => {} } ],                            qr/'alice' has no password/ ],
+    [ [ accounts => { a     => 1, b => 1, 'x@y.example' => 1 } ], qr/whose y[.]example is/ ],
     )
 {
     my ( $given, $why ) = @{$case};
@@ -195,4 +194,5 @@ SKIP: {
     undef $inner;
     is( $ENV{LOGMEIN_CONF}, '/before', '... and what it named before' );
 }
+
 done_testing();

@@ -323,8 +323,8 @@ Likewise, by default 2096.
 
 =item C<cookie_prefix>
 
-What a gateway puts before the name of its cookies, C<__Host-> where every
-client is a browser. Nothing in this version sets cookies.
+What the gateway puts before the name of its session cookies, C<__Host-> where
+every client is a browser: letters, digits, C<-> and C<_>.
 
 =back
 
@@ -339,23 +339,25 @@ each, 4 to 1000000, by default 100: see L</SECURITY>.
 
 =item C<gateway_socket>
 
-The socket of the gateway, F</run/logmein/gateway.sock>. Not in this version.
+Where the gateway listens for logins of local programs, by default
+F</run/logmein/gateway.sock>: see L<Plack::App::LogMeIn/THE SOCKET>.
 
 =item C<socket_callers>
 
-Users whose word on the browser's address the gateway believes, by default
-C<www-data>. Not in this version.
+Users whose word on the browser's address the gateway believes at that socket,
+separated by spaces, by default C<www-data>.
 
 =item C<trusted_proxies>
 
 Addresses of proxies, and networks as C<192.0.2.0/24>, separated by spaces:
 failed logins from there are not counted against the source, for it is
-everybody's.
+everybody's. The gateway believes what they say of the browser: see
+L<Plack::App::LogMeIn/FRONT SERVERS>.
 
 =item C<hsts>
 
 C<no> (default), or the seconds of the gateway's C<Strict-Transport-Security>.
-It covers every port of the name. Not in this version.
+It covers every port of the name.
 
 =back
 
@@ -404,12 +406,14 @@ at any time. Lines have the form of cPanel's own logs:
 
     [TIME] info [cpaneld] 192.0.2.7 - alice "login" SUCCESS LOGIN cpaneld: session ID
     [TIME] info [cpaneld] 192.0.2.7 - alice "login" FAILED LOGIN cpaneld: REASON
+    [TIME] info [cpaneld] - - alice "login by uid 33" FAILED LOGIN cpaneld: REASON
     [TIME] info [cpaneld] 192.0.2.7 NEW alice:ID ticket
     [TIME] info [cpaneld] 192.0.2.7 REFUSED alice:ID REASON
     [TIME] info [cpaneld] 192.0.2.7 PURGE alice:ID logout
     [TIME] info FAULT REASON
 
-NEW is a ticket that was redeemed, REFUSED one that was not, PURGE the end of a
+The third is a login that a local program has asked the gateway for. NEW is a
+ticket that was redeemed, REFUSED one that was not, PURGE the end of a
 session: C<logout>, C<token> (three wrong ones), C<account> (it changed), C<operator> or
 C<discarded>.
 
@@ -420,15 +424,16 @@ people type passwords into the wrong field. C<yes>: as they came.
 
 =item C<page_title>
 
-Title of the gateway's login page. Not in this version.
+Title of the gateway's pages, in UTF-8. By default each service has its own.
 
 =item C<page_logo>
 
-Its logo. Not in this version.
+Their logo: the path of a PNG, JPEG, GIF, SVG or WebP file of at most 65,536
+bytes, which becomes a part of the page.
 
 =item C<page_footer>
 
-Its last line. Not in this version.
+Their last line, in UTF-8.
 
 =back
 
