@@ -11,6 +11,7 @@
 #define TOUCH_SECONDS 60
 #define MISSES_MAX 3
 #define PURGE_BATCH 16
+#define PURGE_PAUSE 3     /* times as long as a step */
 #define SECOND 1000000000 /* in nanoseconds */
 #define ROUNDS 1000       /* each means that another request was faster */
 
@@ -503,7 +504,7 @@ lmi_sessions_purge(struct lmi_sessions *sessions, uint64_t *removed_out,
              * lock is not a fair one, and a slow disk is slow for them, too.
              */
             if (rc == LMI_OK && removed == PURGE_BATCH)
-                pause_for(monotonic_nanoseconds() - start);
+                pause_for(PURGE_PAUSE * (monotonic_nanoseconds() - start));
         }
     }
     return rc;
