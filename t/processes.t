@@ -4,8 +4,9 @@
 
 use strict;
 use warnings;
+use lib 't/lib';
+use AtOnce                   qw(at_once);
 use Cpanel::LogMeIn::Session ();
-use POSIX                    ();
 use Test::More;
 use Test::Cpanel::LogMeIn;
 
@@ -13,32 +14,6 @@ my $PROCESSES = 200;
 my @users     = map { "user$_" } 1 .. 20;
 my $site =
     Test::Cpanel::LogMeIn->new( accounts => { map { $_ => 'secret' } @users }, domains => {} );
-
-# Starts processes that wait for each other, and then do the job. Returns the
-# lines that they print, and how many ended well.
-sub at_once {
-    my ( $count, $job ) = @_;
-    pipe my $gate,   my $opener or die $!;
-    pipe my $reader, my $writer or die $!;
-    my @pids;
-    for my $number ( 1 .. $count ) {
-        my $pid = fork // die "fork: $!";
-        if ( !$pid ) {
-            close $opener;
-            close $reader;
-            sysread $gate, my $nothing, 1;
-            syswrite $writer, $job->($number) . "\n";
-            POSIX::_exit(0);
-        }
-        push @pids, $pid;
-    }
-    close $writer;
-    close $opener;    # the gate opens
-    my @lines = <$reader>;
-    chomp @lines;
-    my $well = grep { waitpid( $_, 0 ) == $_ && $? == 0 } @pids;
-    return ( $well, @lines );
-}
 
 my ( $well, @urls ) = at_once(
     $PROCESSES,
