@@ -3,6 +3,7 @@
 #include "perl.h"
 #include "XSUB.h"
 
+#include "courier.h"
 #include "csrc/logmein.h"
 
 /*
@@ -183,6 +184,58 @@ list_complaint(pTHX_ I32 items, SV *first)
     if (is_method_call(aTHX_ first))
         return "get_loggedin_url is a function: call it with ::, not with ->.";
     return "The parameters must be pairs of a name and a value.";
+}
+
+/* What carries logins out of this process, loaded when first needed, or NULL. */
+static const struct courier *
+courier_of(pTHX_ SV *reason)
+{
+    SV **found = hv_fetchs(PL_modglobal, COURIER_KEY, 0);
+    const struct courier *courier;
+    dSP;
+
+    if (found == NULL) {
+        PUSHMARK(SP);
+        XPUSHs(reason);
+        PUTBACK;
+        call_pv("Cpanel::LogMeIn::_load_remote", G_VOID | G_DISCARD);
+        found = hv_fetchs(PL_modglobal, COURIER_KEY, 0);
+    }
+    if (found == NULL)
+        return NULL;
+    courier = (const struct courier *)SvPVX_const(*found);
+    if (courier->size == sizeof(struct lmi_login_answer))
+        return courier;
+    sv_setpvs(reason, "Cpanel::LogMeIn::Remote is of another version");
+    return NULL;
+}
+
+static void
+free_away(pTHX_ void *away)
+{
+    PERL_UNUSED_CONTEXT;
+    lmi_away_free((struct lmi_away *)away);
+}
+
+/* The second half of a login: the request is released whatever Perl does. */
+static void
+carry_on(pTHX_ struct lmi_away *away, struct lmi_login_answer *answer)
+{
+    const struct courier *courier;
+    SV *reason;
+
+    ENTER;
+    SAVETMPS;
+    SAVEDESTRUCTOR_X(free_away, away);
+    reason = sv_newmortal();
+    sv_setpvs(reason, "");
+    courier = courier_of(aTHX_ reason);
+    if (courier != NULL)
+        courier->carry(aTHX_ away, answer);
+    else
+        lmi_away_fail(away, SvPV_nolen(reason), answer);
+    FREETMPS;
+    LEAVE;
 }
 
 /* Sessions: a pointer held by magic, so that no Perl code can forge it. */
@@ -412,6 +465,7 @@ get_loggedin_url(...)
 PREINIT:
     struct lmi_login ask;
     struct lmi_login_answer answer;
+    struct lmi_away *away = NULL;
     const char *complaint;
     bool in_list;
 PPCODE:
@@ -423,7 +477,13 @@ PPCODE:
         lmi_login_answer_refuse(&answer, complaint);
     } else {
         read_login(aTHX_ &ask, &ST(0), items);
+        ask.away_out = &away;
         lmi_login(core_of(aTHX), &ask, &answer);
+        if (away != NULL) {
+            PUTBACK;
+            carry_on(aTHX_ away, &answer);
+            SPAGAIN;
+        }
     }
     set_detail(aTHX_ answer.detail);
     EXTEND(SP, 4);

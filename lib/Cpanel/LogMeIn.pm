@@ -11,6 +11,16 @@ our $detail = '';
 
 XSLoader::load( __PACKAGE__, $VERSION );
 
+# At the first login that leaves the process: libcurl takes longer to load than
+# all of a login here. Tells why it can't be had, if so.
+sub _load_remote {
+    ## no critic (RequireArgUnpacking, RequireInitializationForLocalVars)
+    local ( $@, $! );
+    local $SIG{__DIE__} = 'DEFAULT';
+    eval { require Cpanel::LogMeIn::Remote; 1 } or ( $_[0] ) = $@ =~ /\A([^\n]*)/;
+    return;
+}
+
 1;
 
 __END__
