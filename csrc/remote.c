@@ -32,7 +32,10 @@
 struct lmi_remote {
     CURL *curl; /* NULL until first used */
     pid_t pid;  /* whose connections these are */
-    int sockets[MAX_SOCKETS];
+    struct open_socket {
+        int fd;
+        bool local; /* to a gateway */
+    } sockets[MAX_SOCKETS];
     size_t socket_count;
 };
 
@@ -103,7 +106,7 @@ let_go(struct lmi_remote *remote)
     bool done = deaf >= 0;
 
     for (size_t i = 0; i < remote->socket_count; i++)
-        done = done && dup3(deaf, remote->sockets[i], O_CLOEXEC) >= 0;
+        done = done && dup3(deaf, remote->sockets[i].fd, O_CLOEXEC) >= 0;
     if (deaf >= 0)
         close(deaf);
     if (!done)
@@ -223,37 +226,50 @@ check_socket(struct exchange *exchange)
     return LMI_OK;
 }
 
-/* Connects for libcurl, and asks the kernel who listens. */
+#if LIBCURL_VERSION_NUM >= 0x075000
 static bool
-connect_gateway(struct exchange *exchange, int fd)
+peer_ok(int fd, uid_t owner)
 {
-    const struct lmi_settings *settings = exchange->away->settings;
-    struct timeval limit = {.tv_sec = settings->remote_timeout};
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct ucred peer;
     socklen_t size = sizeof peer;
 
-    snprintf(address.sun_path, sizeof address.sun_path, "%s",
-             settings->gateway_socket);
-    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0 ||
-        connect(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
-        socket_fail(exchange, errno, "can't be connected to",
-                    "start the gateway");
-        return false;
-    }
-    if (may_be_trusted(peer.uid, exchange->owner))
-        return true;
-    socket_fail(exchange, 0,
-                "who listens there is neither root nor the store's owner",
-                "stop that process, and start the gateway");
-    return false;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+           may_be_trusted(peer.uid, owner);
 }
+
+/*
+ * Connected, and nothing sent yet: the kernel says who listens, whatever lies
+ * in the folder. Older versions of libcurl don't ask us at this moment; there
+ * what check_socket() sees must do.
+ */
+static int
+check_peer(void *context, char *peer_address, char *own_address, int peer_port,
+           int own_port)
+{
+    struct exchange *exchange = context;
+    const struct lmi_remote *remote = exchange->remote;
+
+    (void)peer_address;
+    (void)own_address;
+    (void)peer_port;
+    (void)own_port;
+    for (size_t i = 0; i < remote->socket_count; i++)
+        if (remote->sockets[i].local &&
+            !peer_ok(remote->sockets[i].fd, exchange->owner)) {
+            socket_fail(exchange, 0,
+                        "who listens there is neither root nor the store's "
+                        "owner",
+                        "stop that process, and start the gateway");
+            return CURL_PREREQFUNC_ABORT;
+        }
+    return CURL_PREREQFUNC_OK;
+}
+#endif
 
 static curl_socket_t
 open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    struct exchange *exchange = context;
+    const struct exchange *exchange = context;
     struct lmi_remote *remote = exchange->remote;
     bool local = exchange->away->door == LMI_DOOR_GATEWAY;
     int fd;
@@ -263,26 +279,10 @@ open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
         return CURL_SOCKET_BAD;
     fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
                 address->protocol);
-    if (fd < 0)
-        return CURL_SOCKET_BAD;
-    if (local && !connect_gateway(exchange, fd)) {
-        close(fd);
-        return CURL_SOCKET_BAD;
-    }
-    remote->sockets[remote->socket_count++] = fd;
+    if (fd >= 0)
+        remote->sockets[remote->socket_count++] =
+            (struct open_socket){.fd = fd, .local = local};
     return fd;
-}
-
-static int
-socket_is_open(void *context, curl_socket_t fd, curlsocktype purpose)
-{
-    const struct exchange *exchange = context;
-
-    (void)fd;
-    (void)purpose;
-    return exchange->away->door == LMI_DOOR_GATEWAY
-               ? CURL_SOCKOPT_ALREADY_CONNECTED
-               : CURL_SOCKOPT_OK;
 }
 
 /* May be called long after the exchange that opened the socket. */
@@ -292,7 +292,7 @@ close_socket(void *context, curl_socket_t fd)
     struct lmi_remote *remote = context;
 
     for (size_t i = 0; i < remote->socket_count; i++)
-        if (remote->sockets[i] == fd) {
+        if (remote->sockets[i].fd == fd) {
             remote->sockets[i] = remote->sockets[--remote->socket_count];
             break;
         }
@@ -366,8 +366,6 @@ set_request(CURL *curl, struct exchange *exchange, struct curl_slist *headers)
     SET(CURLOPT_WRITEDATA, exchange);
     SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET(CURLOPT_OPENSOCKETDATA, exchange);
-    SET(CURLOPT_SOCKOPTFUNCTION, socket_is_open);
-    SET(CURLOPT_SOCKOPTDATA, exchange);
     SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     SET(CURLOPT_CLOSESOCKETDATA, remote);
     return rc;
@@ -410,13 +408,18 @@ set_tls(CURL *curl, const struct lmi_settings *settings)
 }
 
 static CURLcode
-set_gateway(CURL *curl, const struct lmi_settings *settings)
+set_gateway(CURL *curl, struct exchange *exchange)
 {
+    const struct lmi_settings *settings = exchange->away->settings;
     CURLcode rc = set_protocol(curl, false);
 
     SET(CURLOPT_UNIX_SOCKET_PATH, settings->gateway_socket);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_PROXY, "");
+#if LIBCURL_VERSION_NUM >= 0x075000
+    SET(CURLOPT_PREREQFUNCTION, check_peer);
+    SET(CURLOPT_PREREQDATA, exchange);
+#endif
     return rc;
 }
 
@@ -454,7 +457,7 @@ send_login(struct exchange *exchange, CURL *curl)
                                   : set_request(curl, exchange, headers);
 
     if (rc == CURLE_OK)
-        rc = away->door == LMI_DOOR_GATEWAY ? set_gateway(curl, away->settings)
+        rc = away->door == LMI_DOOR_GATEWAY ? set_gateway(curl, exchange)
                                             : set_tls(curl, away->settings);
     if (rc == CURLE_OK)
         rc = perform(curl);
