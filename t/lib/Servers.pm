@@ -12,6 +12,7 @@ use File::Temp       qw(tempdir);
 use IO::Socket::INET ();
 use IO::Socket::UNIX ();
 use POSIX            ();
+use Socket           qw(MSG_PEEK);
 use Time::HiRes      qw(sleep time);
 
 our @EXPORT_OK = qw(lacks certificate ca_file success failure free_port);
@@ -179,6 +180,7 @@ sub _serve {
         next if select( $ready, undef, undef, 1 ) < 1;
         my $connection = $listener->accept or next;
         next if fork;
+        close $listener;
         alarm 60;
         eval { $self->_talk($connection); 1 } or $self->_note("died $@");
         POSIX::_exit(0);
@@ -204,6 +206,7 @@ sub _talk {
             SSL_server    => 1,
             SSL_cert_file => $self->{cert},
             SSL_key_file  => $self->{key},
+            ( $self->{weak} ? ( SSL_reuse_ctx => $self->_weak_context ) : () ),
             %{ $self->{tls} // {} },
         );
         return $self->_note( 'no handshake: ' . ( IO::Socket::SSL::errstr() // q{} ) )
@@ -211,15 +214,39 @@ sub _talk {
         $self->_note('handshake');
     }
     my $buffer = q{};
+    return print {$connection} "HTTP/1.1 400 This is no TLS\r\n\r\n"
+        if !$self->{cert} && _begins_with( $connection, "\x16" );
     while ( my $request = $self->_read_request( $connection, \$buffer ) ) {
         my $bytes = $self->{answer}->( $connection, $request );
         last if !defined $bytes;
         print {$connection} $bytes or last;
         $connection->flush;
-        last if $bytes =~ m{\AHTTP/1.0} || $bytes !~ /^(?:content-length|transfer-encoding):/mi;
+        last
+            if $request->{head} =~ m{\A\S+ \S+ HTTP/1[.]0}
+            || $bytes           =~ m{\AHTTP/1.0}
+            || $bytes           !~ /^(?:content-length|transfer-encoding):/mi;
     }
     close $connection;
     return;
+}
+
+sub _begins_with {
+    my ( $connection, $byte ) = @_;
+    recv $connection, my $first, 1, MSG_PEEK;
+    return ( $first // q{} ) eq $byte;
+}
+
+# A context that speaks what OpenSSL would not: old TLS, weak signatures.
+sub _weak_context {
+    my ($self) = @_;
+    my $context = Net::SSLeay::CTX_new();
+    Net::SSLeay::CTX_set_security_level( $context, 0 );
+    Net::SSLeay::CTX_set_min_proto_version( $context, Net::SSLeay::TLS1_VERSION() );
+    Net::SSLeay::CTX_set_max_proto_version( $context, $self->{weak} );
+    Net::SSLeay::CTX_use_certificate_chain_file( $context, $self->{cert} ) == 1
+        && Net::SSLeay::CTX_use_PrivateKey_file( $context, $self->{key}, 1 ) == 1
+        or croak "no such certificate: $self->{cert}";
+    return bless { context => $context }, 'IO::Socket::SSL::SSL_Context';
 }
 
 sub _read_request {
