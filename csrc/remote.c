@@ -469,6 +469,7 @@ send_login(struct exchange *exchange, CURL *curl)
     return rc;
 }
 
+#define TOO_LONG "The server's answer is too long."
 #define STRANGE "The server does not answer as a cPanel server does."
 
 static void
@@ -517,7 +518,7 @@ static const char *
 sentence_of(CURLcode rc, CURL *curl, const struct lmi_wire_reply *reply)
 {
     if (reply->too_long)
-        return "The server's answer is too long.";
+        return TOO_LONG;
     switch (rc) {
     case CURLE_COULDNT_RESOLVE_HOST:
         return "The server's name is not known.";
@@ -526,6 +527,11 @@ sentence_of(CURLcode rc, CURL *curl, const struct lmi_wire_reply *reply)
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_INTERFACE_FAILED:
         return "The server can't be reached.";
+    case CURLE_OUT_OF_MEMORY: /* what it says of a header beyond 100 KiB */
+#if LIBCURL_VERSION_NUM >= 0x080600
+    case CURLE_TOO_LARGE:
+#endif
+        return TOO_LONG;
     case CURLE_OPERATION_TIMEDOUT:
         return "The server takes too long.";
     case CURLE_PEER_FAILED_VERIFICATION:

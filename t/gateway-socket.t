@@ -68,7 +68,7 @@ sub new_gateway {
             open my $file, '<', $answer_file or die $!;
             local $/ = undef;
             my $text = readline $file;
-            select undef, undef, undef, 3 if $text eq 'slow';
+            sleep 3 if $text eq 'slow';
             return $text;
         }
     );

@@ -12,7 +12,7 @@ use File::Temp       qw(tempdir);
 use IO::Socket::INET ();
 use IO::Socket::UNIX ();
 use POSIX            ();
-use Socket           qw(MSG_PEEK);
+use Socket           qw(IPPROTO_TCP MSG_PEEK TCP_NODELAY);
 use Time::HiRes      qw(sleep time);
 
 our @EXPORT_OK = qw(lacks certificate ca_file success failure free_port);
@@ -158,8 +158,9 @@ sub new {
         : $given{ipv6}
         ? do { require IO::Socket::IP; IO::Socket::IP->new( %how, LocalHost => '::1' ) }
         : IO::Socket::INET->new( %how, LocalAddr => '127.0.0.1' );
-    croak "no server: $!"               if !$listener;
-    $self->{port} = $listener->sockport if !defined $given{socket};
+    croak "no server: $!" if !$listener;
+    $self->{context} = $self->_context     if $self->{cert};
+    $self->{port}    = $listener->sockport if !defined $given{socket};
     defined( $self->{pid} = fork ) or croak "fork: $!";
     $self->_serve($listener) if !$self->{pid};
     return $self;
@@ -185,12 +186,13 @@ sub _serve {
         eval { $self->_talk($connection); 1 } or $self->_note("died $@");
         POSIX::_exit(0);
     }
-    POSIX::_exit(0);
+    return POSIX::_exit(0);
 }
 
 # One line in the record: which connection, and what.
 sub _note {
     my ( $self, $text ) = @_;
+    return if $self->{quiet};
     open my $record, '>>', "$self->{dir}/record" or return;
     $text =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ge;
     syswrite $record, "$$ $text\n";
@@ -200,14 +202,12 @@ sub _note {
 sub _talk {
     my ( $self, $connection ) = @_;
     $self->_note('connected');
+    setsockopt $connection, IPPROTO_TCP, TCP_NODELAY, 1 if defined $self->{port};
     if ( $self->{cert} ) {
         $connection = IO::Socket::SSL->start_SSL(
             $connection,
             SSL_server    => 1,
-            SSL_cert_file => $self->{cert},
-            SSL_key_file  => $self->{key},
-            ( $self->{weak} ? ( SSL_reuse_ctx => $self->_weak_context ) : () ),
-            %{ $self->{tls} // {} },
+            SSL_reuse_ctx => $self->{context}
         );
         return $self->_note( 'no handshake: ' . ( IO::Socket::SSL::errstr() // q{} ) )
             if !$connection;
@@ -236,6 +236,17 @@ sub _begins_with {
     return ( $first // q{} ) eq $byte;
 }
 
+sub _context {
+    my ($self) = @_;
+    return $self->_weak_context if $self->{weak};
+    return IO::Socket::SSL::SSL_Context->new(
+        SSL_server    => 1,
+        SSL_cert_file => $self->{cert},
+        SSL_key_file  => $self->{key},
+        %{ $self->{tls} // {} }
+    ) // croak 'no TLS: ' . IO::Socket::SSL::errstr();
+}
+
 # A context that speaks what OpenSSL would not: old TLS, weak signatures.
 sub _weak_context {
     my ($self) = @_;
@@ -243,9 +254,9 @@ sub _weak_context {
     Net::SSLeay::CTX_set_security_level( $context, 0 );
     Net::SSLeay::CTX_set_min_proto_version( $context, Net::SSLeay::TLS1_VERSION() );
     Net::SSLeay::CTX_set_max_proto_version( $context, $self->{weak} );
-    Net::SSLeay::CTX_use_certificate_chain_file( $context, $self->{cert} ) == 1
-        && Net::SSLeay::CTX_use_PrivateKey_file( $context, $self->{key}, 1 ) == 1
-        or croak "no such certificate: $self->{cert}";
+    my $good = Net::SSLeay::CTX_use_certificate_chain_file( $context, $self->{cert} ) == 1
+        && Net::SSLeay::CTX_use_PrivateKey_file( $context, $self->{key}, 1 ) == 1;
+    croak "no such certificate: $self->{cert}" if !$good;
     return bless { context => $context }, 'IO::Socket::SSL::SSL_Context';
 }
 
@@ -341,9 +352,8 @@ CONF
 
     if ( !$self->{pid} ) {
         open STDERR, '>', "$self->{dir}/stderr" or POSIX::_exit(126);
-        exec 'nginx', '-p', $self->{dir}, '-e', "$self->{dir}/error.log", '-c',
-            "$self->{dir}/nginx.conf"
-            or POSIX::_exit(127);
+        my @command = ( 'nginx', '-p', $self->{dir}, '-e', "$self->{dir}/error.log" );
+        exec @command, '-c', "$self->{dir}/nginx.conf" or POSIX::_exit(127);
     }
     my $until = time + 10;
     sleep 0.02 while !-s "$self->{dir}/nginx.pid" && time < $until;
