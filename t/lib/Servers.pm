@@ -326,6 +326,9 @@ sub stop {
 
 sub DESTROY { my ($self) = @_; return $self->stop }
 
+# A thread's copy stops nothing.
+sub CLONE_SKIP { return 1 }
+
 # nginx, with the inside of its http block; @DIR@ stands for its folder.
 sub nginx {
     my ( $class, $http ) = @_;
