@@ -186,19 +186,30 @@ list_complaint(pTHX_ I32 items, SV *first)
     return "The parameters must be pairs of a name and a value.";
 }
 
-/* What carries logins out of this process, loaded when first needed, or NULL. */
+/* Why the module that carries logins could not be loaded: a mortal string. */
+static SV *
+load_remote(pTHX)
+{
+    SV *reason;
+    dSP;
+
+    PUSHMARK(SP);
+    call_pv("Cpanel::LogMeIn::_load_remote", G_SCALAR | G_NOARGS);
+    SPAGAIN;
+    reason = POPs;
+    PUTBACK;
+    return reason;
+}
+
+/* What carries logins out of this process, or NULL with the reason. */
 static const struct courier *
-courier_of(pTHX_ SV *reason)
+courier_of(pTHX_ SV **reason)
 {
     SV **found = hv_fetchs(PL_modglobal, COURIER_KEY, 0);
     const struct courier *courier;
-    dSP;
 
     if (found == NULL) {
-        PUSHMARK(SP);
-        XPUSHs(reason);
-        PUTBACK;
-        call_pv("Cpanel::LogMeIn::_load_remote", G_VOID | G_DISCARD);
+        *reason = load_remote(aTHX);
         found = hv_fetchs(PL_modglobal, COURIER_KEY, 0);
     }
     if (found == NULL)
@@ -206,7 +217,7 @@ courier_of(pTHX_ SV *reason)
     courier = (const struct courier *)SvPVX_const(*found);
     if (courier->size == sizeof(struct lmi_login_answer))
         return courier;
-    sv_setpvs(reason, "Cpanel::LogMeIn::Remote is of another version");
+    *reason = sv_2mortal(newSVpvs("Remote.so is of another build"));
     return NULL;
 }
 
@@ -222,14 +233,12 @@ static void
 carry_on(pTHX_ struct lmi_away *away, struct lmi_login_answer *answer)
 {
     const struct courier *courier;
-    SV *reason;
+    SV *reason = &PL_sv_no;
 
     ENTER;
     SAVETMPS;
     SAVEDESTRUCTOR_X(free_away, away);
-    reason = sv_newmortal();
-    sv_setpvs(reason, "");
-    courier = courier_of(aTHX_ reason);
+    courier = courier_of(aTHX_ &reason);
     if (courier != NULL)
         courier->carry(aTHX_ away, answer);
     else
