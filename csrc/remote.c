@@ -1,5 +1,6 @@
 #include "remote.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -383,6 +384,43 @@ set_protocol(CURL *curl, bool secure)
 #endif
 }
 
+/* Has this folder certificates by the hash of their subject? */
+static bool
+is_hashed(const char *path)
+{
+    DIR *folder = opendir(path);
+    const struct dirent *entry;
+    bool found = false;
+
+    if (folder == NULL)
+        return false;
+    while (!found && (entry = readdir(folder)) != NULL)
+        found = strlen(entry->d_name) == 10 &&
+                strspn(entry->d_name, "0123456789abcdef") == 8 &&
+                strcmp(entry->d_name + 8, ".0") == 0;
+    closedir(folder);
+    return found;
+}
+
+/*
+ * The system's certificates. libcurl would read all of them from one file,
+ * which takes longer than all else of a login; where they lie in a folder as
+ * well, those that are asked for are enough.
+ */
+static CURLcode
+set_system_certificates(CURL *curl)
+{
+    CURLcode rc = CURLE_OK;
+#if LIBCURL_VERSION_NUM >= 0x074600
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+
+    if (info->age >= CURLVERSION_SEVENTH && info->capath != NULL &&
+        is_hashed(info->capath))
+        SET(CURLOPT_CAINFO, NULL);
+#endif
+    return rc;
+}
+
 static CURLcode
 set_tls(CURL *curl, const struct lmi_settings *settings)
 {
@@ -399,6 +437,8 @@ set_tls(CURL *curl, const struct lmi_settings *settings)
         SET(CURLOPT_CAINFO, settings->remote_ca_file);
         /* These certificates, and not the system's besides. */
         SET(CURLOPT_CAPATH, NULL);
+    } else if (rc == CURLE_OK) {
+        rc = set_system_certificates(curl);
     }
     /* Empty strings: what the environment says does not count. */
     SET(CURLOPT_PROXY, settings->remote_proxy);
