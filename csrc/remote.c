@@ -360,6 +360,8 @@ set_request(CURL *curl, struct exchange *exchange, struct curl_slist *headers)
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_HTTP09_ALLOWED, 0L);
+    /* HTTP/2's library keeps what it sent, and gives it back unwiped. */
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_MAXCONNECTS, (long)MAX_KEPT);
     SET(CURLOPT_HEADERFUNCTION, take_header);
     SET(CURLOPT_HEADERDATA, exchange);
@@ -454,7 +456,6 @@ set_gateway(CURL *curl, struct exchange *exchange)
     CURLcode rc = set_protocol(curl, false);
 
     SET(CURLOPT_UNIX_SOCKET_PATH, settings->gateway_socket);
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_PROXY, "");
 #if LIBCURL_VERSION_NUM >= 0x075000
     SET(CURLOPT_PREREQFUNCTION, check_peer);

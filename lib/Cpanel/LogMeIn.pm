@@ -381,9 +381,9 @@ It covers every port of the name. Not in this version.
 =head2 Remote logins
 
 A hostname that is not this machine's is asked itself, at the port that C<port.*>
-names for the service: C<POST /login/?login_only=1> over TLS 1.2 or newer, HTTP/1
-or HTTP/2, IPv4 or IPv6, to a server whose certificate and name are good. No
-redirect is followed, and proxies that the environment names are passed over. A
+names for the service: C<POST /login/?login_only=1> over TLS 1.2 or newer,
+HTTP/1.1 (servers of HTTP/2 speak that as well), IPv4 or IPv6, to a server whose
+certificate and name are good. No redirect is followed, and proxies that the environment names are passed over. A
 connection is kept for the next login of the process, or thread; a child has its
 own.
 
