@@ -135,6 +135,7 @@ for my $case ( [ CURL => 'libcurl4-openssl-dev' ], [ JANSSON => 'libjansson-dev'
     my ( $env, $package ) = @{$case};
     local $ENV{"${env}_LIBS"}   = '-lnowhere';
     local $ENV{"${env}_CFLAGS"} = ' ';
+    delete local $ENV{CI};
     my $without = clone();
     ( $status, $out ) = run( $without, 'perl Makefile.PL' );
     like( $out, qr/will not be possible.*install \Q$package\E /s, "without $package: a sentence" );
