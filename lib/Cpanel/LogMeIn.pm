@@ -356,8 +356,8 @@ each, 4 to 1000000, by default 100: see L</SECURITY>.
 The socket of this machine's gateway, by default F</run/logmein/gateway.sock>. A
 caller who may not read the account files, or does not own the store, asks there,
 and needs no right to any password file. Nothing is sent unless the socket, its
-folder and who listens belong to root or to the store's owner, and nobody else can
-change the folder. If there is no such file, the fault is C<RIGHTS>, as without a
+folder and who listens (this one with libcurl 7.80 or newer) belong to root or to
+the store's owner, and nobody else can change the folder. If there is no such file, the fault is C<RIGHTS>, as without a
 gateway. C<remote_timeout> holds here, too.
 
 =item C<socket_callers>
