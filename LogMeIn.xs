@@ -3,6 +3,7 @@
 #include "perl.h"
 #include "XSUB.h"
 
+#include "courier.h"
 #include "csrc/logmein.h"
 
 /*
@@ -199,6 +200,67 @@ list_complaint(pTHX_ I32 items, SV *first)
     if (is_method_call(aTHX_ first))
         return "get_loggedin_url is a function: call it with ::, not with ->.";
     return "The parameters must be pairs of a name and a value.";
+}
+
+/* Why the module that carries logins could not be loaded: a mortal string. */
+static SV *
+load_remote(pTHX)
+{
+    SV *reason;
+    dSP;
+
+    PUSHMARK(SP);
+    call_pv("Cpanel::LogMeIn::_load_remote", G_SCALAR | G_NOARGS);
+    SPAGAIN;
+    reason = POPs;
+    PUTBACK;
+    return reason;
+}
+
+/* What carries logins out of this process, or NULL with the reason. */
+static const struct courier *
+courier_of(pTHX_ SV **reason)
+{
+    SV **found = hv_fetchs(PL_modglobal, COURIER_KEY, 0);
+    const struct courier *courier;
+
+    if (found == NULL) {
+        *reason = load_remote(aTHX);
+        found = hv_fetchs(PL_modglobal, COURIER_KEY, 0);
+    }
+    if (found == NULL)
+        return NULL;
+    courier = (const struct courier *)SvPVX_const(*found);
+    if (courier->size == sizeof(struct lmi_login_answer))
+        return courier;
+    *reason = sv_2mortal(newSVpvs("Remote.so is of another build"));
+    return NULL;
+}
+
+static void
+free_away(pTHX_ void *away)
+{
+    PERL_UNUSED_CONTEXT;
+    lmi_away_free((struct lmi_away *)away);
+}
+
+/* The second half of a login: the request is released whatever Perl does. */
+static void
+carry_on(pTHX_ struct lmi_away *away, struct lmi_login_answer *answer)
+{
+    const struct courier *courier;
+    SV *reason = &PL_sv_no;
+
+    ENTER;
+    SAVETMPS;
+    SAVEDESTRUCTOR_X(free_away, away);
+    courier = courier_of(aTHX_ &reason);
+    if (courier != NULL)
+        courier->carry(aTHX_ away, answer);
+    else
+        lmi_away_fail(away, SvPV_nolen(reason), answer);
+    FREETMPS;
+    LEAVE;
 }
 
 /* Sessions: a pointer held by magic, so that no Perl code can forge it. */
@@ -429,6 +491,7 @@ get_loggedin_url(...)
 PREINIT:
     struct lmi_login ask;
     struct lmi_login_answer answer;
+    struct lmi_away *away = NULL;
     const char *complaint;
     bool in_list;
 PPCODE:
@@ -440,7 +503,13 @@ PPCODE:
         lmi_login_answer_refuse(&answer, complaint);
     } else {
         read_login(aTHX_ &ask, &ST(0), items);
+        ask.away_out = &away;
         lmi_login(core_of(aTHX), &ask, &answer);
+        if (away != NULL) {
+            PUTBACK;
+            carry_on(aTHX_ away, &answer);
+            SPAGAIN;
+        }
     }
     set_detail(aTHX_ answer.detail);
     EXTEND(SP, 4);

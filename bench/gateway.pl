@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Row 9: a request of somebody who is logged in, at a server, through the
+# Row 10: a request of somebody who is logged in, at a server, through the
 # gateway and through Plack's session middleware with its file store.
 #
 #     gateway.pl ROUNDS

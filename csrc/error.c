@@ -28,6 +28,10 @@ lmi_rc_name(enum lmi_rc rc)
         return "CRYPTO";
     case LMI_ELSEWHERE:
         return "ELSEWHERE";
+    case LMI_LIBRARY:
+        return "LIBRARY";
+    case LMI_SOCKET:
+        return "SOCKET";
     }
     return "UNKNOWN";
 }

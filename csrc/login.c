@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <crypt.h>
@@ -11,9 +12,10 @@
 
 #include "account.h"
 #include "address.h"
+#include "answer.h"
 #include "attempts.h"
+#include "away.h"
 #include "error.h"
-#include "log.h"
 #include "logmein.h"
 #include "password.h"
 #include "request.h"
@@ -23,18 +25,16 @@
 #include "url.h"
 #include "vault.h"
 
-#define LOGIN_OK "Login OK"
 #define SLOW_SECONDS 1 /* of test_fault = slow */
-#define LOGIN_INVALID "The login is invalid."
 
 /* Everything that one login works with; zeroed, then filled step by step. */
 struct login {
     struct lmi *core;
-    const struct lmi_login *ask;
     struct lmi_request *request;
     struct lmi_settings *settings;
     struct lmi_site *site;
     struct lmi_account account;
+    bool here; /* the hostname is this machine's */
     bool match;
     struct lmi_sessions *sessions;
     struct lmi_attempt attempt;
@@ -53,36 +53,6 @@ decide(const struct lmi_account *account, bool match)
         return LMI_REFUSED_NOT;
     return account->refusal != LMI_REFUSED_NOT ? account->refusal
                                                : LMI_REFUSED_PASSWORD;
-}
-
-static uint32_t
-port_of(const struct lmi_settings *settings, enum lmi_service service)
-{
-    switch (service) {
-    case LMI_WHM:
-        return settings->port_whm;
-    case LMI_WEBMAIL:
-        return settings->port_webmail;
-    case LMI_CPANEL:
-        break;
-    }
-    return settings->port_cpanel;
-}
-
-static void
-give_message(struct lmi_login_answer *out, const char *text)
-{
-    snprintf(out->message, sizeof out->message, "%s", text);
-}
-
-static void
-give_fault(struct lmi_login_answer *out, const struct lmi_err *err)
-{
-    snprintf(out->message, sizeof out->message,
-             "Logins are not possible at the moment (%s).",
-             lmi_rc_name(err->code));
-    out->fault = true;
-    lmi_err_format(err, out->detail, sizeof out->detail);
 }
 
 static bool
@@ -145,29 +115,29 @@ is_own_address(const char *host)
     return found;
 }
 
+/* Is this a name of this machine, as far as can be said without the site? */
+static bool
+is_own_host(const struct lmi_settings *settings, const char *host)
+{
+    return strcmp(host, "localhost") == 0 || strcmp(host, "127.0.0.1") == 0 ||
+           strcmp(host, "[::1]") == 0 || is_own_name(host) ||
+           is_own_address(host) || is_word_of(settings->domains, host);
+}
+
 /* Is this a name of this machine? The site is asked last. */
 static enum lmi_rc
 names_machine(const struct lmi_settings *settings, struct lmi_site *site,
               const char *host, bool *here_out, struct lmi_err *err)
 {
-    *here_out = strcmp(host, "localhost") == 0 ||
-                strcmp(host, "127.0.0.1") == 0 || strcmp(host, "[::1]") == 0 ||
-                is_own_name(host) || is_own_address(host) ||
-                is_word_of(settings->domains, host);
-    if (*here_out || !settings->site_hostnames)
-        return LMI_OK;
-    return lmi_site_names_host(site, host, here_out, err);
-}
+    enum lmi_rc rc = LMI_OK;
 
-/* Is the login this machine's? */
-static enum lmi_rc
-locate(struct login *login, bool *here_out, struct lmi_err *err)
-{
-    *here_out = login->settings->backend == LMI_BACKEND_LOCAL;
-    if (login->settings->backend != LMI_BACKEND_AUTO)
-        return LMI_OK;
-    return names_machine(login->settings, login->site, login->request->hostname,
-                         here_out, err);
+    *here_out = is_own_host(settings, host);
+    if (!*here_out && settings->site_hostnames)
+        rc = lmi_site_names_host(site, host, here_out, err);
+    if (rc == LMI_RIGHTS)
+        err->remedy = "name the host in the setting domains, or set backend = "
+                      "local";
+    return rc;
 }
 
 enum lmi_rc
@@ -191,21 +161,73 @@ lmi_serves_host(struct lmi_text host, bool *out, struct lmi_err *err)
     return rc;
 }
 
+/*
+ * Opens the site, and stops what is not for this machine. What can be said
+ * without the site is said first: a caller who may not open it shall still be
+ * sent to the gateway.
+ */
 static enum lmi_rc
 check_location(struct login *login, bool always_here, struct lmi_err *err)
 {
-    bool here = true;
-    enum lmi_rc rc = lmi_site_open(login->settings, &login->site, err);
+    const struct lmi_settings *settings = login->settings;
+    const char *host = login->request->hostname;
+    bool auto_backend = settings->backend == LMI_BACKEND_AUTO;
+    enum lmi_rc rc;
 
-    if (rc == LMI_OK && !always_here)
-        rc = locate(login, &here, err);
-    if (rc == LMI_OK && !here)
+    login->here = always_here || settings->backend == LMI_BACKEND_LOCAL ||
+                  (auto_backend && is_own_host(settings, host));
+    rc = lmi_site_open(settings, &login->site, err);
+    if (rc == LMI_OK && !login->here && auto_backend)
+        rc = names_machine(settings, login->site, host, &login->here, err);
+    if (rc == LMI_OK && !login->here)
         rc = lmi_fail(err, LMI_ELSEWHERE, 0, NULL,
-                      "the hostname is not this machine's, and this version "
-                      "logs in on this machine only",
+                      "the hostname is not this machine's, and this caller "
+                      "does not leave it",
                       "name it in the setting domains, or set backend = "
                       "local");
     return rc;
+}
+
+/*
+ * Does the login go on outside this process? To another machine, or, where
+ * this caller may not read the site or own the store, to the gateway: if there
+ * is none, the fault says what would help.
+ */
+static bool
+leaves(const struct login *login, const struct lmi_login *ask,
+       struct lmi_err *err)
+{
+    struct stat st;
+
+    if (ask->away_out == NULL)
+        return false;
+    if (err->code == LMI_ELSEWHERE)
+        return true;
+    if (err->code != LMI_RIGHTS || !login->here || ask->here)
+        return false;
+    if (lstat(login->settings->gateway_socket, &st) == 0 || errno != ENOENT)
+        return true;
+    err->remedy = "call as root or as the store's owner, or start the gateway";
+    return false;
+}
+
+/* Hands request and settings over; on failure err has another cause. */
+static void
+leave(struct login *login, const struct lmi_login *ask, struct lmi_err *err)
+{
+    enum lmi_door door =
+        err->code == LMI_ELSEWHERE ? LMI_DOOR_HTTPS : LMI_DOOR_GATEWAY;
+    struct lmi_request *request = login->request;
+    struct lmi_settings *settings = login->settings;
+
+    lmi_sessions_close(login->sessions);
+    lmi_site_close(login->site);
+    login->sessions = NULL;
+    login->site = NULL;
+    login->request = NULL;
+    login->settings = NULL;
+    if (lmi_away_new(door, request, settings, ask->away_out, err) != LMI_OK)
+        *ask->away_out = NULL;
 }
 
 static enum lmi_rc
@@ -222,8 +244,8 @@ find_account(struct login *login, struct lmi_err *err)
 static bool
 read_source(const struct login *login, struct lmi_address *out)
 {
-    if (login->request->remote_addr[0] == '\0' && login->ask->has_caller) {
-        lmi_address_of_uid(login->ask->caller_uid, out);
+    if (login->request->remote_addr[0] == '\0' && login->request->has_caller) {
+        lmi_address_of_uid(login->request->caller_uid, out);
         return true;
     }
     return lmi_address_parse(login->request->remote_addr, out) &&
@@ -277,7 +299,7 @@ build_url(const struct login *login, struct lmi_login_answer *out)
     const struct lmi_url_parts parts = {
         .form = login->settings->login_url,
         .hostname = login->request->hostname,
-        .port = port_of(login->settings, login->request->service),
+        .port = lmi_settings_port(login->settings, login->request->service),
         .token = out->token,
         .goto_uri = login->request->goto_uri,
         .ticket = login->made.secret};
@@ -313,48 +335,17 @@ make_session(struct login *login, bool starter, struct lmi_login_answer *out,
     return rc;
 }
 
-/* As cPanel's login_log has its lines, for the tools that read them. */
-static void
-log_login(const struct login *login, const struct lmi_login_answer *out)
-{
-    char line[LMI_DETAIL_SIZE + 2 * LMI_USER_MAX];
-    char caller[32] = "";
-    const struct lmi_request *request = login->request;
-    const char *daemon = lmi_service_daemon(request->service);
-    bool name_shown =
-        login->account.exists || login->settings->log_unknown_users;
-
-    if (login->ask->has_caller)
-        snprintf(caller, sizeof caller, " by uid %u", login->ask->caller_uid);
-    snprintf(line, sizeof line, "info [%s] %s - %s \"login%s\" %s LOGIN %s: %s",
-             daemon,
-             request->remote_addr[0] != '\0' ? request->remote_addr : "-",
-             name_shown ? request->user : "-", caller,
-             out->login_ok ? "SUCCESS" : "FAILED", daemon, out->detail);
-    lmi_log(login->settings->log, out->fault, line);
-}
-
 static void
 give_refusal(struct login *login, enum lmi_refusal refusal,
              struct lmi_login_answer *out)
 {
     char fault[LMI_DETAIL_SIZE - 80] = "";
 
-    give_message(out, LOGIN_INVALID);
+    lmi_answer_say(out, LMI_LOGIN_INVALID);
     if (refusal == LMI_REFUSED_FAULT)
         lmi_err_format(&login->account.fault, fault, sizeof fault);
     snprintf(out->detail, sizeof out->detail, "%s%s%s",
              lmi_refusal_text(refusal), fault[0] != '\0' ? ": " : "", fault);
-}
-
-static void
-give_wait(uint32_t wait, struct lmi_login_answer *out)
-{
-    out->wait = wait;
-    snprintf(out->message, sizeof out->message,
-             "Too many failed logins. Please try again in %u seconds.", wait);
-    snprintf(out->detail, sizeof out->detail,
-             "too many failures: a wait of %u seconds", wait);
 }
 
 /*
@@ -380,7 +371,7 @@ log_in(struct login *login, const struct lmi_login *ask,
     if (rc != LMI_OK)
         return rc;
     if (wait > 0) {
-        give_wait(wait, out);
+        lmi_answer_wait(out, wait, "too many failures");
         return LMI_OK;
     }
     if (login->settings->test_fault == LMI_FAULT_SLOW)
@@ -401,7 +392,7 @@ log_in(struct login *login, const struct lmi_login *ask,
     if (rc != LMI_OK)
         return rc;
     out->login_ok = true;
-    give_message(out, LOGIN_OK);
+    lmi_answer_say(out, LMI_LOGIN_OK);
     snprintf(out->detail, sizeof out->detail, "session %s", login->made.id);
     return LMI_OK;
 }
@@ -420,12 +411,14 @@ void
 lmi_login(struct lmi *core, const struct lmi_login *ask,
           struct lmi_login_answer *out)
 {
-    struct login login = {.core = core, .ask = ask};
+    struct login login = {.core = core};
     struct lmi_err err = {.code = LMI_OK};
     const char *complaint = NULL;
     enum lmi_rc rc;
 
     memset(out, 0, sizeof *out);
+    if (ask->away_out != NULL)
+        *ask->away_out = NULL;
     rc = lmi_request_read(ask, &login.request, &complaint, &err);
     if (complaint != NULL) {
         lmi_login_answer_refuse(out, complaint);
@@ -437,10 +430,13 @@ lmi_login(struct lmi *core, const struct lmi_login *ask,
         rc = log_in(&login, ask, out, &err);
     if (rc != LMI_OK) {
         lmi_login_answer_wipe(out);
-        give_fault(out, &err);
+        if (leaves(&login, ask, &err))
+            leave(&login, ask, &err);
+        lmi_answer_fault(out, &err);
     }
     if (login.settings != NULL)
-        log_login(&login, out);
+        lmi_answer_log(out, login.settings, login.request,
+                       login.account.exists);
     login_wipe(&login);
 }
 
@@ -448,7 +444,7 @@ void
 lmi_login_answer_refuse(struct lmi_login_answer *out, const char *text)
 {
     memset(out, 0, sizeof *out);
-    give_message(out, text);
+    lmi_answer_say(out, text);
     snprintf(out->detail, sizeof out->detail, "%s", text);
 }
 

@@ -37,6 +37,8 @@ enum lmi_rc {
     LMI_KEY,       /* the store's key */
     LMI_CRYPTO,    /* OpenSSL gave no random bytes, or no hash */
     LMI_ELSEWHERE, /* the login belongs to another machine */
+    LMI_LIBRARY,   /* libcurl or jansson is missing */
+    LMI_SOCKET,    /* the gateway's socket is not to be trusted, or is mute */
 };
 
 /* The name that people see: "SITE" for LMI_SITE. Static. */
@@ -109,7 +111,8 @@ bool lmi_service_parse(const struct lmi_text *text, enum lmi_service *out);
 #define LMI_TICKET_SIZE 48             /* "lmt_" + 43 characters + NUL */
 #define LMI_ID_SIZE 17                 /* 16 hex digits + NUL */
 #define LMI_COOKIE_SIZE (3 * 254 + 47) /* USER%3aSECRET + NUL */
-#define LMI_URL_SIZE (3 * LMI_URI_MAX + 512)
+#define LMI_VALUE_MAX 1024             /* bytes: another server's cookie */
+#define LMI_URL_SIZE (3 * LMI_URI_MAX + LMI_VALUE_MAX + 512)
 #define LMI_MESSAGE_SIZE 160
 #define LMI_DETAIL_SIZE 640
 
@@ -150,18 +153,20 @@ bool lmi_settings_show(const struct lmi_settings *settings, size_t number,
  * is the browser's address; if it is absent, REMOTE_ADDR counts where
  * GATEWAY_INTERFACE is set.
  */
+struct lmi_away;
 struct lmi_login {
     struct lmi_text user, pass, hostname, service, goto_uri;
     struct lmi_text active_token_for_reuse;
     struct lmi_text remote_addr, tfa_token;
-    bool here; /* check on this machine, whatever hostname and settings say */
+    bool here; /* check in this process, whatever hostname and settings say */
     /*
      * Asked by a process of this machine, through a gateway: failures count
      * against remote_addr if there is one, else against that process's user.
      */
     bool has_caller;
     uint32_t caller_uid;
-    bool starter; /* the answer holds a cookie instead of a URL */
+    bool starter;               /* the answer holds a cookie instead of a URL */
+    struct lmi_away **away_out; /* NULL: the login must not leave */
 };
 
 /*
@@ -188,10 +193,24 @@ struct lmi_login_answer {
  * Logs in on this machine. Fills the answer whatever happens; there is no
  * error to handle, for a fault is a refusal with its own sentence. Settings
  * are read anew at every call: LOGMEIN_CONF, or /etc/logmein.conf.
+ *
+ * A login that has to leave the process, for another machine or for the
+ * gateway's socket, is refused with LMI_ELSEWHERE or LMI_RIGHTS. If away_out
+ * is given, it is nobody's yet: *away_out then holds the request, and
+ * remote.h carries it on, or lmi_away_fail() says why it can't.
  */
 void lmi_login(struct lmi *core, const struct lmi_login *ask,
                struct lmi_login_answer *out);
 void lmi_login_answer_wipe(struct lmi_login_answer *answer);
+
+/*
+ * A request that leaves the process, with the password in it and with the
+ * settings in force. fail answers it with LMI_LIBRARY: what carries such
+ * logins could not be loaded, for this reason.
+ */
+void lmi_away_free(struct lmi_away *away);
+void lmi_away_fail(const struct lmi_away *away, const char *reason,
+                   struct lmi_login_answer *out);
 
 /*
  * The answer for a call that could not even be read; text is static.

@@ -491,6 +491,8 @@ lmi_request_read(const struct lmi_login *ask, struct lmi_request **request_out,
         lmi_request_free(request);
         return LMI_OK;
     }
+    request->has_caller = ask->has_caller;
+    request->caller_uid = ask->caller_uid;
     request->has_token =
         lmi_token_parse(&ask->active_token_for_reuse, request->digits);
     *request_out = request;

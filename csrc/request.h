@@ -20,7 +20,9 @@ struct lmi_request {
     bool has_token; /* an active_token_for_reuse was passed */
     char digits[LMI_TOKEN_DIGITS];
     char remote_addr[LMI_ADDRESS_TEXT]; /* canonical; empty: not known */
-    char tfa_token[65];                 /* empty: none */
+    bool has_caller; /* a process of this machine asks, through a gateway */
+    uint32_t caller_uid;
+    char tfa_token[65]; /* empty: none */
 };
 
 /*

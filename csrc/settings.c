@@ -476,6 +476,20 @@ lmi_settings_free(struct lmi_settings *settings)
     free(settings);
 }
 
+uint32_t
+lmi_settings_port(const struct lmi_settings *settings, enum lmi_service service)
+{
+    switch (service) {
+    case LMI_WHM:
+        return settings->port_whm;
+    case LMI_WEBMAIL:
+        return settings->port_webmail;
+    case LMI_CPANEL:
+        break;
+    }
+    return settings->port_cpanel;
+}
+
 int64_t
 lmi_settings_now(const struct lmi_settings *settings)
 {

@@ -67,6 +67,10 @@ LMI_CHECK enum lmi_rc lmi_settings_parse(const char *text, size_t len,
                                          const char *name,
                                          struct lmi_settings **out,
                                          struct lmi_err *err);
+/* The port that a URL of this service names. */
+uint32_t lmi_settings_port(const struct lmi_settings *settings,
+                           enum lmi_service service);
+
 /* Seconds since 1970: test_clock if set, else the server's clock. */
 int64_t lmi_settings_now(const struct lmi_settings *settings);
 

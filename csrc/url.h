@@ -20,4 +20,12 @@ struct lmi_url_parts {
 /* false if it does not fit, which the parts' own limits prevent. */
 bool lmi_url_build(const struct lmi_url_parts *parts, char out[LMI_URL_SIZE]);
 
+/*
+ * The URL for another server, of which the original module's callers know the
+ * form: `ticket` is the value of its cookie, as it came, and `token` is empty
+ * if it has tokens switched off. `form` does not matter.
+ */
+bool lmi_url_build_remote(const struct lmi_url_parts *parts,
+                          char out[LMI_URL_SIZE]);
+
 #endif

@@ -16,7 +16,7 @@ my $folder = built_clone();
 # The objects of a build with their times of change, in nanoseconds.
 sub objects {
     my %time;
-    for my $object ( glob("$folder/csrc/*.o"), "$folder/LogMeIn.o" ) {
+    for my $object ( glob("$folder/csrc/*.o"), map { "$folder/$_.o" } qw(LogMeIn Remote) ) {
         ( $time{ basename($object) } ) = ( run( '.', "stat -c %.Y '$object'" ) )[1] =~ /(\S+)/;
     }
     return %time;
@@ -27,7 +27,7 @@ sub includers {
     my ($header) = @_;
     my %includes = map {
         basename($_) => { map { basename($_) => 1 } read_file($_) =~ /#include "([^"]+)"/g }
-    } glob("$folder/csrc/*.[ch]"), "$folder/LogMeIn.xs";
+    } glob("$folder/csrc/*.[ch]"), map { "$folder/$_" } qw(LogMeIn.xs Remote.xs courier.h);
     my %reached = ( $header => 1 );
     my $before  = 0;
     while ( keys %reached > $before ) {
@@ -44,7 +44,7 @@ sub includers {
 my ( $status, $out ) = run( $folder, 'make' );
 unlike( $out, qr/\bcc\b|-c -o/, 'a second make compiles nothing' );
 
-for my $header (qw(shadow.h record.h logmein.h)) {
+for my $header (qw(shadow.h record.h wire.h logmein.h)) {
     my %before = objects();
     run( $folder, "sleep 0.1; touch csrc/$header" );
     ( $status, $out ) = run( $folder, 'make -j2' );
@@ -79,7 +79,7 @@ my @installed;
 find( sub { push @installed, $_ if -f }, $destination );
 is_deeply(
     [ sort grep { !/[.](?:3\w*|packlist)\z|\Aperllocal/ } @installed ],
-    [qw(Constants.pm LogMeIn.pm LogMeIn.pm LogMeIn.so Session.pm)],
+    [qw(Constants.pm LogMeIn.pm LogMeIn.pm LogMeIn.so Remote.pm Remote.so Session.pm)],
     '... installs the modules and the object'
 );
 ok( ( grep { /\ACpanel::LogMeIn[.]3/ } @installed ), '... and the manual' );
@@ -96,7 +96,8 @@ is( $status, 0, 'make dist' ) or diag($out);
 my ($archive) = glob "$folder/Cpanel-LogMeIn-*.tar.gz";
 my %listed = map { s{\A[^/]+/}{}r => 1 } split /\n/, ( run( '.', "tar tzf '$archive'" ) )[1];
 ok( $listed{$_}, "... holds $_" )
-    for qw(Makefile.PL README LICENSE Changes LogMeIn.xs typemap META.json MANIFEST
+    for
+    qw(Makefile.PL README LICENSE Changes LogMeIn.xs Remote.xs courier.h typemap META.json MANIFEST
     csrc/login.c csrc/logmein.h csrc/Makefile lib/Cpanel/LogMeIn.pm t/call.t lib/Test/Cpanel/LogMeIn.pm
     t/session.t
     t/core/store.c examples/quickstart debian/control xt/build.t bench/run);
@@ -128,4 +129,41 @@ for my $case (
 }
 ( $status, $out ) = run( $bare, 'perl Makefile.PL' );
 ok( $status == 0 && -e "$bare/Makefile", 'control: with all of them, one' ) or diag($out);
+
+# Without what is optional, a module that says so when it is needed.
+for my $case ( [ CURL => 'libcurl4-openssl-dev' ], [ JANSSON => 'libjansson-dev' ] ) {
+    my ( $env, $package ) = @{$case};
+    local $ENV{"${env}_LIBS"}   = '-lnowhere';
+    local $ENV{"${env}_CFLAGS"} = ' ';
+    delete local $ENV{CI};
+    my $without = clone();
+    ( $status, $out ) = run( $without, 'perl Makefile.PL' );
+    like( $out, qr/will not be possible.*install \Q$package\E /s, "without $package: a sentence" );
+    ( $status, $out ) = run( $without,
+        'make -j2 && prove -bj2 t/call.t t/hosts.t t/remote-*.t t/gateway-socket.t' );
+    is( $status, 0, '... and a build whose tests pass, or are skipped' ) or diag($out);
+    like( $out, qr/skipped: built without libcurl/, '... with the reason' );
+    my $login = q{Cpanel::LogMeIn::get_loggedin_url( user => 'a', pass => 'b', service => 'whm',}
+        . q{ hostname => 'panel.invalid' )};
+    ( undef, $out ) = run( $without,
+        qq{LOGMEIN_CONF= perl -Mblib -MCpanel::LogMeIn -e "print +($login)[1], q{ }, \\\$Cpanel::LogMeIn::detail"}
+    );
+    like(
+        $out,
+        qr/\(LIBRARY\)[.] .*libcurl4-openssl-dev and libjansson-dev/s,
+        '... and a remote login that names what is missing'
+    );
+}
+
+# Objects show their boot function, and the second one has no store in it.
+for my $object (qw(LogMeIn/LogMeIn LogMeIn/Remote/Remote)) {
+    my $file = "$folder/blib/arch/auto/Cpanel/$object.so";
+    ( undef, $out ) = run( '.', "nm -D --defined-only '$file'" );
+    my @shown = $out =~ /^[0-9a-f]+ \w (\w+)$/mg;
+    is( scalar( grep { !/\Aboot_/ } @shown ), 0, "$object.so shows its boot function only" );
+    is( scalar @shown,                        1, '... which it has' );
+}
+( undef, $out ) = run( '.', "nm '$folder/blib/arch/auto/Cpanel/LogMeIn/Remote/Remote.so'" );
+unlike( $out, qr/ (?:mdb_|lmi_store)/, 'Remote.so has no store' );
+like( $out, qr/lmi_remote_login/, 'control: its symbols are seen' );
 done_testing();

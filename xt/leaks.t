@@ -9,8 +9,45 @@ use Cpanel::LogMeIn::Session ();
 use Test::LeakTrace;
 use Test::More;
 use Test::Cpanel::LogMeIn;
+use lib 't/lib';
+use IO::Socket::SSL ();
+use Servers         qw(ca_file certificate failure success);
 
 my $site = Test::Cpanel::LogMeIn->new( settings => { log => 'none' } );
+
+# Logins elsewhere: to a server that lets alice in, and to none.
+my ( $cert, $key ) = certificate('good');
+my $server = Servers->new(
+    cert   => $cert,
+    key    => $key,
+    quiet  => 1,
+    answer => sub {
+        my ( undef, $request ) = @_;
+        return $request->{body} =~ /user=alice/
+            ? success('cpsession')
+            : failure( '401 Denied', 'see_login_log' );
+    },
+);
+my $remote = Test::Cpanel::LogMeIn->new(
+    settings => {
+        log            => 'none',
+        backend        => 'remote',
+        remote_ca_file => ca_file(),
+        'port.cpanel'  => $server->port,
+        'port.whm'     => 1,
+    }
+);
+
+sub elsewhere {
+    my (@login) = @_;
+    local $ENV{LOGMEIN_CONF} = $remote->conf;
+    my @answer = $remote->login(@login);
+    return $answer[1];
+}
+$ENV{LOGMEIN_CONF} = $site->conf;    ## no critic (RequireLocalizedPunctuationVars)
+is( elsewhere(), 'Login OK', 'control: a login elsewhere' );
+is( elsewhere( user    => 'bob' ), 'The login is invalid.', 'control: one that is refused' );
+is( elsewhere( service => 'whm' ), 'The server refuses connections.', 'control: one to nobody' );
 
 my %calls = (
     'a good login'      => sub { my @answer = $site->login },
@@ -22,6 +59,9 @@ my %calls = (
     'a reference'       => sub { my @answer = $site->login( pass => {} ) },
     'wide characters'   => sub { my @answer = $site->login( pass => "\x{263a}" ) },
     'a fault'           => sub { local $ENV{LOGMEIN_CONF} = '/nowhere'; my @x = $site->login },
+    'a login elsewhere' => sub { elsewhere() },
+    'one refused there' => sub { elsewhere( user    => 'bob' ) },
+    'one to nobody'     => sub { elsewhere( service => 'whm' ) },
     'a hash'            => sub { my $hash = Cpanel::LogMeIn::hash_password( 'x', '$5$', 1000 ) },
     'no hash'           => sub { my $hash = Cpanel::LogMeIn::hash_password( 'x', '$nix$' ) },
     'versions'          => sub { my %of       = Cpanel::LogMeIn::versions() },

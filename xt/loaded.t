@@ -43,6 +43,9 @@ is_deeply(
     'a login loads no module from outside the core: ' . join ' ',
     sort @{$modules}
 );
+my $elsewhere = $login =~ s/'localhost'/'nowhere.invalid'/r =~ s/or die//r;
+my ( undef, $with_curl ) = loaded_by("use Cpanel::LogMeIn; $elsewhere");
+ok( $with_curl->{$_},        "a login elsewhere loads $_" ) for qw(libcurl libjansson);
 ok( $libraries->{libcrypto}, 'control: mapped libraries are seen' );
 ok( !$libraries->{$_},       "... and $_ is not among them" )
     for qw(libssl libcurl libjansson libhiredis);

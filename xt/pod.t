@@ -46,6 +46,12 @@ for my $sentence ( sort keys %say ) {
     $form =~ s/->/-E<gt>/;
     like( $pod, qr/^=item (?:\QC<\E)?\Q$form\E>?$/m, "the manual has: $sentence" );
 }
+my $remote = read_file('csrc/remote.c') =~ s/"\s*\\?\n\s*"//gr;
+my %elsewhere =
+    map { $_ => 1 }
+    $remote =~ /"((?:The server|There is no|Logins at|A two-|The two-|Too many)[^"]*[.])"/g;
+cmp_ok( scalar keys %elsewhere, '>', 14, 'the sentences of remote logins are found' );
+like( $pod, qr/^=item \Q$_\E$/m, "the manual has: $_" ) for sort keys %elsewhere;
 unlike( $pod, qr/^=item The parameter 'user' must be purple/m, 'control: and not just any' );
 my @codes = read_file('csrc/error.c') =~ /return "([A-Z]{3,})";/g;
 like( $pod, qr/^    \Q$_\E +\S/m, "the manual has the code $_" )

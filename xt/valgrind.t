@@ -11,6 +11,9 @@ use Test::More;
 use lib 'xt/lib';
 use Author qw(has_program run);
 use Test::Cpanel::LogMeIn;
+use lib 't/lib';
+use IO::Socket::SSL ();
+use Servers         qw(ca_file certificate success);
 
 plan skip_all => 'valgrind is not installed' if !has_program('valgrind');
 
@@ -32,7 +35,7 @@ for my $program ( grep { !m{/(?:faults|password|race|wipe)[.]c\z} } sort glob 't
 sub complaints_about_us {
     my ($out)  = @_;
     my @blocks = split /^==[0-9]+== \n/m, $out;
-    return grep { /LogMeIn[.](?:so|xs|c)|lmi_/ } @blocks;
+    return grep { /(?:LogMeIn|Remote)[.](?:so|xs|c)|lmi_/ } @blocks;
 }
 
 my $site = Test::Cpanel::LogMeIn->new;
@@ -89,6 +92,30 @@ $sessions->check(@with);
 print 'ran';
 PERL
 like( $out, qr/ran/, 'threads run under valgrind' );
+is_deeply( [ complaints_about_us($out) ], [], '... and nothing is ours of what it says' );
+
+# A login elsewhere, before and after a fork; with libcurl's own memory.
+my ( $cert, $key ) = certificate('good');
+my $server = Servers->new( cert => $cert, key => $key, answer => sub { success('cpsession') } );
+$site->settings(
+    backend        => 'remote',
+    remote_ca_file => ca_file(),
+    remote_timeout => 100,
+    'port.cpanel'  => $server->port
+);
+$out = under_valgrind(<<'PERL');
+use Cpanel::LogMeIn;
+my @login = ( user => 'alice', pass => 'secret', hostname => 'localhost', service => 'cpanel' );
+sub log_in { Cpanel::LogMeIn::get_loggedin_url(@login) or die $Cpanel::LogMeIn::detail }
+log_in() for 1 .. 3;
+my $pid = fork // die;
+if ( !$pid ) { log_in(); exit }
+waitpid $pid, 0;
+log_in();
+Cpanel::LogMeIn::get_loggedin_url( @login, hostname => 'nowhere.invalid' );
+print $? == 0 ? 'ran' : 'failed';
+PERL
+like( $out, qr/ran/, 'logins elsewhere run under valgrind' ) or diag($out);
 is_deeply( [ complaints_about_us($out) ], [], '... and nothing is ours of what it says' );
 
 ok(

@@ -11,6 +11,14 @@ our $detail = '';
 
 XSLoader::load( __PACKAGE__, $VERSION );
 
+# For the XSUB, at the first login that leaves the process: libcurl takes longer
+# to load than all of a login here. Returns why it can't be had, if so.
+sub _load_remote {    ## no critic (ProhibitUnusedPrivateSubroutines)
+    local ( $@, $! );    ## no critic (RequireInitializationForLocalVars)
+    local $SIG{__DIE__} = 'DEFAULT';
+    return eval { require Cpanel::LogMeIn::Remote; 1 } ? q{} : ( split /\n/, $@ )[0];
+}
+
 1;
 
 __END__
@@ -47,14 +55,18 @@ Cpanel::LogMeIn - log users in to cPanel-style services, and get the URL
 
 Scripts written for cPanel & WHM call C<get_loggedin_url> to check a user's
 password and to get a URL that opens the user's panel. This module is the same
-call for machines that have no cPanel: such scripts run unchanged.
+call for machines that have no cPanel: such scripts run unchanged. Where they
+log in at a cPanel & WHM server elsewhere, it does that as well, with verified
+TLS, time limits and clear sentences: see L</Remote logins>.
 
 The password is checked with libcrypt against the machine's own account files,
 in the layout that cPanel uses, so that a machine which left cPanel works as it
 is. A good login makes a session, kept in an LMDB store, and returns a URL that
 holds a ticket: a secret which is good for one browser. What answers at that
 URL swaps the ticket for a cookie, and checks that cookie and the security
-token at each request; L<Cpanel::LogMeIn::Session> does both.
+token at each request; L<Cpanel::LogMeIn::Session> does both. A caller who may
+not read the account files, such as a CGI script, asks the machine's gateway by
+its socket.
 
 "cPanel" is a trademark of its owner. This project is independent of it and
 not endorsed by it.
@@ -126,9 +138,9 @@ C<GATEWAY_INTERFACE> is set, as in a CGI script; otherwise only the name counts.
 
 =item C<tfa_token>
 
-Optional. A two-factor code, at most 64 printable ASCII characters. It is for
-logins at remote servers, which this version does not make; here it is checked
-for its form and otherwise ignored.
+Optional. A two-factor code, at most 64 printable ASCII characters. It is sent to
+another server, if the login goes there; for a login on this machine its form is
+checked, and no more.
 
 =back
 
@@ -159,9 +171,15 @@ or, if C<login_url = login> is set,
 A query in C<goto_uri> is kept, and the ticket then follows behind C<&>; a
 fragment stays last. An unredeemed ticket is good for C<session_idle> seconds.
 
+For a login at another server it is what the original returns, with the value of
+that server's cookie, as it came, and without C<goto_uri> if that is C</>:
+
+    https://HOST:PORT/cpsess##########/login/?session=VALUE&goto_uri=ENCODED
+
 =item C<$security_token>
 
-C</cpsess> and ten digits, or undef. It is part of every URL of the session and
+C</cpsess> and ten digits, or undef; empty if another server has such tokens
+switched off. It is part of every URL of the session and
 guards against requests forged by other sites. It is no credential: without the
 cookie it opens nothing.
 
@@ -231,9 +249,12 @@ says. They are checked all the same, so that one file serves all versions.
 
 C<auto> (default): here, if the hostname is this machine's: C<localhost>,
 C<127.0.0.1>, C<[::1]>, the machine's own name, an address of one of its
-interfaces, a name of C<domains>, or one of C<site_hostnames>. No DNS query is
-made. C<local>: always here. C<remote>: never here. Logins at other machines
-are not part of this version and are answered with the fault C<ELSEWHERE>.
+interfaces, a name of C<domains>, or one of C<site_hostnames>; no DNS query is
+made. Every other hostname is asked itself: see L</Remote logins>. C<local>:
+always here. C<remote>: never here, whatever the hostname.
+
+"Here" is this process, if it may read the account files and own the store; if
+not, the gateway is asked by C<gateway_socket>.
 
 =item C<site_root>
 
@@ -339,8 +360,12 @@ each, 4 to 1000000, by default 100: see L</SECURITY>.
 
 =item C<gateway_socket>
 
-Where the gateway listens for logins of local programs, by default
-F</run/logmein/gateway.sock>: see L<Plack::App::LogMeIn/THE SOCKET>.
+The socket of this machine's gateway, by default F</run/logmein/gateway.sock>: see
+L<Plack::App::LogMeIn/THE SOCKET>. A caller who may not read the account files, or does not own the store, asks there,
+and needs no right to any password file. Nothing is sent unless the socket, its
+folder and who listens (this one with libcurl 7.80 or newer) belong to root or to
+the store's owner, and nobody else can change the folder. If there is no such file, the fault is C<RIGHTS>, as without a
+gateway. C<remote_timeout> holds here, too.
 
 =item C<socket_callers>
 
@@ -361,33 +386,57 @@ It covers every port of the name.
 
 =back
 
-=head2 Remote logins (not in this version)
+=head2 Remote logins
+
+A hostname that is not this machine's is asked itself, at the port that C<port.*>
+names for the service: C<POST /login/?login_only=1> over TLS 1.2 or newer,
+HTTP/1.1 (servers of HTTP/2 speak that as well), IPv4 or IPv6, to a server whose
+certificate and name are good. No redirect is followed, and proxies that the environment names are passed over. A
+connection is kept for the next login of the process, or thread; a child has its
+own.
+
+Of the answer, the cookie of the service (C<cpsession>, C<whostmgrsession> or
+C<webmailsession>) and the security token are believed, if their form is right
+and the status is 200 with C<"status":1>. Everything else is answered with one of
+the sentences in L</DIAGNOSTICS>; nothing that a server writes is shown to people.
+
+Such logins need libcurl and jansson (Debian: libcurl4-openssl-dev and
+libjansson-dev to build, libcurl4 and libjansson4 to run), and so do those by the
+gateway's socket; where they were missing when the module was built, the fault is
+C<LIBRARY>. They are loaded at the first such login, as
+L<Cpanel::LogMeIn::Remote>.
 
 =over 4
 
 =item C<remote_hosts>
 
-Names and C<*.domain> patterns that a remote login may go to, by default C<*>.
+Hosts that a remote login may go to, separated by spaces: names, addresses (IPv6
+in brackets), C<*.domain> for all names below a domain, and C<*> (default) for
+all.
 
 =item C<remote_ca_file>
 
-The certificates to trust, instead of the system's.
+A file of certificates (PEM) to trust, instead of the system's.
 
 =item C<remote_proxy>
 
-The proxy to go through.
+The proxy to go through, as libcurl writes it: C<http://HOST:PORT>,
+C<socks5h://HOST:PORT>. None by default.
 
 =item C<remote_timeout>
 
-Seconds for a whole remote login, 1 to 300, by default 10.
+Seconds for a whole remote login, 1 to 300, by default 10: from looking up the
+name to the last byte of the answer.
 
 =item C<remote_forward_to>
 
-Hosts that are told the browser's address.
+Hosts, as in C<remote_hosts>, that are told C<remote_addr>: servers that run this
+module's gateway and are to count failures against the browser. By default none.
 
 =item C<insecure_remote_skip_verify>
 
-C<no> (default) or C<yes>: accept any certificate.
+C<no> (default) or C<yes>: accept any certificate of anybody. For test servers.
+Each login logs a warning.
 
 =back
 
@@ -548,13 +597,72 @@ What C<$login_message> may be:
 
 =item C<The login is invalid.>
 
-Unknown user, wrong password, suspended, expired, locked, not allowed at this
+From another server: whatever reason it has. On this machine: unknown user, wrong password, suspended, expired, locked, not allowed at this
 service, a fault in the account's own line or below its home: one sentence for
 all. C<$detail> and the log tell them apart.
 
 =item C<Too many failed logins. Please try again in N seconds.>
 
-See L</SECURITY>. It is the same for names that do not exist.
+See L</SECURITY>. It is the same for names that do not exist. Another server may
+ask for a wait as well.
+
+=item C<Too many failed logins. Please try again later.>
+
+Another server asks for a wait, and does not say how long.
+
+=item C<A two-factor code is needed.>
+
+Another server wants a C<tfa_token>.
+
+=item C<The two-factor code is wrong.>
+
+=item C<The server's name is not known.>
+
+There is no address for the hostname. This sentence and those that follow are of
+logins at another server; C<$detail> and the log tell the cause.
+
+=item C<The server refuses connections.>
+
+Nobody listens at the service's port.
+
+=item C<The server can't be reached.>
+
+=item C<The server takes too long.>
+
+Longer than C<remote_timeout>.
+
+=item C<The server's certificate has expired.>
+
+=item C<The server's certificate is for another name.>
+
+=item C<The server's certificate is from an unknown issuer.>
+
+It is self-signed, its issuer is not among those in C<remote_ca_file> or the
+system's, or the server does not send a certificate in between.
+
+=item C<The server's certificate is not valid.>
+
+It is not valid yet, not for servers, or its signature is too weak.
+
+=item C<There is no secure connection to the server.>
+
+It does not speak TLS 1.2 or newer.
+
+=item C<The server's answer is too long.>
+
+More than 64 KiB, headers included.
+
+=item C<The server does not answer as a cPanel server does.>
+
+An answer that is not as in L</Remote logins>, or none at all.
+
+=item C<The server can't log anybody in at the moment.>
+
+A status of 500 to 599.
+
+=item C<Logins at this server are not allowed.>
+
+C<remote_hosts> does not name it.
 
 =item C<The parameter 'user' is missing or empty.>
 
@@ -618,7 +726,9 @@ remedy. CODE is one of
     STOREFULL  no space for another session
     KEY        the store's key is lost, or another one
     CRYPTO     OpenSSL gave no random bytes, or no hash
-    ELSEWHERE  the hostname is not this machine's
+    ELSEWHERE  the hostname is not this machine's (other programs than Perl)
+    LIBRARY    libcurl or jansson is missing, for a login outside this process
+    SOCKET     the gateway's socket is not to be trusted, or does not answer
     MEMORY     no memory
 
 =back
@@ -656,6 +766,11 @@ content; nothing that an unauthenticated client has sent is in it.
 The password is wiped from the module's memory before the call returns. Perl's
 own copies are yours: keep them short.
 
+Another server is told a password after it has proved its name, and a hostname
+is only ever what its grammar allows, so that no other server can be meant. Of the
+form that is sent, what the module and libcurl hold is wiped. The URL names the host
+and port that were asked; nothing that a server answers can change that.
+
 A login URL opens the session of whoever uses it first. Send it in a redirect
 with C<Referrer-Policy: no-referrer> and C<Cache-Control: no-store>, and do not
 log it. ASVS asks for no secrets in URLs; the documented call cannot work
@@ -683,8 +798,15 @@ the store for itself. fork() at any time is fine.
 
 DES-style hashes, and C<$3$>, never match.
 
-A caller must be able to read F<etc/shadow>, and thus runs as root or in the
-group C<shadow>, and own the store.
+Where there is no gateway, a caller must be able to read F<etc/shadow>, and thus
+runs as root or in the group C<shadow>, and own the store.
+
+If C<hostname> could be one of C<site_hostnames>, but the caller may not read
+F<etc/userdomains>, the password goes nowhere, and the fault is C<RIGHTS>: name the
+host in C<domains>, or set C<backend = local>.
+
+A login at another server without its two-factor code may succeed: such servers ask
+for the code at the page behind the URL.
 
 =head1 DIFFERENCES FROM CPANEL'S MODULE
 
@@ -692,9 +814,15 @@ group C<shadow>, and own the store.
 
 =item *
 
-The password is checked on this machine. The original sends it to the host that
-it is given, without verifying the server's certificate or name, and without a
-limit of time or size.
+A hostname of this machine is checked on this machine. The original sends each
+password to the host that it is given, without verifying the server's certificate
+or name, and without a limit of time or size.
+
+=item *
+
+Of another server's answer, only a good security token and the service's own cookie
+are believed. The original takes any cookie whose name ends in C<session>, and pastes
+what the server calls a token behind the port, which lets it choose another host.
 
 =item *
 
@@ -708,7 +836,7 @@ An unknown C<service> is an error. The original silently takes C<cpanel>.
 =item *
 
 A failure is answered with a sentence for people. The original returns a code,
-or the whole page that the server sent.
+or the whole page that the server sent. It takes redirects for success.
 
 =item *
 
@@ -716,8 +844,9 @@ C<goto_uri> must stay on the host, and a C<session> parameter in it is refused.
 
 =item *
 
-The URL holds a ticket for one browser. The original's holds the session's
-cookie itself, and so opens it for everybody who reads it in a log.
+The URL of a login on this machine holds a ticket for one browser. The original's
+holds the session's cookie itself, and so opens it for everybody who reads it in a
+log; so does that of a login at another server, which knows no tickets.
 
 =item *
 
@@ -730,7 +859,7 @@ first, and that is right so.
 
 =head1 SEE ALSO
 
-L<Cpanel::LogMeIn::Session>, L<Test::Cpanel::LogMeIn>,
+L<Cpanel::LogMeIn::Session>, L<Cpanel::LogMeIn::Remote>, L<Test::Cpanel::LogMeIn>,
 L<Cpanel::Config::Constants>, crypt(5), shadow(5);
 F<csrc/README> in the sources for the C core, which other programs can use.
 

@@ -1,59 +1,8 @@
 /*
- * After a login no copy of the password is left in the process's memory. The
- * pattern to look for is kept inverted, so that it can't find itself.
+ * After a login no copy of the password is left in the process's memory.
  */
+#include "copies.h"
 #include "scratch.h"
-
-#define PASS_LEN 24
-
-static unsigned char inverted[PASS_LEN];
-
-static bool
-matches(const unsigned char *ptr)
-{
-    /* From the end, since the first bytes of freed memory are overwritten. */
-    for (size_t i = PASS_LEN; i-- > PASS_LEN / 2;)
-        if (ptr[i] != (unsigned char)~inverted[i])
-            return false;
-    return true;
-}
-
-/* How many copies of the password's second half does the range hold? */
-static __attribute__((no_sanitize("address"))) size_t
-copies_in(const unsigned char *from, const unsigned char *to)
-{
-    size_t count = 0;
-
-    for (; from + PASS_LEN <= to; from++)
-        count += matches(from);
-    return count;
-}
-
-/* In all memory of the process that can be written: heap, stack, data. */
-static size_t
-copies(void)
-{
-    FILE *maps = fopen("/proc/self/maps", "r");
-    char line[512], rights[8];
-    void *from, *to;
-    size_t count = 0;
-
-    while (maps != NULL && fgets(line, sizeof line, maps) != NULL)
-        if (sscanf(line, "%p-%p %7s", &from, &to, rights) == 3 &&
-            strncmp(rights, "rw-p", 4) == 0 && strstr(line, "vvar") == NULL)
-            count += copies_in(from, to);
-    if (maps != NULL)
-        fclose(maps);
-    return count;
-}
-
-static void
-give_password(char out[PASS_LEN + 1])
-{
-    for (size_t i = 0; i < PASS_LEN; i++)
-        out[i] = (char)(unsigned char)~inverted[i];
-    out[PASS_LEN] = '\0';
-}
 
 /* The caller's own copies are wiped here; what is left, the core has left. */
 static bool __attribute__((noinline)) log_in(struct lmi *core, bool right)
@@ -107,8 +56,7 @@ main(void)
     }
     core = core_make();
     scratch_make();
-    for (size_t i = 0; i < PASS_LEN; i++)
-        inverted[i] = (unsigned char)~(unsigned)('a' + i * 7 % 26);
+    choose_password();
     ok(copies() == 0, "before, no copy of the password is in memory");
     ok(make_site(core) && copies() == 0, "hashing it leaves none");
     ok(log_in(core, true) && copies() == 0, "a good login leaves none");

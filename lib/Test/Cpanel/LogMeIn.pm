@@ -249,6 +249,9 @@ sub write_settings {
         site_root => $self->root,
         store     => "lmdb:$self->{dir}/store",
         log       => "file:$self->{dir}/log",
+
+        # Not the machine's own gateway, if there is one.
+        gateway_socket => "$self->{dir}/gateway.sock",
         %{ $self->{settings} },
         %more,
     );

@@ -1,0 +1,105 @@
+/*
+ * Any answer of another server, or of the gateway: the first two bytes choose
+ * service and status, lines up to an empty one are headers, the rest is body.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "url.h"
+#include "wire.h"
+
+#define ORIGIN "https://panel.example:2083"
+
+/* A URL that is returned: ours in front, and nothing that would end it. */
+static void
+check_url(const char *url)
+{
+    size_t len = strlen(ORIGIN);
+
+    if (strncmp(url, ORIGIN "/", len + 1) != 0)
+        abort();
+    for (const char *c = url; *c != '\0'; c++)
+        if (*c < 0x21 || *c > 0x7E || strchr("\"<>\\^`{|}", *c) != NULL)
+            abort();
+    /* One mark each of query and fragment, for nothing of theirs adds one. */
+    if (strchr(url + len, '@') != NULL &&
+        strchr(url + len, '@') < strchr(url + len, '?'))
+        abort();
+}
+
+static void
+check_server(const struct lmi_wire_reply *reply, long status)
+{
+    static struct lmi_wire_said said;
+    char url[LMI_URL_SIZE];
+    struct lmi_url_parts parts = {.hostname = "panel.example",
+                                  .port = 2083,
+                                  .token = said.token,
+                                  .goto_uri = "/x",
+                                  .ticket = reply->cookie};
+
+    lmi_wire_judge(reply, status, &said);
+    if (said.verdict != LMI_WIRE_GOOD)
+        return;
+    if (status != 200 || !reply->cookie_ok || reply->cookie[0] == '\0' ||
+        (said.token[0] != '\0' && strlen(said.token) != LMI_TOKEN_SIZE - 1) ||
+        !lmi_url_build_remote(&parts, url))
+        abort();
+    check_url(url);
+    if (strchr(url, '#') != NULL || strstr(url, "/x&") != NULL ||
+        strlen(strstr(url, "&goto_uri=")) != strlen("&goto_uri=%2fx"))
+        abort();
+}
+
+static void
+check_gateway(const struct lmi_wire_reply *reply, long status)
+{
+    static struct lmi_wire_said said;
+
+    memset(said.message, 0, sizeof said.message);
+    lmi_wire_judge_gateway(reply, status, ORIGIN, &said);
+    if (said.verdict == LMI_WIRE_GOOD)
+        check_url(said.url);
+    else if (said.verdict != LMI_WIRE_STRANGE && said.message[0] == '\0')
+        abort();
+}
+
+/* The length of the line at ptr, its end included. */
+static size_t
+line_len(const char *ptr, size_t len)
+{
+    const char *end = memchr(ptr, '\n', len);
+
+    return end == NULL ? len : (size_t)(end - ptr) + 1;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const long statuses[] = {200, 200, 200, 401, 400, 429, 503, 302};
+    static struct lmi_wire_reply reply;
+    const char *text = (const char *)data;
+    long status;
+    bool more = true;
+
+    if (size < 2)
+        return 0;
+    memset(&reply, 0, sizeof reply - sizeof reply.body);
+    reply.service = (enum lmi_service)(data[0] % 3 + 1);
+    status = statuses[data[1] % 8];
+    text += 2;
+    size -= 2;
+    while (size > 0 && more) {
+        size_t len = line_len(text, size);
+        more = len > 2 || text[0] > '\r';
+        if (!lmi_wire_header(&reply, text, len))
+            return 0;
+        text += len;
+        size -= len;
+    }
+    if (!lmi_wire_body(&reply, text, size))
+        return 0;
+    check_server(&reply, status);
+    check_gateway(&reply, status);
+    return 0;
+}
