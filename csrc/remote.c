@@ -609,7 +609,7 @@ give_url(struct exchange *exchange, struct lmi_login_answer *out)
         .hostname = request->hostname,
         .port = lmi_settings_port(exchange->away->settings, request->service),
         .token = exchange->said.token,
-        .goto_uri = request->goto_uri,
+        .goto_uri = request->goto_plain,
         .ticket = exchange->reply.cookie};
 
     out->login_ok = lmi_url_build_remote(&parts, out->url);

@@ -395,8 +395,22 @@ check_uri(const char *text)
     return NULL;
 }
 
-const char *
-lmi_uri_read(const struct lmi_text *text, char out[LMI_URI_MAX + 1])
+/* Never longer than the canonical form. */
+static void
+write_plain(struct lmi_bytes uri, char out[LMI_URI_MAX + 1])
+{
+    struct lmi_buffer plain;
+
+    lmi_buffer_init(&plain, out, LMI_URI_MAX + 1);
+    if (uri.len == 0 || uri.ptr[0] != '/')
+        lmi_buffer_put_char(&plain, '/');
+    for (size_t i = 0; i < uri.len; i++)
+        lmi_buffer_put_char(&plain, uri.ptr[i]);
+}
+
+static const char *
+read_uri(const struct lmi_text *text, char out[LMI_URI_MAX + 1],
+         char plain_out[LMI_URI_MAX + 1])
 {
     char bytes[LMI_URI_MAX + 64];
     size_t len = 0;
@@ -413,7 +427,16 @@ lmi_uri_read(const struct lmi_text *text, char out[LMI_URI_MAX + 1])
         return "The parameter 'goto_uri' must be a path, not a full URL.";
     if (!write_canonical(uri, out))
         return "The parameter 'goto_uri' must have at most 2,048 bytes.";
+    write_plain(uri, plain_out);
     return check_uri(out);
+}
+
+const char *
+lmi_uri_read(const struct lmi_text *text, char out[LMI_URI_MAX + 1])
+{
+    char plain[LMI_URI_MAX + 1];
+
+    return read_uri(text, out, plain);
 }
 
 static const char *
@@ -468,7 +491,8 @@ read_all(const struct lmi_login *ask, struct lmi_request *request)
         !lmi_service_parse(&ask->service, &request->service))
         complaint = "The parameter 'service' must be cpanel, whm or webmail.";
     if (complaint == NULL)
-        complaint = lmi_uri_read(&ask->goto_uri, request->goto_uri);
+        complaint =
+            read_uri(&ask->goto_uri, request->goto_uri, request->goto_plain);
     if (complaint == NULL)
         complaint = read_remote_addr(&ask->remote_addr, request->remote_addr);
     if (complaint == NULL)

@@ -15,9 +15,11 @@ struct lmi_request {
     char *domain;                /* in user, behind the @; NULL: none */
     char pass[LMI_PASS_MAX + 1];
     size_t pass_len;
-    char hostname[256]; /* lower-cased, without a trailing dot */
-    char goto_uri[LMI_URI_MAX + 1];
-    bool has_token; /* an active_token_for_reuse was passed */
+    char hostname[256];               /* lower-cased, without a trailing dot */
+    char goto_uri[LMI_URI_MAX + 1];   /* canonical */
+    char goto_plain[LMI_URI_MAX + 1]; /* as it came, from the slash on: what
+                                         will be encoded as a whole */
+    bool has_token;                   /* an active_token_for_reuse was passed */
     char digits[LMI_TOKEN_DIGITS];
     char remote_addr[LMI_ADDRESS_TEXT]; /* canonical; empty: not known */
     bool has_caller; /* a process of this machine asks, through a gateway */

@@ -27,7 +27,8 @@ lmi_wire_form(const struct lmi_request *request, bool with_address,
         lmi_token_format(request->digits, token);
     put_field(out, "user", request->user, strlen(request->user));
     put_field(out, "pass", request->pass, request->pass_len);
-    put_field(out, "goto_uri", request->goto_uri, strlen(request->goto_uri));
+    put_field(out, "goto_uri", request->goto_plain,
+              strlen(request->goto_plain));
     put_field(out, "active_token_for_reuse", token, strlen(token));
     if (request->tfa_token[0] != '\0')
         put_field(out, "tfa_token", request->tfa_token,

@@ -47,7 +47,7 @@ for my $case (
     [
         cpanel => 'cpsession',
         '/frontend/jupiter/a b.html?x=1&y=2',
-        '&goto_uri=%2ffrontend%2fjupiter%2fa%2520b.html%3fx%3d1%26y%3d2'
+        '&goto_uri=%2ffrontend%2fjupiter%2fa%20b.html%3fx%3d1%26y%3d2'
     ],
     )
 {
