@@ -17,7 +17,7 @@ my $lacking = lacks('remote');
 plan skip_all => $lacking if $lacking;
 
 my $NOBODY = 65_534;
-my $site   = Test::Cpanel::LogMeIn->new;
+my $site   = Test::Cpanel::LogMeIn->new( waits => 1 );
 my $run    = $site->dir . '/run';
 my $socket = "$run/gateway.sock";
 my %port   = ( cpanel => 8083, whm => 8087, webmail => 8096 );
@@ -215,31 +215,6 @@ $site->settings( backend => undef, remote_hosts => undef );
 is( $gateway->count('connected'), 0, '... and the gateway has heard nothing' );
 is( ( ask() )[0],                 1, 'control: the others do' );
 cmp_ok( $gateway->count('connected'), '>', 0, '... and it has heard of them' );
-
-# A CGI script, as a web server runs it, without a right to any password file.
-SKIP: {
-    skip 'CGI.pm is not installed (Debian: libcgi-pm-perl)', 2 if !eval { require CGI; 1 };
-    $gateway->forget;
-    my $page = as_caller(
-        sub {
-            local %ENV = (
-                %ENV,
-                GATEWAY_INTERFACE => 'CGI/1.1',
-                REQUEST_METHOD    => 'POST',
-                REMOTE_ADDR       => '192.0.2.9',
-                CONTENT_TYPE      => 'application/x-www-form-urlencoded',
-                CONTENT_LENGTH    => 22,
-            );
-            `printf 'user=alice&pass=secret' | $^X -Mblib examples/login.cgi 2>&1`;
-        }
-    );
-    like(
-        $page,
-        qr{^Location: https://localhost:8083/cpsess0123456789/[?]session=lmt_x\r$}m,
-        'login.cgi sends the browser on'
-    );
-    is( $gateway->form->{remote_addr}, '192.0.2.9', q{... and tells the browser's address} );
-}
 
 # To whom nothing is sent. Each case spoils something and mends it.
 sub refuses {
