@@ -129,17 +129,20 @@ sub close_children {
 
 # In a worker.
 
+## no critic (RequireLocalizedPunctuationVars)
 sub child_init_hook {
     my ($self) = @_;
     srand;
+    $0 = 'logmein serve (worker)';
     my $property = $self->{server};
-    $SIG{TERM} = $SIG{INT} = $SIG{QUIT} = sub {    ## no critic (RequireLocalizedPunctuationVars)
+    $SIG{TERM} = $SIG{INT} = $SIG{QUIT} = sub {
         $self->_end_logins;
         exit 0 if !$property->{connected};
         $property->{SigHUPed} = 1;
     };
     return;
 }
+## use critic
 
 sub _end_logins {
     my ($self) = @_;
@@ -319,6 +322,7 @@ sub _hand_over {
     }
     ## no critic (RequireLocalizedPunctuationVars)
     $SIG{$_} = 'DEFAULT' for qw(TERM INT QUIT HUP);
+    $0 = 'logmein serve (login)';
     POSIX::nice($LOGIN_NICE);
     $_->isa('IO::Socket::SSL') ? $_->close( SSL_no_shutdown => 1 ) : $_->close
         for @{ $self->{server}{sock} };

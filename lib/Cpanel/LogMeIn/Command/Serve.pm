@@ -274,6 +274,7 @@ sub _say_where {
             : "$scheme://$host:$port->{port}/\n";
     }
     STDOUT->flush;
+    $0 = 'logmein serve';    ## no critic (RequireLocalizedPunctuationVars)
     return;
 }
 
