@@ -45,7 +45,7 @@ for my $case (
     [ 'serve --root . --base 70000',         2, qr/--base is/ ],
     [ 'serve --root . --cert x',             2, qr/go together/ ],
     [ 'serve --root . --listen www.example', 2, qr/'www[.]example' is none/ ],
-    [ 'serve --front /x --base 9',           2, qr/does without/ ],
+    [ 'serve --front /x --listen ::1',       2, qr/does without/ ],
     [ "serve --root /nowhere --base $base",  3, qr{/nowhere is no folder} ],
     [ "serve --app /nowhere --base $base",   3, qr{/nowhere: } ],
     [ 'serve --root . --base 9000',          3, qr/^port[.]cpanel = 9001\nport[.]whm = 9003\n/m ],
@@ -203,17 +203,6 @@ $site->settings( test_fault => undef );
 $server->stop;
 my ( $cert, $key, $log ) = map { "$dir/$_" } qw(own.crt own.key serve.log);
 
-sub write_certificate {
-    my ($name) = @_;
-    require IO::Socket::SSL::Utils;
-    my $pair = IO::Socket::SSL::Utils::KEY_create_ec('prime256v1');
-    my ($made) =
-        IO::Socket::SSL::Utils::CERT_create( key => $pair, subject => { commonName => $name } );
-    IO::Socket::SSL::Utils::PEM_cert2file( $made, $cert );
-    IO::Socket::SSL::Utils::PEM_key2file( $pair, $key );
-    return;
-}
-
 sub name_shown {
     my $socket = Serve::connection( $port{cpanel}, 1 );
     return $socket && $socket->peer_certificate('cn');
@@ -226,11 +215,11 @@ sub text_of {
     return scalar readline $file;
 }
 
-write_certificate('one');
+Serve::write_certificate( $cert, $key, 'one' );
 $server = Serve->new( @panel, '--cert', $cert, '--key', $key, '--log', $log );
 is( name_shown(), 'one', 'a certificate of the site' );
 my $held = Serve::connection( $port{cpanel}, 1 );
-write_certificate('two');
+Serve::write_certificate( $cert, $key, 'two' );
 rename $log, "$log.1";
 $server->signal('HUP');
 sleep 0.05 until -e $log;
@@ -243,7 +232,7 @@ sleep 1;
 is( name_shown(), 'two', 'a certificate that is not in order is not taken' );
 like( text_of($log), qr/Not reloaded/, '... and the log says so' );
 $site->settings( cookie_prefix => 'mine_' );
-write_certificate('three');
+Serve::write_certificate( $cert, $key, 'three' );
 $server->signal('HUP');
 sleep 1.5;
 like(

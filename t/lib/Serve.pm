@@ -36,20 +36,51 @@ sub free_base {
     croak 'There are no free ports';
 }
 
+# What to run it by.
+our $BEFORE = [];
+
+# Writes a certificate of a name, and its key.
+sub write_certificate {
+    my ( $certificate, $key, $name ) = @_;
+    require IO::Socket::SSL::Utils;
+    my $pair = IO::Socket::SSL::Utils::KEY_create_ec('prime256v1');
+    my ($made) =
+        IO::Socket::SSL::Utils::CERT_create( key => $pair, subject => { commonName => $name } );
+    IO::Socket::SSL::Utils::PEM_cert2file( $made, $certificate );
+    IO::Socket::SSL::Utils::PEM_key2file( $pair, $key );
+    return;
+}
+
+# An app without a gateway, at a Unix socket.
+sub panel {
+    my ( $path, $app ) = @_;
+    my $code =
+          'use Cpanel::LogMeIn::Server; use Plack::Util; $| = 1;'
+        . 'Cpanel::LogMeIn::Server->serve( app => Plack::Util::load_psgi(shift), workers => 4,'
+        . 'ports => [ { proto => q{unix}, host => q{localhost}, port => shift, mode => 0666 } ],'
+        . 'ready => sub { print qq{unix:\n} } )';
+    return Serve->spawn( '-e', $code, $app, $path );
+}
+
 # Starts it, and waits until it serves; what it has said is in {said}.
 sub new {
+    my ( $class, @arguments ) = @_;
+    return $class->spawn( 'blib/script/logmein', 'serve', @arguments );
+}
+
+sub spawn {
     my ( $class, @arguments ) = @_;
     pipe my $out, my $in or croak "pipe: $!";
     my $pid = fork // croak "fork: $!";
     if ( !$pid ) {
         open STDOUT, '>&', $in or POSIX::_exit(9);
         open STDERR, '>&', $in or POSIX::_exit(9);
-        { exec $^X, qw(-Iblib/arch -Iblib/lib), 'blib/script/logmein', 'serve', @arguments }
+        { exec @{$BEFORE}, $^X, qw(-Iblib/arch -Iblib/lib), @arguments }
         POSIX::_exit(9);
     }
     close $in or croak "pipe: $!";
     my $self = bless { pid => $pid, out => $out, said => q{}, owner => $$ }, $class;
-    $self->hear(qr{^(?:https|unix):\S+\n\z}m);
+    $self->hear(qr{^(?:https|unix):\S*\n\z}m);
     return $self;
 }
 
@@ -128,6 +159,7 @@ sub request {
     my %header;
     my ( $top, $text ) = split /\r\n\r\n/, $answer, 2;
 
+    $text =~ s/\A[0-9a-f]+\r\n(.*)\r\n0\r\n\r\n\z/$1/s if defined $text;    # one chunk
     for my $line ( split /\r\n/, $top // q{} ) {
         my ( $name, $value ) = $line =~ /\A([\w-]+): (.*)\z/ or next;
         $header{ lc $name } //= $value;

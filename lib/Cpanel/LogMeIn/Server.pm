@@ -70,15 +70,16 @@ sub post_configure_hook {
     return;
 }
 
-# Whoever may reach the folder of a socket may reach the socket.
-sub post_bind_hook {
+# Whoever may reach the folder of a socket may reach the socket. Before this
+# Net::Server has given it to the user that it runs as.
+sub pre_loop_hook {
     my ($self) = @_;
     for my $port ( grep { $_->{proto} eq 'unix' } @{ $self->{serve}{ports} } ) {
         my $path = $port->{port};
         chown -1, $port->{gid}, $path or die "$path: $!\n" if defined $port->{gid};
         chmod $port->{mode}, $path or die "$path: $!\n";
     }
-    return;
+    return $self->SUPER::pre_loop_hook;
 }
 
 # The master's SIGHUP. What is not in order leaves all as it was. The open

@@ -36,8 +36,8 @@ sub complaint {
         || !grep { defined } @option{qw(app root front)};
     return '--cert and --key go together.' if defined $option{cert} xor defined $option{key};
     return '--front-group is for --front.' if defined $option{'front-group'} && !$option{front};
-    return '--front does without --base, --cert and --listen.'
-        if defined $option{front} && grep { defined } @option{qw(base cert listen)};
+    return '--front does without --cert and --listen.'
+        if defined $option{front} && grep { defined } @option{qw(cert listen)};
     return "--base is a port from 1 to $PORT_MAX."
         if defined $option{base} && ( $option{base} < 1 || $option{base} > $PORT_MAX );
     return '--workers is a number from 2 to 1000.'
@@ -250,16 +250,18 @@ sub _folder {
     };
 }
 
-# With --base the app shall know each port by its usual number: it redirects
-# clear text to the ports of the settings.
+# With --base the app shall know the clear-text ports by their usual numbers:
+# it redirects to the ports of the settings. A front server tells them in a
+# header, which means nothing from anybody else.
 sub _at_usual_ports {
     my ( $self, $app ) = @_;
     my %usual = map { ( $self->_port_at( $_, 0 ) => $PLAIN{$_} ) } @SERVICES;
     return sub {
         my ($env) = @_;
-        my $port = $env->{SERVER_PORT};
-        $env->{SERVER_PORT} = $usual{$port}
-            if $env->{'psgi.url_scheme'} eq 'http' && $usual{$port};
+        if ( $env->{'psgi.url_scheme'} eq 'http' ) {
+            $_ = $usual{$_} // $_
+                for grep { defined } @{$env}{qw(SERVER_PORT HTTP_X_FORWARDED_PORT)};
+        }
         return $app->($env);
     };
 }
