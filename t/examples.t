@@ -41,14 +41,40 @@ is(
 );
 
 # quickstart
-my $tour = output_of( '', $^X, 'examples/quickstart' );
-like(
-    $tour,
-    qr/granted.*unknown.*whm: root.*webmail: info\@alice.*login_ok is 0.*That is all/s,
-    'quickstart tells its story to the end'
-);
-my ($folder) = $tour =~ m{^\s+(/\S+)/site$}m;
-ok( $folder && !-e $folder, '... and leaves nothing behind' );
+SKIP: {
+    skip 'Starman, HTML::Template or IO::Socket::SSL is not installed', 4
+        if !eval { require HTML::Template; require IO::Socket::SSL; require Starman; 1 };
+    my $tour = output_of( '', $^X, 'examples/quickstart --once' );
+    like(
+        $tour,
+        qr/granted.*unknown.*whm: root.*webmail: info\@alice.*login_ok is 0.*You are alice, at \/.*That is all/s,
+        'quickstart tells its story to the end'
+    );
+    my ($folder) = $tour =~ m{^\s+(/\S+)/site$}m;
+    ok( $folder && !-e $folder, '... and leaves nothing behind' );
+
+    # Without --once the gateway goes on
+    my $pid = open my $running, '-|', $^X, 'examples/quickstart' or die "fork: $!";
+    my ( $said, $login_url ) = (q{});
+    while ( my $line = readline $running ) {
+        $said .= $line;
+        ($login_url) = $line =~ m{\A    (https://localhost:[0-9]+/cpsess\S+)$} if !$login_url;
+        last if $line =~ /runs until/;
+    }
+    my ( $port, $target ) = ( $login_url // q{} ) =~ m{\Ahttps://localhost:([0-9]+)(/.*)\z};
+    my $socket = IO::Socket::SSL->new(
+        PeerAddr        => '127.0.0.1',
+        PeerPort        => $port,
+        SSL_verify_mode => 0
+    );
+    print {$socket} "GET $target HTTP/1.1\r\nHost: localhost:$port\r\n\r\n";
+    like( scalar readline $socket,
+        qr/ 302 /, 'quickstart without --once: the URL that it prints opens' )
+        or diag($said);
+    kill INT => $pid;
+    close $running;
+    ok( !IO::Socket::INET->new("127.0.0.1:$port"), '... until it is stopped' );
+}
 
 # login.cgi, as a web server runs it
 SKIP: {

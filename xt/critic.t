@@ -6,12 +6,11 @@ use strict;
 use warnings;
 use Test::More;
 use lib 'xt/lib';
-use Author qw(has_program run tracked);
+use Author qw(has_program perl_files run);
 
 plan skip_all => 'perlcritic is not installed' if !has_program('perlcritic');
 
-my @files =
-    ( tracked(qr{\A(?!examples/).*[.](?:pm|pl|t|PL)\z}), tracked(qr{\Aexamples/|\Abench/run\z}) );
+my @files = perl_files();
 my ( $status, $out ) = run( '.', "perlcritic --quiet @files" );
 is( $status, 0, 'perlcritic has nothing to say of ' . @files . ' files' ) or diag($out);
 ( undef, $out ) = run( '.', q{echo 'eval "x"; 1;' | perlcritic} );

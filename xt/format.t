@@ -7,11 +7,9 @@ use warnings;
 use File::Temp ();
 use Test::More;
 use lib 'xt/lib';
-use Author qw(has_program read_file run tracked);
+use Author qw(has_program perl_files read_file run tracked);
 
-my @c = tracked(qr{\A(?:csrc|t|xt|bench)/.*[.][ch]\z});
-my @perl =
-    ( tracked(qr{\A(?!examples/).*[.](?:pm|pl|t|PL)\z}), tracked(qr{\Aexamples/|\Abench/run\z}) );
+my @c       = tracked(qr{\A(?:csrc|t|xt|bench)/.*[.][ch]\z});
 my $scratch = File::Temp->new;
 
 my %formatter = (
@@ -25,7 +23,9 @@ my %formatter = (
 
 sub is_formatted { my ( $with, $file ) = @_; return $formatter{$with}->($file) eq read_file($file) }
 
-for my $case ( [ 'clang-format', \@c, "int  x;\n" ], [ 'perltidy', \@perl, "my  \$x;\n" ] ) {
+for my $case ( [ 'clang-format', \@c, "int  x;\n" ],
+    [ 'perltidy', [ perl_files() ], "my  \$x;\n" ] )
+{
     my ( $with, $files, $crooked ) = @{$case};
 SKIP: {
         skip "$with is not installed", 1 if !has_program($with);

@@ -9,7 +9,7 @@ use Cwd        qw(getcwd);
 use Exporter   qw(import);
 use File::Temp qw(tempdir);
 
-our @EXPORT_OK = qw(run tracked read_file clone built_clone has_program);
+our @EXPORT_OK = qw(run tracked perl_files read_file clone built_clone has_program);
 
 # Runs a shell command in this folder; returns its status and all it prints.
 # What this checkout has built is not what a command there shall find.
@@ -33,6 +33,13 @@ sub tracked {
     my ($pattern) = @_;
     my @files     = split /\0/, must( '.', 'git ls-files -z --cached --others --exclude-standard' );
     return grep { -e && $_ =~ $pattern } @files;
+}
+
+# Those in Perl, by their names or by their first lines.
+sub perl_files {
+    return
+        grep { m{[.](?:pm|pl|t|PL|psgi|cgi)\z} || read_file($_) =~ m{\A#!/usr/bin/(?:env )?perl\b} }
+        tracked(qr/./);
 }
 
 sub read_file {

@@ -1,0 +1,299 @@
+package Cpanel::LogMeIn::Command::Serve;
+
+use strict;
+use warnings;
+use Cpanel::LogMeIn  ();
+use File::Temp       qw(tempdir);
+use IO::Socket::UNIX ();
+use Socket           qw(AF_INET AF_INET6 inet_pton);
+
+our $VERSION = '0.01';
+
+my @SERVICES = qw(cpanel whm webmail);
+my %PLAIN    = ( cpanel => 2082, whm => 2086, webmail => 2095 );
+my %TLS      = ( cpanel => 2083, whm => 2087, webmail => 2096 );
+my $PORT_MAX = 65_530;
+
+my %NEEDED = (
+    'HTML::Template'         => 'libhtml-template-perl',
+    'IO::Socket::SSL::Utils' => 'libio-socket-ssl-perl',
+    'Plack'                  => 'libplack-perl',
+    'Starman::Server'        => 'starman',
+    'URI::Escape'            => 'liburi-perl',
+);
+
+# What Getopt::Long shall read.
+sub options {
+    return qw(app=s base=i cert=s front=s front-group=s key=s listen=s@ log=s root=s socket!
+        workers=i);
+}
+
+# What is wrong with the options; undef if nothing is.
+sub complaint {
+    my ( $class, %option ) = @_;
+    return 'Say what to protect, once: --app FILE or --root FOLDER.'
+        if ( defined $option{app} && defined $option{root} )
+        || !grep { defined } @option{qw(app root front)};
+    return '--cert and --key go together.' if defined $option{cert} xor defined $option{key};
+    return '--front-group is for --front.' if defined $option{'front-group'} && !$option{front};
+    return '--front does without --cert and --listen.'
+        if defined $option{front} && grep { defined } @option{qw(cert listen)};
+    return "--base is a port from 1 to $PORT_MAX."
+        if defined $option{base} && ( $option{base} < 1 || $option{base} > $PORT_MAX );
+    return '--workers is a number from 2 to 1000.'
+        if defined $option{workers} && ( $option{workers} < 2 || $option{workers} > 1000 );
+    my ($odd) = grep { !_is_address($_) } @{ $option{listen} // [] };
+    return "--listen is for addresses; '$odd' is none." if defined $odd;
+    return;
+}
+
+sub _is_address {
+    my ($text) = @_;
+    return defined inet_pton( AF_INET, $text ) || defined inet_pton( AF_INET6, $text );
+}
+
+# Serves until it is told to stop; dies with a sentence if it can't.
+sub run {
+    my ( $class, %option ) = @_;
+    my $self = bless { option => \%option }, $class;
+    $self->_load;
+    $self->_open_log;
+    $self->_read_settings;
+    my @ports = ( $self->_public_ports, $self->_front, $self->_gateway_socket );
+    $self->_find_certificate if grep { $_->{proto} eq 'ssl' } @ports;
+    Cpanel::LogMeIn::Server->serve(
+        app         => $self->_app,
+        ports       => \@ports,
+        workers     => $option{workers} // 10,
+        certificate => $self->{certificate},
+        key         => $self->{key},
+        ready       => sub { $self->_say_where(@ports) },
+        reload      => sub {
+            $self->_open_log;
+            $self->_read_settings;
+            return $self->_app;
+        },
+    );
+    return;
+}
+
+sub _load {
+    for my $module ( sort keys %NEEDED ) {
+        my $file = $module =~ s{::}{/}gr . '.pm';
+        eval { require $file } or die "$module is missing: install $NEEDED{$module} (Debian).\n";
+    }
+    require Cpanel::LogMeIn::Server;
+    require Plack::App::Directory;
+    require Plack::Middleware::LogMeIn;
+    require Plack::Util;
+    return;
+}
+
+# Opened before anything else can fail, and again on SIGHUP.
+sub _open_log {
+    my ($self) = @_;
+    my $path = $self->{option}{log} // return;
+    open my $log, '>>',  $path or die "$path: $!\n";
+    open STDERR,  '>>&', $log  or die "$path: $!\n";
+    STDERR->autoflush(1);
+    return;
+}
+
+sub _read_settings {
+    my ($self) = @_;
+    my %setting = Cpanel::LogMeIn::settings();
+    die "$Cpanel::LogMeIn::detail\n" if !%setting;
+    my $base = $self->{option}{base};
+    $self->_check_ports( $base, \%setting ) if defined $base;
+    $self->{setting} = \%setting;
+    return;
+}
+
+# A service's clear-text port comes right before its TLS port.
+sub _port_at {
+    my ( $self, $service, $tls ) = @_;
+    my $base = $self->{option}{base};
+    return $tls ? $TLS{$service} : $PLAIN{$service} if !defined $base;
+    my ($place) = grep { $SERVICES[$_] eq $service } 0 .. $#SERVICES;
+    return $base + 2 * $place + ( $tls ? 1 : 0 );
+}
+
+# Login URLs name the ports of the settings, so these must be the ones that
+# are served.
+sub _check_ports {
+    my ( $self, $base, $setting ) = @_;
+    my @lines = map { "port.$_ = " . $self->_port_at( $_, 1 ) . "\n" }
+        grep { $setting->{"port.$_"} != $self->_port_at( $_, 1 ) } @SERVICES;
+    my $file = $ENV{LOGMEIN_CONF} // '/etc/logmein.conf';
+    die "Login URLs would name other ports than --base $base serves. Write to $file:\n", @lines
+        if @lines;
+    return;
+}
+
+sub _public_ports {
+    my ($self) = @_;
+    return if defined $self->{option}{front};
+    my @ports;
+    for my $host ( @{ $self->{option}{listen} // ['127.0.0.1'] } ) {
+        my %at = ( host => $host, ipv => $host =~ /:/ ? 6 : 4 );
+        for my $service (@SERVICES) {
+            push @ports, { %at, port => $self->_port_at( $service, 0 ), proto => 'tcp' },
+                { %at, port => $self->_port_at( $service, 1 ), proto => 'ssl' };
+        }
+    }
+    return @ports;
+}
+
+# A socket, by its path. One that another process answers at is not taken away.
+sub _socket {
+    my ( $self, $path, %more ) = @_;
+    die "$path: letters, digits, '/', '-', '_' and '.' only, please\n" if $path !~ m{\A/[\w./-]+\z};
+    die "$path: another process answers there\n" if IO::Socket::UNIX->new( Peer => $path );
+    return { proto => 'unix', host => 'localhost', port => $path, %more };
+}
+
+# Whoever may connect here is believed what a front server says: its group
+# only.
+sub _front {
+    my ($self) = @_;
+    my ( $path, $group ) = @{ $self->{option} }{qw(front front-group)};
+    return                                          if !defined $path;
+    return $self->_socket( $path, mode => oct 600 ) if !defined $group;
+    my $gid = getgrnam($group) // die "There is no group '$group'.\n";
+    return $self->_socket( $path, mode => oct 660, gid => $gid );
+}
+
+# For all processes of this machine; they send nothing unless socket and folder
+# belong to root or to the store's owner.
+sub _gateway_socket {
+    my ($self) = @_;
+    return if !( $self->{option}{socket} // 1 );
+    my $path     = $self->{setting}{gateway_socket};
+    my $hint     = 'or use --no-socket';
+    my ($folder) = $path =~ m{\A(.*)/};
+    die "$folder: $!; make it, $hint\n" if !-d $folder && !mkdir $folder, oct 755;
+    my ( $mode, $uid ) = ( stat $folder )[ 2, 4 ];
+    my $owner = ( stat $self->{setting}{key_file} )[4] // $>;
+    die "$folder belongs neither to root nor to the store's owner; change that, $hint\n"
+        if $uid != 0 && $uid != $owner;
+    die "$folder: others may write there; change that, $hint\n"    if $mode & oct 22;
+    die "$folder: nothing can be made there; change that, $hint\n" if !-w $folder;
+    return $self->_socket( $path, mode => oct 666 );
+}
+
+# Without one that was given, one for this run is made.
+sub _find_certificate {
+    my ($self) = @_;
+    @{$self}{qw(certificate key)} = @{ $self->{option} }{qw(cert key)};
+    if ( defined $self->{certificate} ) {
+        my $good = eval {
+            IO::Socket::SSL::SSL_Context->new(
+                SSL_server    => 1,
+                SSL_cert_file => $self->{certificate},
+                SSL_key_file  => $self->{key}
+            );
+        };
+        return if $good;
+        die "$self->{certificate}, $self->{key}: " . ( $@ || $IO::Socket::SSL::SSL_ERROR ) . "\n";
+    }
+    $self->{folder} = tempdir( 'logmein-XXXXXX', TMPDIR => 1, CLEANUP => 1 );
+    @{$self}{qw(certificate key)} = map { "$self->{folder}/$_" } qw(certificate key);
+    $self->_make_certificate;
+    return;
+}
+
+sub _make_certificate {
+    my ($self)        = @_;
+    my @names         = ( 'localhost', '127.0.0.1', '::1', @{ $self->{option}{listen} // [] } );
+    my $key           = IO::Socket::SSL::Utils::KEY_create_ec('prime256v1');
+    my ($certificate) = IO::Socket::SSL::Utils::CERT_create(
+        key             => $key,
+        subject         => { commonName => 'localhost' },
+        subjectAltNames => [ map { [ _is_address($_) ? 'IP' : 'DNS', $_ ] } @names ],
+    );
+    IO::Socket::SSL::Utils::PEM_cert2file( $certificate, $self->{certificate} );
+    IO::Socket::SSL::Utils::PEM_key2file( $key, $self->{key} );
+    return;
+}
+
+# The app behind the login, read anew.
+sub _app {
+    my ($self) = @_;
+    my ( $file, $folder ) = @{ $self->{option} }{qw(app root)};
+    my $behind = defined $file ? _load_app($file) : defined $folder ? _folder($folder) : undef;
+    return $self->_at_usual_ports(
+        $behind
+        ? Plack::Middleware::LogMeIn->wrap($behind)
+        : Plack::App::LogMeIn->new->to_app
+    );
+}
+
+sub _load_app {
+    my ($file) = @_;
+    my $app = eval { Plack::Util::load_psgi($file) };
+    die "$file: $@" if !$app;
+    return $app;
+}
+
+# Files of a folder. Names that begin with a dot are nobody's business.
+sub _folder {
+    my ($folder) = @_;
+    die "$folder is no folder\n" if !-d $folder;
+    my $files = Plack::App::Directory->new( { root => $folder } )->to_app;
+    return sub {
+        my ($env) = @_;
+        my $path = $env->{PATH_INFO};
+        return [ 404, [ 'Content-Type' => 'text/plain' ], ["There is nothing here.\n"] ]
+            if $path =~ m{/[.]};
+        $env->{PATH_INFO} .= 'index.html' if $path =~ m{/\z} && -f "$folder$path/index.html";
+        return $files->($env);
+    };
+}
+
+# With --base the app shall know the clear-text ports by their usual numbers:
+# it redirects to the ports of the settings. A front server tells them in a
+# header, which means nothing from anybody else.
+sub _at_usual_ports {
+    my ( $self, $app ) = @_;
+    my %usual = map { ( $self->_port_at( $_, 0 ) => $PLAIN{$_} ) } @SERVICES;
+    return sub {
+        my ($env) = @_;
+        if ( $env->{'psgi.url_scheme'} eq 'http' ) {
+            $_ = $usual{$_} // $_
+                for grep { defined } @{$env}{qw(SERVER_PORT HTTP_X_FORWARDED_PORT)};
+        }
+        return $app->($env);
+    };
+}
+
+sub _say_where {
+    my ( $self, @ports ) = @_;
+    for my $port (@ports) {
+        my $host   = $port->{host} =~ /:/    ? "[$port->{host}]" : $port->{host};
+        my $scheme = $port->{proto} eq 'ssl' ? 'https'           : 'http';
+        print $port->{proto} eq 'unix'
+            ? "unix:$port->{port}\n"
+            : "$scheme://$host:$port->{port}/\n";
+    }
+    STDOUT->flush;
+    $0 = 'logmein serve';    ## no critic (RequireLocalizedPunctuationVars)
+    return;
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+Cpanel::LogMeIn::Command::Serve - the subcommand C<serve> of L<logmein>
+
+=head1 DESCRIPTION
+
+Internal to L<logmein>.
+
+=head1 LICENSE
+
+MIT: see the file LICENSE.
+
+=cut

@@ -1,0 +1,170 @@
+package Serve;
+
+# A `logmein serve` of a test's own, and raw requests to it.
+
+use strict;
+use warnings;
+use Carp             qw(croak);
+use Exporter         qw(import);
+use IO::Select       ();
+use IO::Socket::INET ();
+use IO::Socket::UNIX ();
+use POSIX            ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+our @EXPORT_OK = qw(free_base raw request);
+
+for my $module (qw(HTML::Template IO::Socket::SSL Plack Starman::Server URI::Escape)) {
+    my $file = $module =~ s{::}{/}gr . '.pm';
+    plan skip_all => "$module is not installed" if !eval { require $file };
+}
+
+my $PATIENCE = 20;    # seconds
+
+# The first of so many consecutive ports that nobody listens at. Below those
+# that the kernel gives to clients.
+sub free_base {
+    my ($count) = @_;
+    for ( 1 .. 200 ) {
+        my $base = 10_000 + int rand 20_000;
+        my @open = map {
+            IO::Socket::INET->new( LocalAddr => '127.0.0.1', LocalPort => $_, Listen => 1 ) // ()
+        } $base .. $base + $count - 1;
+        return $base if @open == $count;
+    }
+    croak 'There are no free ports';
+}
+
+# What to run it by.
+our $BEFORE = [];
+
+# Writes a certificate of a name, and its key.
+sub write_certificate {
+    my ( $certificate, $key, $name ) = @_;
+    require IO::Socket::SSL::Utils;
+    my $pair = IO::Socket::SSL::Utils::KEY_create_ec('prime256v1');
+    my ($made) =
+        IO::Socket::SSL::Utils::CERT_create( key => $pair, subject => { commonName => $name } );
+    IO::Socket::SSL::Utils::PEM_cert2file( $made, $certificate );
+    IO::Socket::SSL::Utils::PEM_key2file( $pair, $key );
+    return;
+}
+
+# An app without a gateway, at a Unix socket.
+sub panel {
+    my ( $path, $app ) = @_;
+    my $code =
+          'use Cpanel::LogMeIn::Server; use Plack::Util; $| = 1;'
+        . 'Cpanel::LogMeIn::Server->serve( app => Plack::Util::load_psgi(shift), workers => 4,'
+        . 'ports => [ { proto => q{unix}, host => q{localhost}, port => shift, mode => 0666 } ],'
+        . 'ready => sub { print qq{unix:\n} } )';
+    return Serve->spawn( '-e', $code, $app, $path );
+}
+
+# Starts it, and waits until it serves; what it has said is in {said}.
+sub new {
+    my ( $class, @arguments ) = @_;
+    return $class->spawn( 'blib/script/logmein', 'serve', @arguments );
+}
+
+sub spawn {
+    my ( $class, @arguments ) = @_;
+    pipe my $out, my $in or croak "pipe: $!";
+    my $pid = fork // croak "fork: $!";
+    if ( !$pid ) {
+        open STDOUT, '>&', $in or POSIX::_exit(9);
+        open STDERR, '>&', $in or POSIX::_exit(9);
+        { exec @{$BEFORE}, $^X, qw(-Iblib/arch -Iblib/lib), @arguments }
+        POSIX::_exit(9);
+    }
+    close $in or croak "pipe: $!";
+    my $self = bless { pid => $pid, out => $out, said => q{}, owner => $$ }, $class;
+    $self->hear(qr{^(?:https|unix):\S*\n\z}m);
+    return $self;
+}
+
+# Waits until it has said this; false if it ends, or does not.
+sub hear {
+    my ( $self, $what ) = @_;
+    my $until  = time + $PATIENCE;
+    my $select = IO::Select->new( $self->{out} );
+    while ( time < $until ) {
+        next
+            if $select->can_read(0.05) && sysread $self->{out}, $self->{said}, 4096,
+            length $self->{said};
+        return 1 if $self->{said} =~ $what;
+        return   if !kill( 0 => $self->{pid} ) || $select->can_read(0);
+    }
+    return;
+}
+
+sub signal { my ( $self, $name ) = @_; return kill $name => $self->{pid} }
+
+# Tells it to stop; its exit status.
+sub stop {
+    my ( $self, $signal ) = @_;
+    my $pid = delete $self->{pid} // return;
+    local $? = 0;
+    kill $signal // 'TERM' => $pid;
+    waitpid $pid, 0;
+    return $?;
+}
+
+sub DESTROY {
+    my ($self) = @_;
+    $self->stop if $self->{owner} == $$;
+    return;
+}
+
+# A connection: to a path, or to a port with or without TLS.
+sub connection {
+    my ( $where, $tls ) = @_;
+    return IO::Socket::UNIX->new( Peer     => $where )                          if $where =~ m{/};
+    return IO::Socket::INET->new( PeerAddr => '127.0.0.1', PeerPort => $where ) if !$tls;
+    return IO::Socket::SSL->new(
+        PeerAddr        => '127.0.0.1',
+        PeerPort        => $where,
+        SSL_verify_mode => 0
+    );
+}
+
+# Sends bytes as they are, and returns all that comes back until the end.
+sub raw {
+    my ( $where, $tls, $bytes ) = @_;
+    my $socket = connection( $where, $tls ) // return;
+    local $SIG{PIPE} = 'IGNORE';
+    print {$socket} $bytes;
+    $socket->flush;
+    my $answer = q{};
+    while ( sysread $socket, $answer, 65_536, length $answer ) { }
+    return $answer;
+}
+
+# One request with what each request has; a body makes it a POST.
+sub request {
+    my ( $where, $tls, $target, $body, @fields ) = @_;
+    my $head =
+        ( defined $body ? 'POST' : 'GET' ) . " $target HTTP/1.1\r\nHost: localhost:$where\r\n";
+    $head =~ s/^Host: .*\r\n/Host: localhost:2083\r\n/m
+        if $where =~ m{/} && !grep { /\AHost:/ } @fields;
+    $head =~ s/^Host: .*\r\n//m if grep { /\AHost:/ } @fields;
+    $head .= join q{}, map { "$_\r\n" } 'Connection: close', @fields;
+    $head .=
+        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: "
+        . length($body) . "\r\n"
+        if defined $body;
+    my $answer = raw( $where, $tls, "$head\r\n" . ( $body // q{} ) ) // return { status => 0 };
+    my ($status) = $answer =~ m{\AHTTP/1[.]1 ([0-9]{3})};
+    my %header;
+    my ( $top, $text ) = split /\r\n\r\n/, $answer, 2;
+
+    $text =~ s/\A[0-9a-f]+\r\n(.*)\r\n0\r\n\r\n\z/$1/s if defined $text;    # one chunk
+    for my $line ( split /\r\n/, $top // q{} ) {
+        my ( $name, $value ) = $line =~ /\A([\w-]+): (.*)\z/ or next;
+        $header{ lc $name } //= $value;
+    }
+    return { status => $status // 0, header => \%header, body => $text, all => $answer };
+}
+
+1;

@@ -1,0 +1,135 @@
+package Front;
+
+# nginx and Apache in front of the gateway, from the files in examples/, with
+# only ports and paths replaced.
+
+use strict;
+use warnings;
+use Carp        qw(croak);
+use POSIX       ();
+use Time::HiRes qw(sleep time);
+use lib         qw(t/lib xt/lib);
+use Author      qw(read_file);
+
+my $PATIENCE = 20;    # seconds
+
+my @PORTS = ( 2082, 2083, 2086, 2087, 2095, 2096 );
+
+# The text of an example for this site: ports from the base on, own files in
+# place of the system's. Each of them must be in the text.
+sub adapted {
+    my ( $file, $base, %path ) = @_;
+    my $text = read_file("examples/$file");
+    for my $old ( sort { length $b <=> length $a } keys %path ) {
+        $text =~ s/\Q$old\E/$path{$old}/g or croak "$file has no $old";
+    }
+    for my $place ( 0 .. $#PORTS ) {
+        my $new = $base + $place;
+        $text =~ s/\b$PORTS[$place]\b/$new/g or croak "$file has no $PORTS[$place]";
+    }
+    return $text;
+}
+
+sub _write {
+    my ( $path, $text ) = @_;
+    open my $file, '>', $path or croak "$path: $!";
+    print {$file} $text;
+    close $file or croak "$path: $!";
+    return;
+}
+
+# Starts a program that stays in the foreground, and waits until a port is
+# open.
+sub _start {
+    my ( $name, $log, $port, @command ) = @_;
+    my $pid = fork // croak "fork: $!";
+    if ( !$pid ) {
+        open STDOUT, '>>', $log     or POSIX::_exit(9);
+        open STDERR, '>&', \*STDOUT or POSIX::_exit(9);
+        { exec @command }
+        POSIX::_exit(9);
+    }
+    my $self  = bless { pid => $pid, owner => $$, name => $name, log => $log }, __PACKAGE__;
+    my $until = time + $PATIENCE;
+    while ( time < $until ) {
+        return $self                                if IO::Socket::INET->new("127.0.0.1:$port");
+        croak "$name has ended: " . read_file($log) if waitpid( $pid, POSIX::WNOHANG() ) != 0;
+        sleep 0.05;
+    }
+    croak "$name does not start: " . read_file($log);
+}
+
+# Options: dir (for its files), base, front and panel (sockets), certificate,
+# key; workers.
+sub nginx {
+    my (%option) = @_;
+    my $dir = "$option{dir}/nginx";
+    mkdir $dir or croak "$dir: $!";
+    chmod oct 755, $dir, $option{dir};
+    my $text = adapted(
+        'nginx.conf', $option{base},
+        '/run/logmein/front.sock'      => $option{front},
+        '/run/panel/panel.sock'        => $option{panel},
+        '/etc/ssl/certs/logmein.pem'   => $option{certificate},
+        '/etc/ssl/private/logmein.key' => $option{key},
+        '/var/log/nginx/logmein.log'   => "$dir/access.log",
+    );
+    $text =~ s/\blisten (\d)/listen 127.0.0.1:$1/g;
+    _write( "$dir/site.conf", $text );
+    my $user   = $< == 0 ? "user root;\n" : q{};
+    my $places = join q{},
+        map { "    ${_}_temp_path $dir/$_;\n" } qw(client_body fastcgi proxy scgi uwsgi);
+    _write( "$dir/nginx.conf",
+              "${user}daemon off;\nworker_processes 2;\npid $dir/pid;\nerror_log $dir/error.log;\n"
+            . "events { worker_connections 512; }\nhttp {\n${places}    access_log off;\n    keepalive_requests 1000000;\n"
+            . "    include $dir/site.conf;\n}\n" );
+    my $self = _start( 'nginx', "$dir/out", $option{base} + 1,
+        'nginx', '-c', "$dir/nginx.conf", '-e', "$dir/error.log" );
+    $self->{access} = "$dir/access.log";
+    return $self;
+}
+
+sub apache {
+    my (%option) = @_;
+    my $dir = "$option{dir}/apache";
+    mkdir $dir or croak "$dir: $!";
+    chmod oct 755, $dir, $option{dir};
+    my $text = adapted(
+        'apache.conf', $option{base},
+        '/run/logmein/front.sock'            => $option{front},
+        '/etc/ssl/certs/logmein.pem'         => $option{certificate},
+        '/etc/ssl/private/logmein.key'       => $option{key},
+        '/var/log/apache2/logmein.log'       => "$dir/access.log",
+        '/var/log/apache2/logmein.error.log' => "$dir/error.log",
+    );
+    $text =~ s/^Listen /Listen 127.0.0.1:/mg;
+    my $modules = join q{},
+        map { "LoadModule ${_}_module /usr/lib/apache2/modules/mod_$_.so\n" }
+        qw(mpm_event authz_core headers proxy proxy_http setenvif ssl);
+    _write( "$dir/apache.conf",
+              "ServerRoot $dir\nServerName localhost\nPidFile $dir/pid\nErrorLog $dir/error.log\n"
+            . "User www-data\nGroup www-data\nMutex file:$dir\n$modules$text" );
+    my $self = _start( 'apache', "$dir/out", $option{base} + 1,
+        'apache2', '-DFOREGROUND', '-f', "$dir/apache.conf" );
+    $self->{access} = "$dir/access.log";
+    return $self;
+}
+
+sub signal { my ( $self, $name ) = @_; return kill $name => $self->{pid} }
+
+sub stop {
+    my ($self) = @_;
+    my $pid = delete $self->{pid} // return;
+    local $? = 0;
+    kill TERM => $pid;
+    waitpid $pid, 0;
+    return $?;
+}
+
+sub DESTROY {
+    my ($self) = @_;
+    $self->stop if $self->{owner} == $$;
+    return;
+}
+
+1;
