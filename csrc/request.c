@@ -357,22 +357,22 @@ needs_encoding(struct lmi_bytes uri, size_t i)
     return c >= 0x80 || strchr(" \"<>^`{|}", c) != NULL;
 }
 
+/* From its slash on; false if it is too long. */
 static bool
-write_canonical(struct lmi_bytes uri, char out[LMI_URI_MAX + 1])
+write_uri(struct lmi_bytes uri, bool canonical, char out[LMI_URI_MAX + 1])
 {
-    struct lmi_buffer canonical;
+    struct lmi_buffer text;
 
-    lmi_buffer_init(&canonical, out, LMI_URI_MAX + 1);
+    lmi_buffer_init(&text, out, LMI_URI_MAX + 1);
     if (uri.len == 0 || uri.ptr[0] != '/')
-        lmi_buffer_put_char(&canonical, '/');
+        lmi_buffer_put_char(&text, '/');
     for (size_t i = 0; i < uri.len; i++) {
-        if (needs_encoding(uri, i))
-            lmi_buffer_put_percent(&canonical, (unsigned char)uri.ptr[i],
-                                   UPPER_HEX);
+        if (canonical && needs_encoding(uri, i))
+            lmi_buffer_put_percent(&text, (unsigned char)uri.ptr[i], UPPER_HEX);
         else
-            lmi_buffer_put_char(&canonical, uri.ptr[i]);
+            lmi_buffer_put_char(&text, uri.ptr[i]);
     }
-    return !canonical.full;
+    return !text.full;
 }
 
 /* All checks apply to the canonical form: to what a browser will get. */
@@ -395,19 +395,6 @@ check_uri(const char *text)
     return NULL;
 }
 
-/* Never longer than the canonical form. */
-static void
-write_plain(struct lmi_bytes uri, char out[LMI_URI_MAX + 1])
-{
-    struct lmi_buffer plain;
-
-    lmi_buffer_init(&plain, out, LMI_URI_MAX + 1);
-    if (uri.len == 0 || uri.ptr[0] != '/')
-        lmi_buffer_put_char(&plain, '/');
-    for (size_t i = 0; i < uri.len; i++)
-        lmi_buffer_put_char(&plain, uri.ptr[i]);
-}
-
 static const char *
 read_uri(const struct lmi_text *text, char out[LMI_URI_MAX + 1],
          char plain_out[LMI_URI_MAX + 1])
@@ -425,9 +412,8 @@ read_uri(const struct lmi_text *text, char out[LMI_URI_MAX + 1],
     strip_prefixes(&uri);
     if (has_scheme(uri))
         return "The parameter 'goto_uri' must be a path, not a full URL.";
-    if (!write_canonical(uri, out))
+    if (!write_uri(uri, true, out) || !write_uri(uri, false, plain_out))
         return "The parameter 'goto_uri' must have at most 2,048 bytes.";
-    write_plain(uri, plain_out);
     return check_uri(out);
 }
 
