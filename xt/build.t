@@ -9,7 +9,7 @@ use File::Find     qw(find);
 use File::Temp     qw(tempdir);
 use Test::More;
 use lib 'xt/lib';
-use Author qw(built_clone clone read_file run);
+use Author qw(built_clone clone read_file run tracked);
 
 my $folder = built_clone();
 
@@ -78,9 +78,9 @@ is( $status, 0, 'make install DESTDIR=' ) or diag($out);
 my @installed;
 find( sub { push @installed, $_ if -f }, $destination );
 is_deeply(
-    [ sort grep { !/[.](?:3\w*|packlist)\z|\Aperllocal/ } @installed ],
-    [qw(Constants.pm LogMeIn.pm LogMeIn.pm LogMeIn.so Remote.pm Remote.so Session.pm)],
-    '... installs the modules and the object'
+    [ sort grep { !/[.](?:[13]p\w*|packlist)\z|\Aperllocal/ } @installed ],
+    [ sort qw(LogMeIn.so Remote.so logmein), map { s{.*/}{}r } tracked(qr{\Alib/}) ],
+    '... installs the modules, the objects and the command'
 );
 ok( ( grep { /\ACpanel::LogMeIn[.]3/ } @installed ), '... and the manual' );
 my ($module) =
