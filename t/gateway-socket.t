@@ -21,6 +21,7 @@ my $site = Test::Cpanel::LogMeIn->new(
         alice     => { password => 'secret', reseller  => 1 },
         suspended => { password => 'x',      suspended => 1 }
     },
+    clock => time,
     waits => 1,
 );
 my $dir = $site->dir;

@@ -26,6 +26,7 @@ my $there = Test::Cpanel::LogMeIn->new(
         'info@alice.example' => 'mail'
     },
     domains => { 'alice.example' => 'alice' },
+    clock   => time,                             # waits do not pass by themselves
     waits   => 1,
     gateway => 1,
 );
@@ -90,8 +91,12 @@ undef $_ for $here, $there;
 SKIP: {
     skip 'only root can be somebody without rights' if $< != 0;
     skip 'Starman is not installed'                 if !eval { require Starman::Server; 1 };
-    my $site = Test::Cpanel::LogMeIn->new( accounts => { alice => 'secret' }, waits => 1 );
-    my $dir  = $site->dir;
+    my $site = Test::Cpanel::LogMeIn->new(
+        accounts => { alice => 'secret' },
+        clock    => time,
+        waits    => 1
+    );
+    my $dir = $site->dir;
     chmod oct 755, $dir                      or die $!;
     chmod oct 600, $site->path('etc/shadow') or die $!;
     my $server = fork // die "fork: $!";
