@@ -319,8 +319,14 @@ for my $path (qw(/logout /logout/ TOKEN/logout TOKEN/logout/)) {
     is( $answer->{status}, 200, "$path: logged out" );
     like( $answer->{body}, qr/role="status">You have logged out[.]</, '... is told' );
     is( header_of( $answer, 'Clear-Site-Data' ), '"cache"', '... and nothing stays in the cache' );
-    like( $_, qr/; Max-Age=0\z/, '... nor a cookie' ) for header_of( $answer, 'Set-Cookie' );
-    is( scalar( () = header_of( $answer, 'Set-Cookie' ) ), 2, '... of its own two' );
+    my @cookies = header_of( $answer, 'Set-Cookie' );
+    like( $_, qr/; Max-Age=0\z/, '... nor a cookie' ) for @cookies[ 0, 1 ];
+    like(
+        $cookies[2],
+        qr/\Alogmein_left=[0-9]+; HttpOnly; .*; Max-Age=1\z/,
+        '... and a cookie changes, so that no browser keeps a page for its back button'
+    );
+    is( scalar @cookies, 3, '... and no other is set' );
     is( ask( $app, "$token/", HTTP_COOKIE => $jar )->{status},
         401, '... and the session has ended' );
 }

@@ -293,6 +293,14 @@ sub _refuse_clear_text {
 
 # Logging out.
 
+# For the back button browsers keep even pages that are marked no-store, until
+# a cookie of the site changes. Chromium overlooks the end of cookies that were
+# set twice with one value; a new cookie it sees.
+sub _left {
+    my ( $self, $service ) = @_;
+    return $self->_cookie( $service, 'logmein_left', time, 'Max-Age=1' );
+}
+
 sub _logout {
     my ( $self, $request ) = @_;
     return $self->_passive if _is_passive($request);
@@ -308,9 +316,11 @@ sub _logout {
     return $self->_fault($request)        if $reason eq 'fault';
     return $self->_token_denied($request) if $reason eq 'wrong_token';
     return $self->_login_page(
-        200, $request,
+        200,
+        $request,
         { news => 'You have logged out.' },
         $self->_cookies( $request->service, 'no', 'no', "expires=$EPOCH", 'Max-Age=0' ),
+        $self->_left( $request->service ),
         'Clear-Site-Data' => '"cache"'
     );
 }

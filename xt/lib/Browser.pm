@@ -1,0 +1,180 @@
+package Browser;
+
+# A real browser without a window: Chromium, driven by WebDriver, which is JSON
+# over HTTP. Each object is a profile of its own.
+
+use strict;
+use warnings;
+use Carp         qw(croak);
+use HTTP::Tiny   ();
+use JSON::PP     ();
+use MIME::Base64 qw(decode_base64);
+use POSIX        ();
+use Time::HiRes  qw(sleep time);
+
+my $ELEMENT  = 'element-6066-11e4-a52e-4f735466cecf';    # WebDriver's name for one
+my $PATIENCE = 20;                                       # seconds
+
+# Starts the driver at a port.
+sub driver {
+    my ( $class, $port, $log ) = @_;
+    my $pid = fork // croak "fork: $!";
+    if ( !$pid ) {
+        open STDOUT, '>>', $log     or POSIX::_exit(9);
+        open STDERR, '>&', \*STDOUT or POSIX::_exit(9);
+        { exec 'chromedriver', "--port=$port" }
+        POSIX::_exit(9);
+    }
+    my $self = bless { pid => $pid, owner => $$, at => "http://127.0.0.1:$port" },
+        'Browser::Driver';
+    my $until = time + $PATIENCE;
+    while ( time < $until ) {
+        return $self if HTTP::Tiny->new->get("$self->{at}/status")->{success};
+        sleep 0.1;
+    }
+    croak 'chromedriver does not start';
+}
+
+sub new {
+    my ( $class, $driver ) = @_;
+    my $self = bless { at => $driver->{at}, http => HTTP::Tiny->new( timeout => 60 ) }, $class;
+    my @options =
+        ( "--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1000,800" );
+    push @options, '--no-sandbox' if $< == 0;
+    my $answer = $self->_ask(
+        POST => '/session',
+        {
+            capabilities => {
+                alwaysMatch => {
+                    browserName          => 'chrome',
+                    acceptInsecureCerts  => JSON::PP::true(),
+                    'goog:chromeOptions' => { args     => \@options },
+                    timeouts             => { implicit => 5000 },
+                }
+            }
+        }
+    );
+    $self->{session} = "/session/$answer->{sessionId}";
+    return $self;
+}
+
+sub _ask {
+    my ( $self, $method, $path, $data ) = @_;
+    my %content = $method eq 'POST' ? ( content => JSON::PP::encode_json( $data // {} ) ) : ();
+    my $answer  = $self->{http}->request(
+        $method,
+        $self->{at} . $path,
+        { headers => { 'Content-Type' => 'application/json' }, %content }
+    );
+    my $value = eval { JSON::PP::decode_json( $answer->{content} )->{value} };
+    croak "$method $path: $answer->{content}" if !$answer->{success};
+    return $value;
+}
+
+sub _do {
+    my ( $self, $what, $data ) = @_;
+    return $self->_ask( POST => "$self->{session}/$what", $data );
+}
+
+sub go     { my ( $self, $url ) = @_; return $self->_do( url => { url => $url } ) }
+sub reload { my ($self) = @_; return $self->_do('refresh') }
+sub back   { my ($self) = @_; return $self->_do('back') }
+sub url    { my ($self) = @_; return $self->_ask( GET => "$self->{session}/url" ) }
+
+sub script {
+    my ( $self, $code ) = @_;
+    return $self->_do( 'execute/sync' => { script => $code, args => [] } );
+}
+
+# All that can be read on the page.
+sub text { my ($self) = @_; return $self->script('return document.body.innerText') }
+
+sub _find {
+    my ( $self, $css ) = @_;
+    return $self->_do( element => { using => 'css selector', value => $css } )->{$ELEMENT};
+}
+
+sub click {
+    my ( $self, $css ) = @_;
+    my $element = $self->_find($css);
+    return $self->_do("element/$element/click");
+}
+
+sub type {
+    my ( $self, $css, $text ) = @_;
+    my $element = $self->_find($css);
+    return $self->_do( "element/$element/value" => { text => $text } );
+}
+
+sub double_click {
+    my ( $self, $css ) = @_;
+    my $element = $self->_find($css);
+    my @press   = map { { type => $_, button => 0 } } qw(pointerDown pointerUp);
+    my $move    = {
+        type     => 'pointerMove',
+        duration => 0,
+        origin   => { $ELEMENT => $element },
+        x        => 0,
+        y        => 0
+    };
+    return $self->_do(
+        actions => {
+            actions => [
+                {
+                    type       => 'pointer',
+                    id         => 'mouse',
+                    parameters => { pointerType => 'mouse' },
+                    actions    => [ $move, @press, @press ]
+                }
+            ]
+        }
+    );
+}
+
+# Waits for the page to be so; its URL and text, if it is not in time.
+sub wait_for {
+    my ( $self, $condition ) = @_;
+    my $until = time + $PATIENCE;
+    while ( time < $until ) {
+        return 1 if eval { $condition->($self) };
+        sleep 0.1;
+    }
+    return;
+}
+
+# Chromium's own language, for what WebDriver has no word for.
+sub tell {
+    my ( $self, $command, %parameters ) = @_;
+    return $self->_do( 'goog/cdp/execute' => { cmd => $command, params => \%parameters } );
+}
+
+sub picture {
+    my ( $self, $path ) = @_;
+    my $png = $self->_ask( GET => "$self->{session}/screenshot" );
+    CORE::open my $file, '>:raw', $path or croak "$path: $!";
+    print {$file} decode_base64($png);
+    close $file or croak "$path: $!";
+    return;
+}
+
+sub close_all { my ($self) = @_; return $self->_ask( DELETE => delete $self->{session} ) }
+
+sub DESTROY {
+    my ($self) = @_;
+    local $@ = q{};
+    eval { $self->close_all } if $self->{session};
+    return;
+}
+
+package Browser::Driver;    ## no critic (ProhibitMultiplePackages)
+
+sub DESTROY {
+    my ($self) = @_;
+    return if $self->{owner} != $$;
+    local $? = 0;
+    kill TERM => $self->{pid};
+    waitpid $self->{pid}, 0;
+    return;
+}
+
+1;
