@@ -14,8 +14,10 @@ plan skip_all => 'The gateway needs Plack, HTML::Template and IO::Socket::SSL'
 
 # Nothing of the caller's network: no proxy, no other certificates. Nor of a
 # build with a sanitizer: the clients are not ours.
-delete @ENV{ grep { /(?:_proxy|_CA_BUNDLE|\ASSL_CERT_FILE|\ASSL_CERT_DIR|\ALD_PRELOAD)\z/i }
-        keys %ENV };
+delete @ENV{
+    grep { /(?:_proxy|_CA_BUNDLE|\ASSL_CERT_FILE|\ASSL_CERT_DIR|\ALD_PRELOAD)\z/i }
+        keys %ENV
+};
 
 my $site = Test::Cpanel::LogMeIn->new(
     accounts => { alice => 'secret' },

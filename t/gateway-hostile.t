@@ -241,7 +241,7 @@ for my $number ( 1 .. 2_000 ) {
     my ($page) = map { $_->{body} } ask( $app, "/login/?goto_uri=$coded" );
     my $query  = ask( $app, "$token{cpanel}/x?$coded" )->{body};
     $page .= $query . ask( $app, '/login/', form => "user=$coded&pass=x&goto_uri=$coded" )->{body};
-    push @raw, $text if $page =~ /<(?:script|img src="[^d]|svg|!--)|value="[^"]*[<>]/;
+    push @raw, $text           if $page =~ /<(?:script|img src="[^d]|svg|!--)|value="[^"]*[<>]/;
     push @raw, "$text: quotes" if $page =~ /value="[^"]*"[^ >]/;
 }
 is_deeply( \@raw, [], '2,000 strings, none of them unescaped on a page' );
