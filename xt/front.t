@@ -198,7 +198,7 @@ SKIP: {
         200, 'a session' );
     $gateway->stop;
     is( request( $port{cpanel}, 1, "$where/", undef, "Cookie: $cookie" )->{status},
-        502, '... opens nothing while the gateway is away' );
+        503, '... opens nothing while the gateway is away' );
     $gateway = Serve->new( '--front', $files{front}, '--base', $base, '--no-socket' );
     is( request( $port{cpanel}, 1, "$where/", undef, "Cookie: $cookie" )->{status},
         200, '... and all again when it is back' );

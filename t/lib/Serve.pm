@@ -117,15 +117,17 @@ sub DESTROY {
     return;
 }
 
+my $context;
+
 # A connection: to a path, or to a port with or without TLS.
 sub connection {
     my ( $where, $tls ) = @_;
     return IO::Socket::UNIX->new( Peer     => $where )                          if $where =~ m{/};
     return IO::Socket::INET->new( PeerAddr => '127.0.0.1', PeerPort => $where ) if !$tls;
     return IO::Socket::SSL->new(
-        PeerAddr        => '127.0.0.1',
-        PeerPort        => $where,
-        SSL_verify_mode => 0
+        PeerAddr      => '127.0.0.1',
+        PeerPort      => $where,
+        SSL_reuse_ctx => $context //= IO::Socket::SSL::SSL_Context->new( SSL_verify_mode => 0 ),
     );
 }
 

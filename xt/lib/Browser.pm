@@ -143,7 +143,7 @@ sub wait_for {
 }
 
 # Chromium's own language, for what WebDriver has no word for.
-sub command {
+sub devtools {
     my ( $self, $command, %parameters ) = @_;
     return $self->_do( 'goog/cdp/execute' => { cmd => $command, params => \%parameters } );
 }

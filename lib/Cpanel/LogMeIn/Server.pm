@@ -3,6 +3,7 @@ package Cpanel::LogMeIn::Server;
 use strict;
 use warnings;
 use parent            qw(Starman::Server);
+use IO::Select        ();
 use IO::Socket::SSL   ();
 use Plack::TempBuffer ();
 use Errno             ();
@@ -66,7 +67,8 @@ sub fatal {
 # Starman's own way to name ports knows no IPv6.
 sub post_configure_hook {
     my ($self) = @_;
-    $self->{server}{port} = $self->{serve}{ports};
+    $self->{server}{port}       = $self->{serve}{ports};
+    $self->{server}{multi_port} = 1;                      # even if it is one: see accept_multi_port
     return;
 }
 
@@ -83,7 +85,8 @@ sub pre_loop_hook {
 }
 
 # The master's SIGHUP. What is not in order leaves all as it was. The open
-# ports stay; workers end when they have answered, and new ones follow.
+# ports stay; there are new workers before the old ones end, which they do when
+# they have answered.
 sub sig_hup {
     my ($self) = @_;
     my $reload = $self->{serve}{reload};
@@ -94,7 +97,10 @@ sub sig_hup {
         1;
     };
     return $self->log( 0, "Not reloaded: $@" ) if !$done;
-    return $self->hup_children;
+    my @old = keys %{ $self->{server}{children} };
+    $self->run_n_children( scalar @old );
+    kill HUP => @old;
+    return;
 }
 
 # A socket keeps the certificate that it has if this one is not in order.
@@ -130,20 +136,35 @@ sub close_children {
 
 # In a worker.
 
+# A signal never takes a worker away from a connection that it has accepted, or
+# is about to: it is noted, and the pipe ends the wait for the next one.
 ## no critic (RequireLocalizedPunctuationVars)
 sub child_init_hook {
     my ($self) = @_;
+    my $property = $self->{server};
     srand;
     $0 = 'logmein serve (worker)';
-    my $property = $self->{server};
-    $SIG{TERM} = $SIG{INT} = $SIG{QUIT} = sub {
-        $self->_end_logins;
-        exit 0 if !$property->{connected};
+    pipe my $told, my $tell or die "pipe: $!\n";
+    $self->{told} = $told;
+    $self->{wait} = IO::Select->new( $told, @{ $property->{sock} } );
+    my $end = sub {
         $property->{SigHUPed} = 1;
+        syswrite $tell, q{.};
+        return;
     };
+    $SIG{HUP}  = $end;
+    $SIG{TERM} = $SIG{INT} = $SIG{QUIT} = sub { $self->_end_logins; return $end->() };
     return;
 }
 ## use critic
+
+sub accept_multi_port {
+    my ($self) = @_;
+    my @ready = $self->{wait}->can_read;
+    exit 0 if $self->{server}{SigHUPed};
+    my @open = grep { $_ != $self->{told} } @ready;
+    return @open ? $open[ rand @open ] : undef;
+}
 
 sub _end_logins {
     my ($self) = @_;

@@ -112,7 +112,7 @@ sub visit {
         is_at_panel( $browser, 'alice', '/domains?a=b&c=d#part',
             '... so does the URL in the same browser' );
         my $other = Browser->new($driver);
-        $other->command( 'Network.setUserAgentOverride', userAgent => 'Another/1.0' );
+        $other->devtools( 'Network.setUserAgentOverride', userAgent => 'Another/1.0' );
         $other->go($url);
         says( $other, qr/This link has been used[.]/, '... another browser is refused' );
         $picture->( $other, 'used' );
@@ -175,7 +175,7 @@ sub visit {
 
     # On a phone, in the dark
     my $phone = Browser->new($driver);
-    $phone->command(
+    $phone->devtools(
         'Emulation.setDeviceMetricsOverride',
         width             => 320,
         height            => 640,
@@ -184,7 +184,7 @@ sub visit {
     );
     my %colour;
     for my $scheme (qw(light dark)) {
-        $phone->command( 'Emulation.setEmulatedMedia',
+        $phone->devtools( 'Emulation.setEmulatedMedia',
             features => [ { name => 'prefers-color-scheme', value => $scheme } ] );
         for my $service ( sort keys %port ) {
             $phone->go("https://localhost:$port{$service}/");

@@ -1,0 +1,225 @@
+#!/usr/bin/perl
+
+# nginx with the check, and the middleware, agree about each of 20,000 request
+# targets (LOGMEIN_PATHS says how many); nobody without a session is let in;
+# and while nginx and the gateway read their files anew, no request is answered
+# wrongly.
+
+use strict;
+use warnings;
+use blib;
+use lib    qw(t/lib xt/lib);
+use Author qw(has_program read_file);
+use Front  ();
+use POSIX  ();
+use Serve  qw(free_base request);
+use Test::More;
+use Test::Cpanel::LogMeIn;
+use Time::HiRes qw(sleep time);
+
+plan skip_all => 'nginx is not installed' if !has_program('nginx');
+
+my $COUNT   = $ENV{LOGMEIN_PATHS} // 20_000;
+my $WORKERS = 4;
+my ( $base, $plain ) = ( free_base(6), free_base(6) );
+my $site = Test::Cpanel::LogMeIn->new(
+    settings => {
+        'port.cpanel'  => $base + 1,
+        'port.whm'     => $base + 3,
+        'port.webmail' => $base + 5,
+        log            => 'none'
+    }
+);
+my $dir = $site->dir;
+chmod oct 755, $dir;
+my %files = (
+    dir         => $dir,
+    base        => $base,
+    front       => "$dir/front.sock",
+    panel       => "$dir/panel.sock",
+    certificate => "$dir/one.crt",
+    key         => "$dir/one.key"
+);
+Serve::write_certificate( @files{qw(certificate key)}, 'localhost' );
+$site->write_file( "$dir/echo.psgi",
+    q{sub { [ 200, [ 'Content-Type' => 'text/plain', 'Content-Length' => 6 ], ["PANEL\n"] ] }} );
+
+# The middleware behind a socket of its own, which is as good as a port with
+# TLS; both use one store.
+my $gateway    = Serve->new( '--front', $files{front}, '--no-socket', '--base', $base );
+my $middleware = Serve->new( '--front', "$dir/middleware.sock", '--no-socket', '--base', $base,
+    '--app', "$dir/echo.psgi" );
+my $panel = Serve::panel( $files{panel}, "$dir/echo.psgi" );
+my $nginx = Front::nginx(%files);
+
+my $answer = request(
+    $files{front}, 0, '/login/', 'user=alice&pass=secret',
+    'X-Forwarded-Proto: https',
+    'X-Forwarded-Port: ' . ( $base + 1 ),
+    'X-Forwarded-For: 192.0.2.9'
+);
+my ($token)  = $answer->{header}{location}     =~ m{\A(/cpsess[0-9]{10})};
+my ($cookie) = $answer->{header}{'set-cookie'} =~ /\A([^;]*)/;
+
+# Targets of all kinds: most begin with the session's token, so that a wrong
+# yes could happen.
+no warnings 'qw';    ## no critic (ProhibitNoWarnings)
+my @PARTS = (
+    qw(/ // . .. /./ /../ %2e %2E%2e %2f %2F %5c \\ ; ;a=b %00 %0d%0a %09 %20 %25 %252f %252e %7f
+        %c0%af %e2%80%ae %ff %C3%A9 %zz % %1 : @ ! $ & ' ( ) * + ~ ^ | ` { } [ ] < > " _ - = a b login logout
+        logmein check health cpsess0123456789 favicon.ico robots.txt .well-known/ json-api/ execute/ xml-api/
+        ? ?? ?x=y ?session=x ?session=lmt_ &session= # %23 %3f ?a=%zz), chr 0xe9, "\t", q{ }
+);
+
+# Three wrong tokens would end the session; these are two.
+my @WRONG = qw(/cpsess0123456789 /cpsess0000000000 /cpsess012345678 /cpsess /CPSESS0123456789);
+
+sub target {
+    my $kind  = rand;
+    my $start = $kind < 0.8 ? $token : $kind < 0.9 ? $WRONG[ rand @WRONG ] : q{};
+    my $text  = $start . ( rand > 0.2 ? q{/} : q{} ) . join q{},
+        map { $PARTS[ rand @PARTS ] } 1 .. 1 + rand 5;
+    $text =~ s/ +\z//;                          # nginx takes blanks there for the end of the target
+    return $text =~ m{\A/} ? $text : "/$text";
+}
+
+# A connection that stays open as long as the server lets it; answers one
+# request after the other with the status and the body.
+sub asker {
+    my ( $where, $tls, @fields ) = @_;
+    my ( $socket, $left );
+    return sub {
+        my ($target) = @_;
+        my $bytes    = join "\r\n", "GET $target HTTP/1.1", "Host: localhost:@{[ $base + 1 ]}",
+            @fields, q{}, q{};
+        for ( 1 .. 3 ) {
+            if ( !$socket ) { $socket = Serve::connection( $where, $tls ) or next; $left = q{} }
+            my $sent = syswrite $socket, $bytes;
+            my $all  = _answer( $socket, \$left );
+            undef $socket if !defined $all || $all->{close};
+            return $all   if defined $all;
+        }
+        return { status => 0, body => q{} };
+    };
+}
+
+sub _answer {
+    my ( $socket, $left ) = @_;
+    sysread $socket, ${$left}, 65_536, length ${$left} or return while ${$left} !~ /\r\n\r\n/;
+    my ( $head, $rest ) = split /\r\n\r\n/, ${$left}, 2;
+    ${$left} = $rest;
+    my ($status) = $head =~ m{\AHTTP/1[.][01] ([0-9]{3})};
+    my $close    = $head =~ /^Connection: close/mi;
+    my $body     = q{};
+    if ( $head =~ /^Transfer-Encoding: chunked/mi ) {
+        sysread $socket, ${$left}, 65_536, length ${$left}
+            or return
+            while ${$left} !~ /(?:\A|\n)0\r\n\r\n\z/;
+        ( $body, ${$left} ) = ( ${$left}, q{} );
+    }
+    elsif ( $head =~ /^Content-Length: ([0-9]+)/mi ) {
+        my $length = $1;
+        sysread $socket, ${$left}, 65_536, length ${$left}
+            or return
+            while length ${$left} < $length;
+        $body = substr ${$left}, 0, $length, q{};
+    }
+    return { status => $status // 0, body => $body, close => $close };
+}
+
+# Several processes ask; each says what it has found, line by line.
+sub in_parallel {
+    my ($job) = @_;
+    my @readers;
+    for my $number ( 1 .. $WORKERS ) {
+        my $pid = open( my $reader, '-|' ) // die "fork: $!";
+        if ( !$pid ) {
+            local $SIG{PIPE} = 'IGNORE';
+            $job->($number);
+            STDOUT->flush;
+            POSIX::_exit(0);
+        }
+        push @readers, $reader;
+    }
+    return @readers;
+}
+
+sub heard {
+    my (@readers) = @_;
+    return map { readline $_ } @readers;
+}
+
+my @front = (
+    'X-Forwarded-Proto: https',
+    'X-Forwarded-Port: ' . ( $base + 1 ),
+    'X-Forwarded-For: 192.0.2.9'
+);
+my $start = time;
+my @lines = heard(
+    in_parallel(
+        sub {
+            my ($number) = @_;
+            srand $number;
+            my $by_nginx  = asker( $base + 1,              1, "Cookie: $cookie" );
+            my $by_itself = asker( "$dir/middleware.sock", 0, "Cookie: $cookie", @front );
+            my $nobody    = asker( $base + 1,              1 );
+            my %count;
+            for my $try ( 1 .. $COUNT / $WORKERS ) {
+                my $target = target();
+                next
+                    if $target =~ m{\A(?:/cpsess[0-9]{10})?/log(?:in|out)/?(?:[?]|\z)}
+                    && ++$count{apart};
+                my ( $one, $two ) = ( $by_nginx->($target), $by_itself->($target) );
+                my ( $yes, $also ) = map { $_->{body} =~ /PANEL/ ? 1 : 0 } $one, $two;
+                $count{ $yes ? 'yes' : 'no' }++;
+                print "DIFFERENT $one->{status} $two->{status} $target\n" if $yes != $also;
+                print "ODD $one->{status} $two->{status} $target\n"
+                    if grep { $_->{status} == 0 || $_->{status} >= 500 } $one, $two;
+                print "OPEN $target\n" if $try % 10 == 0 && $nobody->($target)->{body} =~ /PANEL/;
+            }
+            print "COUNT @{[ %count ]}\n";
+        }
+    )
+);
+my %total;
+for my $line ( grep { /\ACOUNT/ } @lines ) {
+    my %count = $line =~ /(\w+) (\d+)/g;
+    $total{$_} += $count{$_} for qw(yes no apart);
+}
+my @wrong = grep { !/\ACOUNT/ } @lines;
+is( scalar @wrong, 0, "nginx and the middleware agree about $COUNT targets, nobody gets in" )
+    or diag( map { s/([^ -~\n])/sprintf '\\x%02x', ord $1/ger }
+        @wrong[ 0 .. ( $#wrong < 30 ? $#wrong : 30 ) ] );
+cmp_ok( $total{$_}, '>', $COUNT / 50, "control: $total{$_} times '$_'" ) for qw(yes no);
+diag( sprintf '%d targets in %.0f s', $COUNT, time - $start );
+
+# Reloading, under load
+my $SECONDS = 12;
+my @readers = in_parallel(
+    sub {
+        my ($number) = @_;
+        my $with     = asker( $base + 1, 1, "Cookie: $cookie", 'Connection: close' );
+        my $without  = asker( $base + 1, 1, 'Connection: close' );
+        my ( $end, $count ) = ( time + $SECONDS, 0 );
+        while ( time < $end ) {
+            my ( $yes, $no ) = ( $with->("$token/x"), $without->("$token/x") );
+            $count += 2;
+            print "WITH $yes->{status}\n"   if $yes->{status} != 200 || $yes->{body} !~ /PANEL/;
+            print "WITHOUT $no->{status}\n" if $no->{status} != 401  || $no->{body}  =~ /PANEL/;
+        }
+        print "COUNT yes $count\n";
+    }
+);
+for ( 1 .. 5 ) {
+    $_->signal('HUP') for $nginx, $gateway;
+    sleep 2;
+}
+@lines = heard(@readers);
+my $asked = 0;
+$asked += $_ for map { /COUNT yes (\d+)/ ? $1 : () } @lines;
+@wrong = grep { !/\ACOUNT/ } @lines;
+is( scalar @wrong, 0, "$asked requests while both reload five times: each is answered right" )
+    or diag( @wrong[ 0 .. ( $#wrong < 20 ? $#wrong : 20 ) ] );
+diag( read_file("$dir/nginx/error.log") ) if @wrong;
+cmp_ok( $asked, '>', 100, 'control: there were requests' );
+done_testing();
