@@ -161,7 +161,9 @@ sub child_init_hook {
 sub accept_multi_port {
     my ($self) = @_;
     my @ready = $self->{wait}->can_read;
-    exit 0 if $self->{server}{SigHUPed};
+
+    # At once: it holds the lock that the next one waits for.
+    POSIX::_exit(0) if $self->{server}{SigHUPed};
     my @open = grep { $_ != $self->{told} } @ready;
     return @open ? $open[ rand @open ] : undef;
 }
