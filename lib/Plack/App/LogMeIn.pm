@@ -21,14 +21,7 @@ my %COOKIE  = ( cpanel => 'cpsession', whm => 'whostmgrsession', webmail => 'web
 my %RELOGIN = ( cpanel => 'cprelogin', whm => 'whostmgrrelogin', webmail => 'webmailrelogin' );
 my %TLS_SERVICE_AT = ( 2083 => 'cpanel', 2087 => 'whm', 2096 => 'webmail' );
 
-my %SERVICE_AT = (
-    2082 => 'cpanel',
-    2083 => 'cpanel',
-    2086 => 'whm',
-    2087 => 'whm',
-    2095 => 'webmail',
-    2096 => 'webmail',
-);
+my %SERVICE_AT = ( %TLS_SERVICE_AT, 2082 => 'cpanel', 2086 => 'whm', 2095 => 'webmail' );
 
 my $PATIENCE = 5;                                                # seconds to wait for a slot
 my $NO_STORE = 'no-cache, no-store, must-revalidate, private';
@@ -338,6 +331,12 @@ sub _passive {
     return $self->_short( 403, 'Open this link in a browser.' );
 }
 
+# The canonical form of a goto_uri; undef if it is none.
+sub _place_of {
+    my ($wish) = @_;
+    return Cpanel::LogMeIn::goto_uri( $wish // q{} );
+}
+
 sub _goto_query {
     my ($place) = @_;
     return !defined $place || $place eq q{/} ? q{} : '?goto_uri=' . _encode($place);
@@ -357,7 +356,7 @@ sub _redeem_url {
 
 # $place is where to go on to, behind the token.
 sub _redeem {
-    my ( $self, $request, $ticket, $place ) = @_;
+    my ( $self, $request, $ticket, $place, $confirmed ) = @_;
     $place //= q{/};
     return $self->_redirect( _redeem_url( $request->token, $ticket, $place ) )
         if $request->method eq 'POST' && $request->is_cross_site;
@@ -370,7 +369,7 @@ sub _redeem {
         agent     => $request->agent,
         method    => $request->method,
         purpose   => $request->purpose,
-        confirmed => ( $request->form('confirmed') // q{} ) eq '1',
+        confirmed => $confirmed,
     );
     return $self->_redirect( "$session->{token}$place",
         $self->_cookies( $session->{service}, $session->{cookie}, 'no' ) )
@@ -418,33 +417,31 @@ sub _login {
         if $method eq 'POST' && !$request->read_form;
     my $ticket = ( $method eq 'POST' ? $request->form('session') : undef )
         // $request->query('session');
-    my $wish  = $request->form('goto_uri') // $request->query('goto_uri');
-    my $place = Cpanel::LogMeIn::goto_uri( $wish // q{} );
-    my %field =
-        map { $_ => $request->form($_) } qw(user pass active_token_for_reuse tfa_token confirmed);
-    $field{goto_uri} = $wish;
-    my $json = ( $request->query('login_only') // q{} ) eq '1';
+    my %field = map { $_ => $request->form($_) } qw(user pass active_token_for_reuse tfa_token);
+    $field{goto_uri} = $request->form('goto_uri') // $request->query('goto_uri');
+    my $place     = _place_of( $field{goto_uri} );
+    my $confirmed = ( $request->form('confirmed')   // q{} ) eq '1';
+    my $json      = ( $request->query('login_only') // q{} ) eq '1';
     return $self->_bad_request                                         if !$request->clean;
-    return $self->_redeem( $request, $ticket, $place )                 if defined $ticket;
+    return $self->_redeem( $request, $ticket, $place, $confirmed )     if defined $ticket;
     return $self->_login_page( 200, $request, { goto_uri => $place } ) if $method ne 'POST';
-    delete $field{confirmed};
-    return $self->_log_in( $request, $json, %field );
+    return $self->_log_in( $request, $json, $place, %field );
 }
 
 # Asks for a login, with no more hashes at once than the machine can compute.
 # The answer of a gateway that is too busy looks like a core's. Slots lie in the
-# folder of the store: where there is none yet, or none any more, the core makes
-# it, or says what is wrong before it computes a hash.
+# folder of the store, which looking at it has made; where that is not possible
+# the core says what is wrong, before it computes a hash.
 sub _ask_core {
     my ( $self, $how, %login ) = @_;
-    my $slot = eval { $self->{slots}->take($PATIENCE) };
-    $slot = eval { $self->{slots}->take($PATIENCE) } if $@ && $self->_is_well;
-    return $self->{sessions}->$how(%login) if $slot || ( $@ && !$self->_is_well );
+    my $well = $self->_is_well;
+    my $slot = $well && eval { $self->{slots}->take($PATIENCE) };
+    return $self->{sessions}->$how(%login) if $slot || !$well;
     return { login_ok => 0, fault => 1, wait => 0, message => $@ ? $FAULT : $BUSY };
 }
 
 sub _log_in {
-    my ( $self, $request, $json, %field ) = @_;
+    my ( $self, $request, $json, $place, %field ) = @_;
     my $by_url = $request->is_cross_site;
     my $answer =
         length( $field{user} // q{} )
@@ -456,10 +453,9 @@ sub _log_in {
         remote_addr => $request->address,
         )
         : { login_ok => 0, fault => 0, wait => 0, message => $NO_USER };
-    return $self->_login_failed( $request, $json, $answer, $field{goto_uri} )
-        if !$answer->{login_ok};
-    return $self->_send_on( $request, $json, $answer ) if $by_url;
-    return $self->_logged_in( $request, $json, $answer, $field{goto_uri} );
+    return $self->_login_failed( $request, $json, $answer, $place ) if !$answer->{login_ok};
+    return $self->_send_on( $json, $answer )                        if $by_url;
+    return $self->_logged_in( $request, $json, $answer, $place );
 }
 
 # Status and headers of a refusal.
@@ -472,39 +468,40 @@ sub _status_of {
 }
 
 sub _login_failed {
-    my ( $self, $request, $json, $answer, $wish ) = @_;
+    my ( $self, $request, $json, $answer, $place ) = @_;
     my $message = $answer->{message};
     my ( $status, @headers ) = _status_of($answer);
-    return $self->_login_page( $status, $request,
-        { alert => $message, goto_uri => Cpanel::LogMeIn::goto_uri( $wish // q{} ) }, @headers )
+    return $self->_login_page( $status, $request, { alert => $message, goto_uri => $place },
+        @headers )
         if !$json;
     my %code = ( $INVALID => 'see_login_log', $NO_USER => 'no_username' );
     return $self->_json( $status, [ status => 0, message => $code{$message} // $message ],
         @headers );
 }
 
+# What every client reads of a good login.
+sub _success {
+    my ( $place, $answer ) = @_;
+    return [ status => 1, redirect => $place, security_token => $answer->{token} ];
+}
+
 # A page of another site may not choose who the browser is logged in as: the
 # browser follows a login URL, as if the user had.
 sub _send_on {
-    my ( $self, $request, $json, $answer ) = @_;
+    my ( $self, $json, $answer ) = @_;
     my ($place) = $answer->{url} =~ m{\Ahttps://[^/]+(/.*)\z}s;
-    return $self->_json( 200,
-        [ status => 1, redirect => $place, security_token => $answer->{token} ] )
-        if $json;
+    return $self->_json( 200, _success( $place, $answer ) ) if $json;
     return $self->_redirect($place);
 }
 
+# A program keeps its starter, for it may want it in the place of a ticket.
 sub _logged_in {
-    my ( $self, $request, $json, $answer, $wish ) = @_;
-    my $cookie = $answer->{cookie};
-    my $place  = $answer->{token} . Cpanel::LogMeIn::goto_uri( $wish // q{} );
-    if ( !$json ) {
-        $cookie = $self->_replace_session( $request, $answer ) // return $self->_fault($request);
-    }
+    my ( $self, $request, $json, $answer, $place ) = @_;
+    my $cookie = $json ? $answer->{cookie} : $self->_replace_session( $request, $answer );
+    return $self->_fault($request) if !defined $cookie;
     my @cookies = $self->_cookies( $request->service, $cookie, 'no' );
-    return $self->_json( 200,
-        [ status => 1, redirect => $place, security_token => $answer->{token} ], @cookies )
-        if $json;
+    $place = "$answer->{token}$place";
+    return $self->_json( 200, _success( $place, $answer ), @cookies ) if $json;
     return $self->_redirect( $place, @cookies );
 }
 
@@ -553,16 +550,8 @@ sub _log_in_at_socket {
     my ( $status, @headers ) = _status_of($answer);
     return $self->_json( $status, [ status => 0, message => $answer->{message} ], @headers )
         if !$answer->{login_ok};
-    my $place = $answer->{token} . Cpanel::LogMeIn::goto_uri( $field{goto_uri} // q{} );
-    return $self->_json(
-        200,
-        [
-            status         => 1,
-            redirect       => $place,
-            security_token => $answer->{token},
-            login_url      => $answer->{url}
-        ]
-    );
+    my $place = $answer->{token} . _place_of( $field{goto_uri} );
+    return $self->_json( 200, [ @{ _success( $place, $answer ) }, login_url => $answer->{url} ] );
 }
 
 # Whose word on the browser's address counts: root's, the store's owner's, and

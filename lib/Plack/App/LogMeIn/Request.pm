@@ -26,8 +26,8 @@ sub new {
     $self->_look_at_connection;
     $self->_look_at_target( $env->{REQUEST_URI} );
     $self->{method} = $env->{REQUEST_METHOD};
-    $self->{clean} &&= uri_unescape( $self->{path} ) eq ( $env->{SCRIPT_NAME} // q{} )
-        . ( $env->{PATH_INFO} // q{} );
+    $self->{clean} &&=
+        $self->{decoded} eq ( $env->{SCRIPT_NAME} // q{} ) . ( $env->{PATH_INFO} // q{} );
     return $self;
 }
 
@@ -106,16 +106,18 @@ sub _forwarded_address {
     return @chain ? $chain[-1] : $env->{REMOTE_ADDR};
 }
 
-# No control byte, no bad percent-encoding, no "//", no encoded slash, no
-# backslash, no dot segment, no fragment, no bad UTF-8: such a target means
-# different things to different programs.
-sub _is_clean {
+# The bytes of a path without its encoding. No control byte, no bad
+# percent-encoding, no "//", no encoded slash, no backslash, no dot segment, no
+# fragment, no bad UTF-8: such a target means different things to different
+# programs, and has none.
+sub _decode {
     my ($path) = @_;
     return if $path =~ m{//} || $path =~ /%(?![0-9A-Fa-f]{2})/;
     return if $path =~ /%(?:2f|5c|7f|[01][0-9a-f])/i;
     my $bytes = uri_unescape($path);
     return if $bytes =~ m{/[.]{1,2}(?:[/;]|\z)};
-    return defined eval { Encode::decode( 'UTF-8', $bytes, Encode::FB_CROAK ) };
+    my $check = Encode::FB_CROAK | Encode::LEAVE_SRC;
+    return defined eval { Encode::decode( 'UTF-8', $bytes, $check ) } ? $bytes : undef;
 }
 
 sub _look_at_target {
@@ -123,8 +125,9 @@ sub _look_at_target {
     @{$self}{qw(clean path query token rest)} = ( 0, q{}, undef, undef, q{} );
     return if ( $target // q{} ) !~ m{\A/[\x21-\x7e]*\z} || $target =~ /[\\#]/;
     @{$self}{qw(path query)} = split /[?]/, $target, 2;
-    $self->{clean} = _is_clean( $self->{path} );
-    $self->{rest}  = $self->{path};
+    $self->{decoded} = _decode( $self->{path} );
+    $self->{clean}   = defined $self->{decoded};
+    $self->{rest}    = $self->{path};
     if ( $self->{path} =~ m{\A($TOKEN)(/.*)?\z} ) {
         @{$self}{qw(token rest)} = ( $1, $2 // q{} );
     }
