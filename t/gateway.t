@@ -365,6 +365,17 @@ is(
 is( header_of( $answer, 'Set-Cookie' ), undef, '... without a cookie' );
 is( ask( $app, "$ours/x?session=$ticket" )->{status},
     401, '... and a ticket that was seen there has ended' );
+for my $twice ( 'query', 'form' ) {
+    my @urls    = map { ( $site->login )[2] } 1 .. 2;
+    my @tickets = map { ( Test::Cpanel::LogMeIn::parse_url($_) )[0] } @urls;
+    my $both    = join q{&}, map { "session=$_" } @tickets;
+    ask(
+        $app,   '/login/' . ( $twice eq 'query' ? "?$both" : q{} ),
+        %clear, form => $twice eq 'form' ? $both : 'x=1'
+    );
+    is( ask( $app, $_ =~ s{\Ahttps://[^/]+}{}r )->{status}, 401, "... each of two in the $twice" )
+        for @urls;
+}
 is( ask( $app, '/', %clear, HTTP_HOST => 'evil.example' )->{status},
     400, '... and not to any host' );
 is( ask( $app, '/login/', %clear, form => $FORM )->{status}, 302, '... a password neither' );

@@ -273,8 +273,7 @@ sub _refuse_clear_text {
     my $host = $request->host;
     my $mine = eval {
         $request->read_form if $request->method eq 'POST';
-        $self->{sessions}->discard($_)
-            for grep { defined } $request->query('session'), $request->form('session');
+        $self->{sessions}->discard($_) for $request->all('session');
         defined $host && $self->{sessions}->serves($host);
     };
     return $self->_fault($request)                    if !defined $mine;

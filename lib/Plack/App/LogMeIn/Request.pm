@@ -201,6 +201,13 @@ sub form {
     return $self->_only( $name, @{ $self->{form} // [] } );
 }
 
+# All that came under a name, however often.
+sub all {
+    my ( $self, $name ) = @_;
+    return map { $_->[1] }
+        grep { $_->[0] eq $name } _pairs( $self->{query} ), @{ $self->{form} // [] };
+}
+
 # The value of the service's session cookie. Of several different ones none
 # counts: a neighbour's domain may have set the other.
 sub cookie {
