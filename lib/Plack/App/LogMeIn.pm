@@ -3,7 +3,7 @@ package Plack::App::LogMeIn;
 use strict;
 use warnings;
 use parent                       qw(Plack::Component);
-use Plack::Util::Accessor        qw(logins_at_once service);
+use Plack::Util::Accessor        qw(logins_at_once ports service);
 use Cpanel::LogMeIn              ();
 use Cpanel::LogMeIn::Session     ();
 use JSON::PP                     ();
@@ -51,7 +51,11 @@ sub prepare_app {
         trusted_proxies => $setting{trusted_proxies},
         gateway_socket  => $setting{gateway_socket},
         cookie_name     => { map { $_ => "$setting{cookie_prefix}$COOKIE{$_}" } @SERVICES },
-        service_at      => { %SERVICE_AT, map { ( $setting{"port.$_"} => $_ ) } @SERVICES },
+        service_at      => {
+            %SERVICE_AT,
+            %{ $self->ports // {} },
+            map { ( $setting{"port.$_"} => $_ ) } @SERVICES
+        },
     };
     return;
 }
@@ -670,7 +674,9 @@ OPTIONS and browsers that look ahead spend nothing.
 
 =item C</logout>, C</cpsess##########/logout>
 
-Ends the session. The page says so.
+Ends the session. The page says so, and the service's two cookies expire. A
+third one, C<logmein_left>, lives for a second: it makes browsers drop the pages
+that they keep for their back button.
 
 =item C</logmein/check>
 
@@ -760,6 +766,11 @@ The web server must offer C<psgix.io>, as Starman does.
 =item C<service>
 
 C<cpanel>, C<whm> or C<webmail>, whatever the port.
+
+=item C<ports>
+
+A hash of further ports and their services, for clear text at other ports than
+the usual ones.
 
 =item C<logins_at_once>
 

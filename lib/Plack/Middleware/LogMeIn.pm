@@ -5,7 +5,7 @@ use warnings;
 use parent                qw(Plack::Middleware);
 use Plack::App::LogMeIn   ();
 use Plack::Util           ();
-use Plack::Util::Accessor qw(gateway logins_at_once service);
+use Plack::Util::Accessor qw(gateway logins_at_once ports service);
 
 our $VERSION = '0.01';
 
@@ -13,6 +13,7 @@ sub prepare_app {
     my ($self) = @_;
     my $gateway = Plack::App::LogMeIn->new(
         logins_at_once => $self->logins_at_once,
+        ports          => $self->ports,
         service        => $self->service,
     );
     $gateway->prepare_app;
@@ -106,7 +107,7 @@ going to before.
 C<cpanel>, C<whm> or C<webmail>. By default the port decides: see
 L<Plack::App::LogMeIn/THE PORT DECIDES>.
 
-=item C<logins_at_once>
+=item C<ports>, C<logins_at_once>
 
 See L<Plack::App::LogMeIn/OPTIONS>.
 

@@ -221,11 +221,12 @@ sub _app {
     my ($self) = @_;
     my ( $file, $folder ) = @{ $self->{option} }{qw(app root)};
     my $behind = defined $file ? _load_app($file) : defined $folder ? _folder($folder) : undef;
-    return $self->_at_usual_ports(
-        $behind
-        ? Plack::Middleware::LogMeIn->wrap($behind)
-        : Plack::App::LogMeIn->new->to_app
-    );
+
+    # With --base clear text comes to other ports than usual.
+    my %option = ( ports => { map { ( $self->_port_at( $_, 0 ) => $_ ) } @SERVICES } );
+    return $behind
+        ? Plack::Middleware::LogMeIn->wrap( $behind, %option )
+        : Plack::App::LogMeIn->new(%option)->to_app;
 }
 
 sub _load_app {
@@ -247,22 +248,6 @@ sub _folder {
             if $path =~ m{/[.]};
         $env->{PATH_INFO} .= 'index.html' if $path =~ m{/\z} && -f "$folder$path/index.html";
         return $files->($env);
-    };
-}
-
-# With --base the app shall know the clear-text ports by their usual numbers:
-# it redirects to the ports of the settings. A front server tells them in a
-# header, which means nothing from anybody else.
-sub _at_usual_ports {
-    my ( $self, $app ) = @_;
-    my %usual = map { ( $self->_port_at( $_, 0 ) => $PLAIN{$_} ) } @SERVICES;
-    return sub {
-        my ($env) = @_;
-        if ( $env->{'psgi.url_scheme'} eq 'http' ) {
-            $_ = $usual{$_} // $_
-                for grep { defined } @{$env}{qw(SERVER_PORT HTTP_X_FORWARDED_PORT)};
-        }
-        return $app->($env);
     };
 }
 
