@@ -46,14 +46,22 @@ sub serve {
             keepalive_timeout => 1,
             server_ready      => $option{ready},
             net_server_args   => {
-                serialize       => 'flock',
-                log_level       => 1,
-                SSL_cert_file   => $option{certificate},
-                SSL_key_file    => $option{key},
-                SSL_version     => $TLS_VERSION,
-                SSL_verify_mode => IO::Socket::SSL::SSL_VERIFY_NONE(),
+                serialize => 'flock',
+                log_level => 1,
+                $self->_tls,
             },
         }
+    );
+}
+
+# What ports of proto ssl show, and the least that they accept.
+sub _tls {
+    my ($self) = @_;
+    return (
+        SSL_cert_file   => $self->{serve}{certificate},
+        SSL_key_file    => $self->{serve}{key},
+        SSL_version     => $TLS_VERSION,
+        SSL_verify_mode => IO::Socket::SSL::SSL_VERIFY_NONE(),
     );
 }
 
@@ -106,16 +114,8 @@ sub sig_hup {
 # A socket keeps the certificate that it has if this one is not in order.
 sub _show_certificate {
     my ( $self, $socket ) = @_;
-    return $socket->configure_SSL(
-        {
-            SSL_cert_file      => $self->{serve}{certificate},
-            SSL_key_file       => $self->{serve}{key},
-            SSL_version        => $TLS_VERSION,
-            SSL_verify_mode    => IO::Socket::SSL::SSL_VERIFY_NONE(),
-            SSL_server         => 1,
-            SSL_startHandshake => 0,
-        }
-    ) || die "$IO::Socket::SSL::SSL_ERROR\n";
+    return $socket->configure_SSL( { $self->_tls, SSL_server => 1, SSL_startHandshake => 0 } )
+        || die "$IO::Socket::SSL::SSL_ERROR\n";
 }
 
 # The master ends when its workers have: the ports are free then.
