@@ -22,7 +22,6 @@ lmi_away_new(enum lmi_door door, struct lmi_request *request,
     away->door = door;
     away->request = request;
     away->settings = settings;
-    away->err = *err;
     return LMI_OK;
 }
 

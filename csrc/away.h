@@ -16,7 +16,6 @@ struct lmi_away {
     enum lmi_door door;
     struct lmi_request *request;   /* ours */
     struct lmi_settings *settings; /* ours */
-    struct lmi_err err;            /* the answer, if there is no gateway */
 };
 
 /* Takes request and settings over, whatever comes of it. */

@@ -697,13 +697,14 @@ warn_unverified(const struct exchange *exchange)
     lmi_log(settings->log, true, line);
 }
 
+/* A fault of this side, before anything was sent. */
 static void
-settings_fault(const char *place, const char *text,
-               struct lmi_login_answer *out)
+give_fault(enum lmi_rc code, const char *place, const char *text,
+           struct lmi_login_answer *out)
 {
     struct lmi_err err;
 
-    lmi_fail(&err, LMI_SETTINGS, 0, place, text, NULL);
+    lmi_fail(&err, code, 0, place, text, NULL);
     lmi_answer_fault(out, &err);
 }
 
@@ -717,8 +718,8 @@ give_failure(struct exchange *exchange, CURLcode rc,
         exchange->error[0] != '\0' ? exchange->error : curl_easy_strerror(rc);
 
     if (rc == CURLE_SSL_CACERT_BADFILE) {
-        settings_fault(settings->remote_ca_file, "remote_ca_file can't be read",
-                       out);
+        give_fault(LMI_SETTINGS, settings->remote_ca_file,
+                   "remote_ca_file can't be read", out);
         return;
     }
     say(out, sentence_of(rc, exchange->remote->curl, &exchange->reply));
@@ -849,15 +850,6 @@ prepare(struct exchange *exchange)
                   &form);
 }
 
-static void
-memory_fault(struct lmi_login_answer *out)
-{
-    struct lmi_err err;
-
-    lmi_fail(&err, LMI_MEMORY, 0, NULL, "no memory", NULL);
-    lmi_answer_fault(out, &err);
-}
-
 void
 lmi_remote_login(struct lmi_remote *remote, const struct lmi_away *away,
                  struct lmi_login_answer *out)
@@ -866,7 +858,7 @@ lmi_remote_login(struct lmi_remote *remote, const struct lmi_away *away,
 
     memset(out, 0, sizeof *out);
     if (exchange == NULL || !remote_open(remote)) {
-        memory_fault(out);
+        give_fault(LMI_MEMORY, NULL, "no memory", out);
     } else {
         exchange->remote = remote;
         exchange->away = away;
