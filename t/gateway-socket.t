@@ -10,11 +10,8 @@ use lib 't/lib';
 use IO::Socket::UNIX ();
 use POSIX            ();
 use Test::More;
-use Time::HiRes qw(sleep);
-use Gateway     qw();
+use Serve ();
 use Test::Cpanel::LogMeIn;
-
-plan skip_all => 'Starman is not installed' if !eval { require Starman::Server; 1 };
 
 my $site = Test::Cpanel::LogMeIn->new(
     accounts => {
@@ -28,40 +25,8 @@ my $dir = $site->dir;
 chmod oct 755, $dir or die $!;
 $site->settings( gateway_socket => "$dir/gateway.sock" );
 
-# Serves the gateway at two Unix sockets: its own, and a front server's.
-my $parent = $$;
-my $server = fork // die "fork: $!";
-if ( !$server ) {
-    local $SIG{__DIE__} = sub { };
-    open STDERR, '>', "$dir/server-log" or POSIX::_exit(1);
-    umask 0;
-    eval {
-        Starman::Server->new->run(
-            Gateway::gateway(),
-            {
-                listen  => [ "$dir/gateway.sock", "$dir/front.sock" ],
-                workers => 2,
-                pid     => "$dir/server.pid"
-            }
-        );
-    };
-    POSIX::_exit(1);
-}
-
-END {
-    if ( $server && $parent == $$ ) {
-        local $? = 0;
-        kill QUIT => $server;
-        waitpid $server, 0;
-    }
-}
-for ( 1 .. 200 ) {
-    last
-        if -S "$dir/gateway.sock"
-        && -S "$dir/front.sock"
-        && IO::Socket::UNIX->new("$dir/front.sock");
-    sleep 0.05;
-}
+my $server = Serve->new( '--front', "$dir/front.sock" );
+like( $server->{said}, qr/^unix:\Q$dir\E\/gateway[.]sock$/m, 'the gateway is there' );
 
 # One request; as another user if there is a uid.
 sub say_to {

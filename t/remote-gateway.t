@@ -7,13 +7,11 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use HTTP::Tiny       ();
-use IO::Socket::UNIX ();
-use POSIX            ();
+use HTTP::Tiny ();
+use POSIX      ();
 use Test::More;
-use Time::HiRes qw(sleep);
-use Gateway     ();
-use Servers     ();
+use Serve   ();
+use Servers ();
 use Test::Cpanel::LogMeIn;
 
 my $lacking = Servers::lacks(qw(IO::Socket::SSL remote));
@@ -87,7 +85,7 @@ $here->settings( remote_ca_file => undef );
 like( ( $here->login )[1], qr/certificate/, 'control: another certificate is not believed' );
 undef $_ for $here, $there;
 
-# The socket of this machine's gateway, served by Starman
+# The socket of this machine's gateway
 SKIP: {
     skip 'only root can be somebody without rights' if $< != 0;
     skip 'Starman is not installed'                 if !eval { require Starman::Server; 1 };
@@ -99,21 +97,8 @@ SKIP: {
     my $dir = $site->dir;
     chmod oct 755, $dir                      or die $!;
     chmod oct 600, $site->path('etc/shadow') or die $!;
-    my $server = fork // die "fork: $!";
-    if ( !$server ) {
-        open STDERR, '>', "$dir/server-log" or POSIX::_exit(1);
-        umask 0;
-        eval {
-            Starman::Server->new->run( Gateway::gateway(),
-                { listen => ["$dir/gateway.sock"], workers => 2 } );
-        };
-        POSIX::_exit(1);
-    }
     $site->settings( gateway_socket => "$dir/gateway.sock" );
-    for ( 1 .. 200 ) {
-        last if IO::Socket::UNIX->new("$dir/gateway.sock");
-        sleep 0.05;
-    }
+    my $server = Serve->new( '--front', "$dir/front.sock" );
     my $nobody = getpwnam 'nobody';
     my $log_in = sub {
         my (@login) = @_;
@@ -145,8 +130,7 @@ SKIP: {
     like( ( $log_in->() )[1], qr/\AToo many failed logins[.]/, 'a wait' );
     $site->forget;
     is( ( $log_in->() )[1], 'Login OK', 'control: when it is over, the login is good' );
-    kill QUIT => $server;
-    waitpid $server, 0;
+    $server->stop;
     like(
         ( $log_in->() )[1],
         qr/\ALogins are not possible at the moment [(][A-Z]+[)][.]\z/,

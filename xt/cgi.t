@@ -5,16 +5,13 @@
 
 use strict;
 use warnings;
-use HTTP::Tiny       ();
-use IO::Socket::INET ();
-use IO::Socket::UNIX ();
-use POSIX            ();
+use HTTP::Tiny ();
 use Test::More;
-use Time::HiRes qw(sleep);
 use blib;
 use lib 'xt/lib', 't/lib';
 use Author  qw(has_program run);
-use Gateway ();
+use Front   ();
+use Serve   ();
 use Servers ();
 use Test::Cpanel::LogMeIn;
 
@@ -30,36 +27,7 @@ chmod oct 755, $dir                      or die $!;
 chmod oct 600, $site->path('etc/shadow') or die $!;
 $site->settings( gateway_socket => "$dir/gateway.sock" );
 
-# Two servers: the gateway, and the web server with the script.
-my @servers;
-
-sub start {
-    my ($job) = @_;
-    my $pid = fork // die "fork: $!";
-    if ( !$pid ) {
-        open STDERR, '>>', "$dir/server-log" or POSIX::_exit(1);
-        eval { $job->() };
-        POSIX::_exit(1);
-    }
-    return push @servers, $pid;
-}
-my $parent = $$;
-
-END {
-    if ( @servers && $parent == $$ ) {
-        local $? = $?;
-        kill TERM => @servers;
-        waitpid $_, 0 for @servers;
-    }
-}
-start(
-    sub {
-        umask 0;
-        require Starman::Server;
-        Starman::Server->new->run( Gateway::gateway(),
-            { listen => ["$dir/gateway.sock"], workers => 1 } );
-    }
-);
+my $gateway = Serve->new( '--front', "$dir/front.sock" );
 mkdir "$dir/www" or die $!;
 run( '.',
           "cp -r blib '$dir/blib' && cp examples/login.cgi '$dir/www/login.cgi'"
@@ -83,13 +51,8 @@ setenv.add-environment = (
     "PERL5LIB"     => "$dir/blib/lib:$dir/blib/arch",
 )
 CONF
-start( sub { exec 'lighttpd', '-D', '-f', "$dir/lighttpd.conf" or POSIX::_exit(127) } );
-for ( 1 .. 200 ) {
-    last
-        if IO::Socket::UNIX->new("$dir/gateway.sock")
-        && IO::Socket::INET->new( PeerAddr => '127.0.0.1', PeerPort => $port );
-    sleep 0.05;
-}
+my $server = Front::start( 'lighttpd', "$dir/server-log", $port, 'lighttpd', '-D', '-f',
+    "$dir/lighttpd.conf" );
 
 my $browser = HTTP::Tiny->new( max_redirect => 0 );
 my $base    = "http://127.0.0.1:$port";
@@ -111,8 +74,7 @@ like(
 $answer = $browser->post_form( "$base/login.cgi", { user => 'alice', pass => 'wrong' } );
 is( $answer->{status}, 401, 'a wrong one' );
 like( $answer->{content}, qr/The login is invalid[.]/, '... is told' );
-kill TERM => shift @servers;
-wait;
+$gateway->stop;
 $answer = $browser->post_form( "$base/login.cgi", { user => 'alice', pass => 'secret' } );
 like(
     $answer->{content},

@@ -23,16 +23,8 @@ my $site = Test::Cpanel::LogMeIn->new(
     settings => { map { ( "port.$_" => $port{$_} ) } keys %port },
 );
 my $dir   = $site->dir;
-my %files = (
-    dir         => $dir,
-    base        => $base,
-    front       => "$dir/front.sock",
-    panel       => "$dir/panel.sock",
-    certificate => "$dir/one.crt",
-    key         => "$dir/one.key",
-);
+my %files = Front::files( $dir, $base );
 $site->settings( gateway_socket => "$dir/run/gateway.sock" );
-Serve::write_certificate( @files{qw(certificate key)}, 'localhost' );
 
 # What is behind nginx: it says what it was asked, and by whom it thinks.
 $site->write_file( "$dir/echo.psgi", <<'PERL' );

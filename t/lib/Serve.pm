@@ -4,6 +4,8 @@ package Serve;
 
 use strict;
 use warnings;
+use lib 't/lib';
+use parent           qw(Program);
 use Carp             qw(croak);
 use Exporter         qw(import);
 use IO::Select       ();
@@ -96,24 +98,6 @@ sub hear {
         return 1 if $self->{said} =~ $what;
         return   if !kill( 0 => $self->{pid} ) || $select->can_read(0);
     }
-    return;
-}
-
-sub signal { my ( $self, $name ) = @_; return kill $name => $self->{pid} }
-
-# Tells it to stop; its exit status.
-sub stop {
-    my ( $self, $signal ) = @_;
-    my $pid = delete $self->{pid} // return;
-    local $? = 0;
-    kill $signal // 'TERM' => $pid;
-    waitpid $pid, 0;
-    return $?;
-}
-
-sub DESTROY {
-    my ($self) = @_;
-    $self->stop if $self->{owner} == $$;
     return;
 }
 

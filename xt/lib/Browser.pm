@@ -168,13 +168,6 @@ sub DESTROY {
 
 package Browser::Driver;    ## no critic (ProhibitMultiplePackages)
 
-sub DESTROY {
-    my ($self) = @_;
-    return if $self->{owner} != $$;
-    local $? = 0;
-    kill TERM => $self->{pid};
-    waitpid $self->{pid}, 0;
-    return;
-}
+use parent qw(Program);
 
 1;

@@ -9,7 +9,9 @@ use Carp        qw(croak);
 use POSIX       ();
 use Time::HiRes qw(sleep time);
 use lib         qw(t/lib xt/lib);
+use parent      qw(Program);
 use Author      qw(read_file);
+use Serve       ();
 
 my $PATIENCE = 20;    # seconds
 
@@ -40,7 +42,7 @@ sub _write {
 
 # Starts a program that stays in the foreground, and waits until a port is
 # open.
-sub _start {
+sub start {
     my ( $name, $log, $port, @command ) = @_;
     my $pid = fork // croak "fork: $!";
     if ( !$pid ) {
@@ -59,14 +61,36 @@ sub _start {
     croak "$name does not start: " . read_file($log);
 }
 
+# A server's own folder, which its workers can reach.
+sub _folder {
+    my ( $dir, $name ) = @_;
+    mkdir "$dir/$name" or croak "$dir/$name: $!";
+    chmod oct 755, $dir, "$dir/$name";
+    return "$dir/$name";
+}
+
+# What nginx() and apache() want, for a site's folder and ports from a base on;
+# with a certificate.
+sub files {
+    my ( $dir, $base ) = @_;
+    my %files = (
+        dir         => $dir,
+        base        => $base,
+        front       => "$dir/front.sock",
+        panel       => "$dir/panel.sock",
+        certificate => "$dir/one.crt",
+        key         => "$dir/one.key",
+    );
+    Serve::write_certificate( @files{qw(certificate key)}, 'localhost' );
+    return %files;
+}
+
 # Options: dir (for its files), base, front and panel (sockets), certificate,
 # key; workers.
 sub nginx {
     my (%option) = @_;
-    my $dir = "$option{dir}/nginx";
-    mkdir $dir or croak "$dir: $!";
-    chmod oct 755, $dir, $option{dir};
-    my $text = adapted(
+    my $dir      = _folder( $option{dir}, 'nginx' );
+    my $text     = adapted(
         'nginx.conf', $option{base},
         '/run/logmein/front.sock'      => $option{front},
         '/run/panel/panel.sock'        => $option{panel},
@@ -83,7 +107,7 @@ sub nginx {
               "${user}daemon off;\nworker_processes 2;\npid $dir/pid;\nerror_log $dir/error.log;\n"
             . "events { worker_connections 512; }\nhttp {\n${places}    access_log off;\n    keepalive_requests 1000000;\n"
             . "    include $dir/site.conf;\n}\n" );
-    my $self = _start( 'nginx', "$dir/out", $option{base} + 1,
+    my $self = start( 'nginx', "$dir/out", $option{base} + 1,
         'nginx', '-c', "$dir/nginx.conf", '-e', "$dir/error.log" );
     $self->{access} = "$dir/access.log";
     return $self;
@@ -91,10 +115,8 @@ sub nginx {
 
 sub apache {
     my (%option) = @_;
-    my $dir = "$option{dir}/apache";
-    mkdir $dir or croak "$dir: $!";
-    chmod oct 755, $dir, $option{dir};
-    my $text = adapted(
+    my $dir      = _folder( $option{dir}, 'apache' );
+    my $text     = adapted(
         'apache.conf', $option{base},
         '/run/logmein/front.sock'            => $option{front},
         '/etc/ssl/certs/logmein.pem'         => $option{certificate},
@@ -109,27 +131,10 @@ sub apache {
     _write( "$dir/apache.conf",
               "ServerRoot $dir\nServerName localhost\nPidFile $dir/pid\nErrorLog $dir/error.log\n"
             . "User www-data\nGroup www-data\nMutex file:$dir\n$modules$text" );
-    my $self = _start( 'apache', "$dir/out", $option{base} + 1,
+    my $self = start( 'apache', "$dir/out", $option{base} + 1,
         'apache2', '-DFOREGROUND', '-f', "$dir/apache.conf" );
     $self->{access} = "$dir/access.log";
     return $self;
-}
-
-sub signal { my ( $self, $name ) = @_; return kill $name => $self->{pid} }
-
-sub stop {
-    my ($self) = @_;
-    my $pid = delete $self->{pid} // return;
-    local $? = 0;
-    kill TERM => $pid;
-    waitpid $pid, 0;
-    return $?;
-}
-
-sub DESTROY {
-    my ($self) = @_;
-    $self->stop if $self->{owner} == $$;
-    return;
 }
 
 1;

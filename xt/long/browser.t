@@ -206,15 +206,7 @@ sub visit {
 
 SKIP: {
     skip 'nginx is not installed', 1 if !has_program('nginx');
-    my %files = (
-        dir         => $dir,
-        base        => $base,
-        front       => "$dir/front.sock",
-        panel       => "$dir/panel.sock",
-        certificate => "$dir/one.crt",
-        key         => "$dir/one.key"
-    );
-    Serve::write_certificate( @files{qw(certificate key)}, 'localhost' );
+    my %files = Front::files( $dir, $base );
 
     # The panel, as it would be without the middleware.
     $site->write_file( "$dir/panel.psgi", <<'PERL' );

@@ -32,15 +32,7 @@ my $site = Test::Cpanel::LogMeIn->new(
 );
 my $dir = $site->dir;
 chmod oct 755, $dir;
-my %files = (
-    dir         => $dir,
-    base        => $base,
-    front       => "$dir/front.sock",
-    panel       => "$dir/panel.sock",
-    certificate => "$dir/one.crt",
-    key         => "$dir/one.key"
-);
-Serve::write_certificate( @files{qw(certificate key)}, 'localhost' );
+my %files = Front::files( $dir, $base );
 $site->write_file( "$dir/echo.psgi",
     q{sub { [ 200, [ 'Content-Type' => 'text/plain', 'Content-Length' => 6 ], ["PANEL\n"] ] }} );
 

@@ -531,8 +531,8 @@ For tests of scripts that call L<Cpanel::LogMeIn/get_loggedin_url>. One line
 makes a site in a temporary folder: accounts in cPanel's layout, settings, a
 store. C<LOGMEIN_CONF> names the settings for this process and its children, so
 that the script under test needs no change. Passwords are hashed with the
-cheapest accepted scheme. No root and no network is needed, no process runs,
-and all is gone when the object goes, or when the test ends or dies.
+cheapest accepted scheme. No root and no network is needed, no process runs
+unless you ask for a gateway, and all is gone when the object goes, or when the test ends or dies.
 
 Sites do not get in each other's way: tests may run in parallel.
 
