@@ -532,7 +532,8 @@ makes a site in a temporary folder: accounts in cPanel's layout, settings, a
 store. C<LOGMEIN_CONF> names the settings for this process and its children, so
 that the script under test needs no change. Passwords are hashed with the
 cheapest accepted scheme. No root and no network is needed, no process runs
-unless you ask for a gateway, and all is gone when the object goes, or when the test ends or dies.
+unless you ask for a gateway, and all is gone when the object goes, or when the
+test ends or dies.
 
 Sites do not get in each other's way: tests may run in parallel.
 
