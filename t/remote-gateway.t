@@ -123,6 +123,11 @@ SKIP: {
         qr/alice "login by uid $nobody" SUCCESS LOGIN/,
         '... and is logged as that process'
     );
+    like(
+        ( $log_in->( goto_uri => '/info@alice.example' ) )[2],
+        qr{\d/info\@alice[.]example\?},
+        'a page of a mailbox'
+    );
     is( ( $log_in->( pass => 'wrong' ) )[1], 'The login is invalid.', 'a wrong password' );
     is( ( $log_in->( user => 'a/b' ) )[1] =~ /\AThe parameter 'user' / ? 1 : 0,
         1, 'a parameter that is none' );

@@ -208,6 +208,16 @@ sub name_shown {
     return $socket && $socket->peer_certificate('cn');
 }
 
+# Workers of before answer until the new ones are there.
+sub wait_until {
+    my ($job) = @_;
+    for ( 1 .. 200 ) {
+        return if $job->();
+        sleep 0.1;
+    }
+    return;
+}
+
 sub text_of {
     my ($path) = @_;
     open my $file, '<', $path or return q{};
@@ -222,24 +232,29 @@ my $held = Serve::connection( $port{cpanel}, 1 );
 Serve::write_certificate( $cert, $key, 'two' );
 rename $log, "$log.1";
 $server->signal('HUP');
-sleep 0.05 until -e $log;
-sleep 1.5;
+wait_until(
+    sub {
+        !grep { ( name_shown() || q{} ) ne 'two' } 1 .. 20;
+    }
+);
 is( name_shown(), 'two', 'after SIGHUP the new one is shown' );
 ok( -e $log, '... and the log is opened anew' );
 $site->write_file( $cert, 'broken' );
 $server->signal('HUP');
-sleep 1;
+wait_until( sub { text_of($log) =~ /Not reloaded/ } );
 is( name_shown(), 'two', 'a certificate that is not in order is not taken' );
 like( text_of($log), qr/Not reloaded/, '... and the log says so' );
 $site->settings( cookie_prefix => 'mine_' );
 Serve::write_certificate( $cert, $key, 'three' );
 $server->signal('HUP');
-sleep 1.5;
-like(
-    request( $port{cpanel}, 1, '/login/', 'user=alice&pass=secret' )->{all},
-    qr/^Set-Cookie: mine_cpsession=/m,
-    'settings are read anew'
+my $login = q{};
+wait_until(
+    sub {
+        $login = request( $port{cpanel}, 1, '/login/', 'user=alice&pass=secret' )->{all};
+        return $login =~ /mine_/;
+    }
 );
+like( $login, qr/^Set-Cookie: mine_cpsession=/m, 'settings are read anew' );
 $site->settings( cookie_prefix => undef );
 
 # Stopping
