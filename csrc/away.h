@@ -18,7 +18,10 @@ struct lmi_away {
     struct lmi_settings *settings; /* ours */
 };
 
-/* Takes request and settings over, whatever comes of it. */
+/*
+ * Takes request and settings over, whatever comes of it; NULL in *out if there
+ * is no memory. lmi_away_free() is in logmein.h.
+ */
 LMI_CHECK enum lmi_rc lmi_away_new(enum lmi_door door,
                                    struct lmi_request *request,
                                    struct lmi_settings *settings,

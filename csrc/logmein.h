@@ -147,13 +147,14 @@ void lmi_settings_free(struct lmi_settings *settings);
 bool lmi_settings_show(const struct lmi_settings *settings, size_t number,
                        const char **name_out, char *value_out, size_t size);
 
+struct lmi_away;
+
 /*
  * One login, as get_loggedin_url() is given it. active_token_for_reuse is
  * with or without its slash; what is not such a token is ignored. remote_addr
  * is the browser's address; if it is absent, REMOTE_ADDR counts where
  * GATEWAY_INTERFACE is set.
  */
-struct lmi_away;
 struct lmi_login {
     struct lmi_text user, pass, hostname, service, goto_uri;
     struct lmi_text active_token_for_reuse;
@@ -196,8 +197,9 @@ struct lmi_login_answer {
  *
  * A login that has to leave the process, for another machine or for the
  * gateway's socket, is refused with LMI_ELSEWHERE or LMI_RIGHTS. If away_out
- * is given, it is nobody's yet: *away_out then holds the request, and
- * remote.h carries it on, or lmi_away_fail() says why it can't.
+ * is given, it is nobody's yet: *away_out, otherwise NULL, then holds the
+ * request, and remote.h carries it on, or lmi_away_fail() says why it can't.
+ * The caller frees it with lmi_away_free().
  */
 void lmi_login(struct lmi *core, const struct lmi_login *ask,
                struct lmi_login_answer *out);
