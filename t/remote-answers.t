@@ -317,8 +317,9 @@ $site->settings( remote_proxy => 'http://127.0.0.1:1' );
 }
 $site->settings( remote_proxy => undef );
 
-# Nobody there.
+# Nobody there: the port of a server that has stopped may be somebody else's.
 $server->stop;
+$site->settings( 'port.cpanel' => 1 );
 is( ( $site->login )[1], 'The server refuses connections.', 'nobody listens' );
 is(
     ( $site->login( hostname => 'nowhere.invalid' ) )[1],
