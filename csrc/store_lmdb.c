@@ -158,7 +158,9 @@ struct env {
     unsigned users;
     MDB_env *mdb; /* NULL: to be opened again */
     MDB_dbi dbi;
-    MDB_txn *reader; /* reset between reads */
+    MDB_txn *reader;             /* reset between reads */
+    char state[STATE_NAME_SIZE]; /* the file's name in the folder */
+    time_t looked;
     time_t readers_checked;
 };
 
@@ -417,6 +419,30 @@ env_file_check(MDB_env *mdb, int dir_fd, const char *state)
                            (off_t)stat.ms_psize);
 }
 
+/*
+ * Is the open file still the one in its place? A backup may have been put
+ * there, or the folder have gone with a service that stopped: with the old file
+ * we would go on believing in sessions that have ended elsewhere. Looked at
+ * once a second; what can't be looked at tells nothing.
+ */
+static bool
+env_in_place(struct env *env, const char *folder)
+{
+    char path[PATH_MAX];
+    struct stat opened, there;
+    mdb_filehandle_t fd;
+    time_t now = time(NULL);
+
+    if (env->looked == now)
+        return true;
+    env->looked = now;
+    snprintf(path, sizeof path, "%s/%s", folder, env->state);
+    if (stat(path, &there) != 0)
+        return errno != ENOENT && errno != ENOTDIR;
+    return mdb_env_get_fd(env->mdb, &fd) == 0 && fstat(fd, &opened) == 0 &&
+           opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
+}
+
 /* The reader, kept for the life of the environment, and the one database. */
 static int
 env_prepare(struct env *env)
@@ -436,8 +462,7 @@ env_prepare(struct env *env)
 }
 
 static enum lmi_rc
-env_start(struct env *env, int dir_fd, const char *folder, const char *state,
-          struct lmi_err *err)
+env_start(struct env *env, int dir_fd, const char *folder, struct lmi_err *err)
 {
     char path[PATH_MAX];
     unsigned flags = MDB_NOTLS;
@@ -449,14 +474,14 @@ env_start(struct env *env, int dir_fd, const char *folder, const char *state,
         flags |= MDB_NOSUBDIR | MDB_NOSYNC;
     snprintf(path, sizeof path, "%s%s%s", folder,
              env->part == LMI_VOLATILE ? "/" : "",
-             env->part == LMI_VOLATILE ? state : "");
+             env->part == LMI_VOLATILE ? env->state : "");
     code = mdb_env_set_maxreaders(env->mdb, READERS);
     if (code == 0)
         code = mdb_env_set_mapsize(env->mdb, MAP_START);
     if (code == 0)
         code = mdb_env_open(env->mdb, path, flags, 0600);
     if (code == 0)
-        code = env_file_check(env->mdb, dir_fd, state);
+        code = env_file_check(env->mdb, dir_fd, env->state);
     if (code == 0)
         code = env_prepare(env);
     if (code == 0) {
@@ -473,23 +498,23 @@ static enum lmi_rc
 env_open(struct env *env, int dir_fd, const struct stat *st, const char *folder,
          struct lmi_err *err)
 {
-    char state[STATE_NAME_SIZE], lock[STATE_NAME_SIZE + 8];
+    char lock[STATE_NAME_SIZE + 8];
     struct lmi_owner saved;
     enum lmi_rc rc =
         lmi_owner_enter(&saved, st->st_uid, st->st_gid, folder, err);
 
     if (rc == LMI_OK)
-        rc = state_name(env->part, state, err);
+        rc = state_name(env->part, env->state, err);
     if (rc != LMI_OK)
         goto out;
-    lock_name(env->part, state, lock);
-    rc = file_check(dir_fd, state, st->st_uid, folder, err);
+    lock_name(env->part, env->state, lock);
+    rc = file_check(dir_fd, env->state, st->st_uid, folder, err);
     if (rc == LMI_OK)
         rc = file_check(dir_fd, lock, st->st_uid, folder, err);
     if (rc == LMI_OK && env->part == LMI_VOLATILE)
-        remove_other_boots(dir_fd, state);
+        remove_other_boots(dir_fd, env->state);
     if (rc == LMI_OK)
-        rc = env_start(env, dir_fd, folder, state, err);
+        rc = env_start(env, dir_fd, folder, err);
 out:
     lmi_owner_leave(&saved);
     return rc;
@@ -622,7 +647,11 @@ part_enter(struct keeper *keeper, enum lmi_store_part part,
         keeper->env[LMI_DURABLE] = keeper->env[LMI_VOLATILE] = NULL;
         keeper->generation = registry.generation;
     }
-    if (keeper->env[part] != NULL && keeper->env[part]->mdb == NULL)
+    struct env *env = keeper->env[part];
+    if (env != NULL && env->mdb != NULL &&
+        !env_in_place(env, keeper->folder[part]))
+        env_shut(env);
+    if (env != NULL && env->mdb == NULL)
         part_close(keeper, part);
     if (keeper->env[part] == NULL)
         rc = part_open(keeper, part, err);

@@ -336,6 +336,48 @@ planted(void)
     refuses("deep", LMI_STORE, "a folder whose parent's parent is missing");
 }
 
+/* Beyond the second in which the store does not look. */
+static void
+let_it_look(void)
+{
+    const struct timespec pause = {.tv_sec = 1, .tv_nsec = 100000000};
+
+    nanosleep(&pause, NULL);
+}
+
+static void
+moved(void)
+{
+    char away[160], other[160];
+    struct lmi_store_value v = value_of("volatile");
+    struct lmi_store_op op = op_of(LMI_STORE_PUT, 600, &v);
+
+    snprintf(away, sizeof away, "%s/away", scratch);
+    snprintf(other, sizeof other, "%s/volatile-away", scratch);
+    ok(puts_text(600, "kept") &&
+           strcmp(apply_at(LMI_VOLATILE, &op, 1, 0), "done") == 0 &&
+           holds(600, "kept") && holds_in(LMI_VOLATILE, 600, "volatile"),
+       "control: an entry in both parts");
+    let_it_look();
+    ok(holds(600, "kept") && holds_in(LMI_VOLATILE, 600, "volatile"),
+       "looking for the files changes nothing");
+    ok(rename(volatile_dir, other) == 0, "the volatile part goes");
+    let_it_look();
+    ok(holds_in(LMI_VOLATILE, 600, NULL),
+       "within a second an open store forgets it");
+    ok(rename(url + 5, away) == 0, "the folder goes");
+    let_it_look();
+    ok(holds(600, NULL) && puts_text(601, "new") && holds(601, "new"),
+       "within a second an open store begins anew");
+    snprintf(other, sizeof other, "%s/newer", scratch);
+    ok(rename(url + 5, other) == 0 && rename(away, url + 5) == 0,
+       "a backup is put in its place");
+    let_it_look();
+    ok(holds(600, "kept") && holds(601, NULL) && puts_text(600, "on"),
+       "within a second an open store goes on with it");
+    ok(holds(600, "on"), "and writes there");
+}
+
 int
 main(void)
 {
@@ -349,6 +391,7 @@ main(void)
     forking();
     race();
     threads();
+    moved();
     growth();
     full_disk();
     lmi_store_close(store);
