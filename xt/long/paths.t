@@ -11,7 +11,7 @@ use blib;
 use lib    qw(t/lib xt/lib);
 use Author qw(has_program read_file);
 use Front  ();
-use POSIX  ();
+use Load   qw(asker heard in_parallel);
 use Serve  qw(free_base request);
 use Test::More;
 use Test::Cpanel::LogMeIn;
@@ -75,72 +75,6 @@ sub target {
     return $text =~ m{\A/} ? $text : "/$text";
 }
 
-# A connection that stays open as long as the server lets it; answers one
-# request after the other with the status and the body.
-sub asker {
-    my ( $where, $tls, @fields ) = @_;
-    my ( $socket, $left );
-    return sub {
-        my ($target) = @_;
-        my $bytes    = join "\r\n", "GET $target HTTP/1.1", "Host: localhost:@{[ $base + 1 ]}",
-            @fields, q{}, q{};
-        for ( 1 .. 3 ) {
-            if ( !$socket ) { $socket = Serve::connection( $where, $tls ) or next; $left = q{} }
-            my $sent = syswrite $socket, $bytes;
-            my $all  = _answer( $socket, \$left );
-            undef $socket if !defined $all || $all->{close};
-            return $all   if defined $all;
-        }
-        return { status => 0, body => q{} };
-    };
-}
-
-sub _answer {
-    my ( $socket, $left ) = @_;
-    sysread $socket, ${$left}, 65_536, length ${$left} or return while ${$left} !~ /\r\n\r\n/;
-    my ( $head, $rest ) = split /\r\n\r\n/, ${$left}, 2;
-    ${$left} = $rest;
-    my ($status) = $head =~ m{\AHTTP/1[.][01] ([0-9]{3})};
-    my $close    = $head =~ /^Connection: close/mi;
-    my $body     = q{};
-    if ( $head =~ /^Transfer-Encoding: chunked/mi ) {
-        sysread $socket, ${$left}, 65_536, length ${$left}
-            or return
-            while ${$left} !~ /(?:\A|\n)0\r\n\r\n\z/;
-        ( $body, ${$left} ) = ( ${$left}, q{} );
-    }
-    elsif ( $head =~ /^Content-Length: ([0-9]+)/mi ) {
-        my $length = $1;
-        sysread $socket, ${$left}, 65_536, length ${$left}
-            or return
-            while length ${$left} < $length;
-        $body = substr ${$left}, 0, $length, q{};
-    }
-    return { status => $status // 0, body => $body, close => $close };
-}
-
-# Several processes ask; each says what it has found, line by line.
-sub in_parallel {
-    my ($job) = @_;
-    my @readers;
-    for my $number ( 1 .. $WORKERS ) {
-        my $pid = open( my $reader, '-|' ) // die "fork: $!";
-        if ( !$pid ) {
-            local $SIG{PIPE} = 'IGNORE';
-            $job->($number);
-            STDOUT->flush;
-            POSIX::_exit(0);
-        }
-        push @readers, $reader;
-    }
-    return @readers;
-}
-
-sub heard {
-    my (@readers) = @_;
-    return map { readline $_ } @readers;
-}
-
 my @front = (
     'X-Forwarded-Proto: https',
     'X-Forwarded-Port: ' . ( $base + 1 ),
@@ -149,6 +83,7 @@ my @front = (
 my $start = time;
 my @lines = heard(
     in_parallel(
+        $WORKERS,
         sub {
             my ($number) = @_;
             srand $number;
@@ -188,10 +123,10 @@ diag( sprintf '%d targets in %.0f s', $COUNT, time - $start );
 # Reloading, under load
 my $SECONDS = 12;
 my @readers = in_parallel(
+    $WORKERS,
     sub {
-        my ($number) = @_;
-        my $with     = asker( $base + 1, 1, "Cookie: $cookie", 'Connection: close' );
-        my $without  = asker( $base + 1, 1, 'Connection: close' );
+        my $with    = asker( $base + 1, 1, "Cookie: $cookie", 'Connection: close' );
+        my $without = asker( $base + 1, 1, 'Connection: close' );
         my ( $end, $count ) = ( time + $SECONDS, 0 );
         while ( time < $end ) {
             my ( $yes, $no ) = ( $with->("$token/x"), $without->("$token/x") );

@@ -1,0 +1,83 @@
+package Load;
+
+# Clients that ask a server without a pause, several at once.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Exporter qw(import);
+use POSIX    ();
+use Serve    ();
+
+our @EXPORT_OK = qw(asker heard in_parallel);
+
+# Asks at a connection that stays open as long as the server lets it; gives the
+# status and the body of each answer. A connection that has been used may have
+# ended meanwhile, a new one may not: then the status is 0.
+sub asker {
+    my ( $where, $tls, @fields ) = @_;
+    my ( $socket, $left );
+    return sub {
+        my ($target) = @_;
+        my $bytes    = join "\r\n", "GET $target HTTP/1.1", 'Host: localhost', @fields, q{}, q{};
+        my $answer;
+        while ( !$answer ) {
+            my $is_new = !$socket;
+            if ($is_new) { $left = q{}; $socket = Serve::connection( $where, $tls ) }
+            $answer = _answer( $socket, \$left ) if $socket && syswrite $socket, $bytes;
+            undef $socket                        if !$answer || $answer->{close};
+            last                                 if $is_new;
+        }
+        return $answer // { status => 0, body => q{} };
+    };
+}
+
+sub _answer {
+    my ( $socket, $left ) = @_;
+    sysread $socket, ${$left}, 65_536, length ${$left} or return while ${$left} !~ /\r\n\r\n/;
+    my ( $head, $rest ) = split /\r\n\r\n/, ${$left}, 2;
+    ${$left} = $rest;
+    my ($status) = $head =~ m{\AHTTP/1[.][01] ([0-9]{3})};
+    my $close    = $head =~ /^Connection: close/mi;
+    my $body     = q{};
+    if ( $head =~ /^Transfer-Encoding: chunked/mi ) {
+        sysread $socket, ${$left}, 65_536, length ${$left}
+            or return
+            while ${$left} !~ /(?:\A|\n)0\r\n\r\n\z/;
+        ( $body, ${$left} ) = ( ${$left}, q{} );
+    }
+    elsif ( $head =~ /^Content-Length: ([0-9]+)/mi ) {
+        my $length = $1;
+        sysread $socket, ${$left}, 65_536, length ${$left}
+            or return
+            while length ${$left} < $length;
+        $body = substr ${$left}, 0, $length, q{};
+    }
+    return { status => $status // 0, body => $body, close => $close };
+}
+
+# So many processes do the job, each with its number, and say what they have
+# found, line by line.
+sub in_parallel {
+    my ( $count, $job ) = @_;
+    my @readers;
+    for my $number ( 1 .. $count ) {
+        my $pid = open( my $reader, '-|' ) // die "fork: $!";
+        if ( !$pid ) {
+            local $SIG{PIPE} = 'IGNORE';
+            $job->($number);
+            STDOUT->flush;
+            POSIX::_exit(0);
+        }
+        push @readers, $reader;
+    }
+    return @readers;
+}
+
+# All that they say until they end.
+sub heard {
+    my (@readers) = @_;
+    return map { readline $_ } @readers;
+}
+
+1;
