@@ -648,11 +648,11 @@ part_enter(struct keeper *keeper, enum lmi_store_part part,
         keeper->generation = registry.generation;
     }
     struct env *env = keeper->env[part];
-    if (env != NULL && env->mdb != NULL &&
-        !env_in_place(env, keeper->folder[part]))
+    if (env != NULL &&
+        (env->mdb == NULL || !env_in_place(env, keeper->folder[part]))) {
         env_shut(env);
-    if (env != NULL && env->mdb == NULL)
         part_close(keeper, part);
+    }
     if (keeper->env[part] == NULL)
         rc = part_open(keeper, part, err);
     if (rc != LMI_OK) {

@@ -586,6 +586,8 @@ boot id; those of other boots are removed unopened.
 
 A store that is moved away, or replaced by a backup, is noticed by every running
 process within a second; sessions that the new one does not know have ended.
+If its key is another one, a process that runs refuses the sessions there until
+it starts anew, or a gateway until SIGHUP.
 
 The store must not lie on NFS. Root may use a store of any user, and acts with
 that user's rights there; everybody else only a store of their own.
