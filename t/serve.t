@@ -218,6 +218,22 @@ sub wait_until {
     return;
 }
 
+# A connection that a worker has, and waits for TLS at.
+sub accepted {
+    my $connection = Serve::connection( $port{cpanel}, 0 );
+    sleep 0.3;
+    return $connection;
+}
+
+# ... and what it says, a while later.
+sub answer_to {
+    my ($connection) = @_;
+    sleep 0.3;
+    IO::Socket::SSL->start_SSL( $connection, SSL_verify_mode => 0 ) or return q{};
+    print {$connection} "GET /login/ HTTP/1.0\r\nHost: a\r\n\r\n";
+    return readline $connection;
+}
+
 sub text_of {
     my ($path) = @_;
     open my $file, '<', $path or return q{};
@@ -228,10 +244,11 @@ sub text_of {
 Serve::write_certificate( $cert, $key, 'one' );
 $server = Serve->new( @panel, '--cert', $cert, '--key', $key, '--log', $log );
 is( name_shown(), 'one', 'a certificate of the site' );
-my $held = Serve::connection( $port{cpanel}, 1 );
+my $early = accepted();
 Serve::write_certificate( $cert, $key, 'two' );
 rename $log, "$log.1";
 $server->signal('HUP');
+like( answer_to($early), qr/ 200 /, 'SIGHUP: TLS that has yet to begin is answered' );
 wait_until(
     sub {
         !grep { ( name_shown() || q{} ) ne 'two' } 1 .. 20;
@@ -258,11 +275,11 @@ like( $login, qr/^Set-Cookie: mine_cpsession=/m, 'settings are read anew' );
 $site->settings( cookie_prefix => undef );
 
 # Stopping
-$held = Serve::connection( $port{cpanel}, 1 );
+my $held = Serve::connection( $port{cpanel}, 1 );
 print {$held} "GET /login/ HTTP/1.1\r\nHost: a\r\n";
-sleep 0.3;
+$early = accepted();
 $server->signal('TERM');
-sleep 0.3;
+like( answer_to($early), qr/ 200 /, 'SIGTERM: so is TLS that has yet to begin' );
 print {$held} "\r\n";
 ok( sysread( $held, $line, 12 ), 'a request that has begun is answered' );
 is( $line,         'HTTP/1.1 200', '... well' );

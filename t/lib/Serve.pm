@@ -24,6 +24,10 @@ for my $module (qw(HTML::Template IO::Socket::SSL Plack Starman::Server URI::Esc
 
 my $PATIENCE = 20;    # seconds
 
+# To write to what the server has closed is no end of a test. Not IGNORE, which
+# the server would inherit.
+$SIG{PIPE} = sub { };    ## no critic (RequireLocalizedPunctuationVars)
+
 # The first of so many consecutive ports that nobody listens at. Below those
 # that the kernel gives to clients.
 sub free_base {
@@ -119,7 +123,6 @@ sub connection {
 sub raw {
     my ( $where, $tls, $bytes ) = @_;
     my $socket = connection( $where, $tls ) // return;
-    local $SIG{PIPE} = 'IGNORE';
     print {$socket} $bytes;
     $socket->flush;
     my $answer = q{};

@@ -6,7 +6,6 @@ use parent            qw(Starman::Server);
 use IO::Select        ();
 use IO::Socket::SSL   ();
 use Plack::TempBuffer ();
-use Errno             ();
 use POSIX             ();
 
 our $VERSION = '0.01';
@@ -137,13 +136,13 @@ sub close_children {
 # In a worker.
 
 # A signal never takes a worker away from a connection that it has accepted, or
-# is about to: it is noted, and the pipe ends the wait for the next one.
-## no critic (RequireLocalizedPunctuationVars)
+# is about to: it is noted, and the pipe ends the wait for the next one. Reading
+# and writing go on, in a TLS handshake, too, that would take EINTR for its end.
 sub child_init_hook {
     my ($self) = @_;
     my $property = $self->{server};
     srand;
-    $0 = 'logmein serve (worker)';
+    $0 = 'logmein serve (worker)';    ## no critic (RequireLocalizedPunctuationVars)
     pipe my $told, my $tell or die "pipe: $!\n";
     $self->{told} = $told;
     $self->{wait} = IO::Select->new( $told, @{ $property->{sock} } );
@@ -152,11 +151,20 @@ sub child_init_hook {
         syswrite $tell, q{.};
         return;
     };
-    $SIG{HUP}  = $end;
-    $SIG{TERM} = $SIG{INT} = $SIG{QUIT} = sub { $self->_end_logins; return $end->() };
+    _on_signal( POSIX::SIGHUP(), $end );
+    _on_signal( $_,              sub { $self->_end_logins; return $end->() } )
+        for POSIX::SIGTERM(), POSIX::SIGINT(), POSIX::SIGQUIT();
     return;
 }
-## use critic
+
+# The job is done between two operations of Perl; a system call is begun anew.
+sub _on_signal {
+    my ( $signal, $job ) = @_;
+    my $action = POSIX::SigAction->new( $job, POSIX::SigSet->new, POSIX::SA_RESTART() );
+    $action->safe(1);
+    POSIX::sigaction( $signal, $action ) or die "sigaction: $!\n";
+    return;
+}
 
 sub accept_multi_port {
     my ($self) = @_;
@@ -242,14 +250,10 @@ sub _read_headers {    ## no critic (ProhibitUnusedPrivateSubroutines)
     return 1;
 }
 
-# Appends what has arrived; false at the end. A signal is no end.
+# Appends what has arrived; false at the end.
 sub _read {
     my ( $self, $buffer, $most ) = @_;
-    while (1) {
-        my $got = sysread $self->{server}{client}, ${$buffer}, $most, length ${$buffer};
-        return $got if defined $got || !$!{EINTR};
-    }
-    return;
+    return sysread $self->{server}{client}, ${$buffer}, $most, length ${$buffer};
 }
 
 # Up to and with the empty line. What follows stays in the buffer.
