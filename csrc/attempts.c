@@ -261,12 +261,13 @@ lmi_attempt_begin(struct lmi_sessions *sessions, const char *user, bool exists,
                   uint32_t *wait_out, struct lmi_err *err)
 {
     bool done = false;
-    enum lmi_rc rc;
+    enum lmi_rc rc = lmi_vault_enter(sessions, err);
 
     memset(out, 0, sizeof *out);
     *wait_out = 0;
     out->started = lmi_vault_now(sessions);
-    rc = choose_rows(sessions, user, exists, source, out, err);
+    if (rc == LMI_OK)
+        rc = choose_rows(sessions, user, exists, source, out, err);
     for (int i = 0; rc == LMI_OK && !done; i++)
         rc = i < ROUNDS ? reserve(sessions, out, wait_out, &done, err)
                         : too_busy(err);

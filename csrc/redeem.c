@@ -259,7 +259,7 @@ redeem(struct lmi_sessions *sessions, const struct lmi_visit *visit,
     struct scene scene;
     enum lmi_outcome outcome = LMI_UNKNOWN;
     bool done = false;
-    enum lmi_rc rc = LMI_OK;
+    enum lmi_rc rc = lmi_vault_enter(sessions, err);
 
     for (int i = 0; rc == LMI_OK && !done; i++) {
         if (i == ROUNDS)

@@ -260,7 +260,7 @@ check(struct lmi_sessions *sessions, const struct lmi_visit *visit,
 {
     enum lmi_outcome outcome = LMI_UNKNOWN;
     bool done = false;
-    enum lmi_rc rc = LMI_OK;
+    enum lmi_rc rc = lmi_vault_enter(sessions, err);
 
     *outcome_out = LMI_UNKNOWN;
     for (int i = 0; rc == LMI_OK && !done && i < ROUNDS; i++) {
@@ -375,10 +375,10 @@ next_found(struct lmi_sessions *sessions, struct lmi_session_list *list,
     const struct lmi_store_place *after;
     size_t len;
     bool more = true, live = false;
-    enum lmi_rc rc;
+    enum lmi_rc rc = lmi_vault_enter(sessions, err);
 
     *found_out = false;
-    if (!list_prefix(sessions, list, prefix, &len, &rc, err))
+    if (rc != LMI_OK || !list_prefix(sessions, list, prefix, &len, &rc, err))
         return rc;
     while (rc == LMI_OK && !*found_out) {
         rc = list_place(list, &place, &after, err);
@@ -455,8 +455,10 @@ lmi_session_discard(struct lmi_sessions *sessions, struct lmi_text ticket,
                     bool *found_out, struct lmi_err *err)
 {
     struct lmi_found found;
-    enum lmi_rc rc = lmi_vault_find_ticket(sessions, &ticket, &found, err);
+    enum lmi_rc rc = lmi_vault_enter(sessions, err);
 
+    if (rc == LMI_OK)
+        rc = lmi_vault_find_ticket(sessions, &ticket, &found, err);
     *found_out = rc == LMI_OK && found.good;
     if (!*found_out)
         return rc;
@@ -488,7 +490,7 @@ enum lmi_rc
 lmi_sessions_purge(struct lmi_sessions *sessions, uint64_t *removed_out,
                    struct lmi_err *err)
 {
-    enum lmi_rc rc = LMI_OK;
+    enum lmi_rc rc = lmi_vault_enter(sessions, err);
 
     *removed_out = 0;
     for (int part = LMI_DURABLE; part <= LMI_VOLATILE; part++) {

@@ -58,6 +58,13 @@ lmi_store_close(struct lmi_store *store)
     free(store);
 }
 
+bool
+lmi_store_replaced(struct lmi_store *store)
+{
+    return store->keeper->replaced != NULL &&
+           store->keeper->replaced(store->self);
+}
+
 enum lmi_rc
 lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
               const struct lmi_store_id *id, bool *found_out,

@@ -8,7 +8,8 @@
  *    all, and what lmi_store_apply() has reported as done is durable in the
  *    durable part.
  *  - There are no open transactions: every call is complete in itself.
- *  - A handle survives fork().
+ *  - A handle survives fork(). A store that comes in the place of the open
+ *    one is for a new handle.
  *
  * An expired entry may still be returned; the caller looks at its clock.
  */
@@ -76,6 +77,12 @@ LMI_CHECK enum lmi_rc lmi_store_open(const struct lmi_store_where *where,
                                      struct lmi_err *err);
 void lmi_store_close(struct lmi_store *store);
 
+/*
+ * Has another store come in the place of this one, or none? Looked at when a
+ * second has begun since the last call: false until then.
+ */
+LMI_CHECK bool lmi_store_replaced(struct lmi_store *store);
+
 /* A store kept by another keeper than the URL would choose; self is its own,
  * and closed with the store. */
 struct lmi_store_keeper;
@@ -128,6 +135,7 @@ struct lmi_store_keeper {
     enum lmi_rc (*open)(const struct lmi_store_where *where, void **out,
                         struct lmi_err *err);
     void (*close)(void *self);
+    bool (*replaced)(void *self); /* NULL: never */
     enum lmi_rc (*get)(void *self, enum lmi_store_part part,
                        const struct lmi_store_id *id, bool *found_out,
                        struct lmi_store_value *value_out, struct lmi_err *err);

@@ -149,18 +149,27 @@ envelope_write(const struct lmi_store_op *op,
     return ENVELOPE_HEAD + op->group_len + op->value->len;
 }
 
+struct file_id {
+    dev_t device;
+    ino_t inode;
+};
+
+/* A data file, by its name in the folder; all zeros: none. */
+struct state {
+    char name[STATE_NAME_SIZE];
+    struct file_id id;
+};
+
 struct env {
     struct env *next;
-    dev_t device; /* of the folder */
-    ino_t inode;
+    struct file_id folder;
     unsigned generation;
     enum lmi_store_part part;
     unsigned users;
     MDB_env *mdb; /* NULL: to be opened again */
     MDB_dbi dbi;
-    MDB_txn *reader;             /* reset between reads */
-    char state[STATE_NAME_SIZE]; /* the file's name in the folder */
-    time_t looked;
+    MDB_txn *reader;    /* reset between reads */
+    struct state state; /* what is open */
     time_t readers_checked;
 };
 
@@ -201,9 +210,23 @@ registry_guard_fork(void)
 /* One open store: two folders, and what they led to in which process. */
 struct keeper {
     char *folder[2];
+    struct state state[2]; /* what was opened first */
+    time_t looked;
     struct env *env[2];
     unsigned generation;
 };
+
+static struct file_id
+id_of(const struct stat *st)
+{
+    return (struct file_id){st->st_dev, st->st_ino};
+}
+
+static bool
+same_file(struct file_id id, const struct stat *st)
+{
+    return id.device == st->st_dev && id.inode == st->st_ino;
+}
 
 static enum lmi_rc
 store_fail(struct lmi_err *err, int code, const char *place, const char *text,
@@ -401,7 +424,7 @@ env_shut(struct env *env)
  * short, too, by pages that were given up before they were written.
  */
 static int
-env_file_check(MDB_env *mdb, int dir_fd, const char *state)
+env_file_check(MDB_env *mdb, int dir_fd, struct state *state)
 {
     struct stat opened, there;
     MDB_envinfo info;
@@ -410,37 +433,24 @@ env_file_check(MDB_env *mdb, int dir_fd, const char *state)
 
     if (mdb_env_info(mdb, &info) != 0 || mdb_env_stat(mdb, &stat) != 0 ||
         mdb_env_get_fd(mdb, &fd) != 0 || fstat(fd, &opened) != 0 ||
-        fstatat(dir_fd, state, &there, AT_SYMLINK_NOFOLLOW) != 0 ||
-        opened.st_dev != there.st_dev || opened.st_ino != there.st_ino)
+        fstatat(dir_fd, state->name, &there, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !same_file(id_of(&opened), &there))
         return MDB_CORRUPTED;
+    state->id = id_of(&opened);
     if ((uint64_t)opened.st_size / stat.ms_psize > info.me_last_pgno)
         return 0;
     return posix_fallocate(fd, (off_t)(info.me_last_pgno * stat.ms_psize),
                            (off_t)stat.ms_psize);
 }
 
-/*
- * Is the open file still the one in its place? A backup may have been put
- * there, or the folder have gone with a service that stopped: with the old file
- * we would go on believing in sessions that have ended elsewhere. Looked at
- * once a second; what can't be looked at tells nothing.
- */
+/* Is the open file still the one in the folder? */
 static bool
-env_in_place(struct env *env, const char *folder)
+env_in_place(const struct env *env, int dir_fd)
 {
-    char path[PATH_MAX];
-    struct stat opened, there;
-    mdb_filehandle_t fd;
-    time_t now = time(NULL);
+    struct stat st;
 
-    if (env->looked == now)
-        return true;
-    env->looked = now;
-    snprintf(path, sizeof path, "%s/%s", folder, env->state);
-    if (stat(path, &there) != 0)
-        return errno != ENOENT && errno != ENOTDIR;
-    return mdb_env_get_fd(env->mdb, &fd) == 0 && fstat(fd, &opened) == 0 &&
-           opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
+    return fstatat(dir_fd, env->state.name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           same_file(env->state.id, &st);
 }
 
 /* The reader, kept for the life of the environment, and the one database. */
@@ -474,14 +484,14 @@ env_start(struct env *env, int dir_fd, const char *folder, struct lmi_err *err)
         flags |= MDB_NOSUBDIR | MDB_NOSYNC;
     snprintf(path, sizeof path, "%s%s%s", folder,
              env->part == LMI_VOLATILE ? "/" : "",
-             env->part == LMI_VOLATILE ? env->state : "");
+             env->part == LMI_VOLATILE ? env->state.name : "");
     code = mdb_env_set_maxreaders(env->mdb, READERS);
     if (code == 0)
         code = mdb_env_set_mapsize(env->mdb, MAP_START);
     if (code == 0)
         code = mdb_env_open(env->mdb, path, flags, 0600);
     if (code == 0)
-        code = env_file_check(env->mdb, dir_fd, env->state);
+        code = env_file_check(env->mdb, dir_fd, &env->state);
     if (code == 0)
         code = env_prepare(env);
     if (code == 0) {
@@ -504,15 +514,15 @@ env_open(struct env *env, int dir_fd, const struct stat *st, const char *folder,
         lmi_owner_enter(&saved, st->st_uid, st->st_gid, folder, err);
 
     if (rc == LMI_OK)
-        rc = state_name(env->part, env->state, err);
+        rc = state_name(env->part, env->state.name, err);
     if (rc != LMI_OK)
         goto out;
-    lock_name(env->part, env->state, lock);
-    rc = file_check(dir_fd, env->state, st->st_uid, folder, err);
+    lock_name(env->part, env->state.name, lock);
+    rc = file_check(dir_fd, env->state.name, st->st_uid, folder, err);
     if (rc == LMI_OK)
         rc = file_check(dir_fd, lock, st->st_uid, folder, err);
     if (rc == LMI_OK && env->part == LMI_VOLATILE)
-        remove_other_boots(dir_fd, env->state);
+        remove_other_boots(dir_fd, env->state.name);
     if (rc == LMI_OK)
         rc = env_start(env, dir_fd, folder, err);
 out:
@@ -524,8 +534,8 @@ static struct env *
 registry_find(const struct stat *st, enum lmi_store_part part)
 {
     for (struct env *env = registry.first; env != NULL; env = env->next)
-        if (env->device == st->st_dev && env->inode == st->st_ino &&
-            env->part == part && env->generation == registry.generation)
+        if (same_file(env->folder, st) && env->part == part &&
+            env->generation == registry.generation)
             return env;
     return NULL;
 }
@@ -537,8 +547,7 @@ registry_add(const struct stat *st, enum lmi_store_part part)
 
     if (env == NULL)
         return NULL;
-    env->device = st->st_dev;
-    env->inode = st->st_ino;
+    env->folder = id_of(st);
     env->part = part;
     env->generation = registry.generation;
     env->next = registry.first;
@@ -608,6 +617,8 @@ part_open(struct keeper *keeper, enum lmi_store_part part, struct lmi_err *err)
     env = registry_find(&st, part);
     if (env == NULL)
         env = registry_add(&st, part);
+    else if (!env_in_place(env, fd))
+        env_shut(env);
     if (env == NULL)
         rc = lmi_fail(err, LMI_MEMORY, 0, NULL, "no memory", NULL);
     else if (env->mdb == NULL)
@@ -617,6 +628,8 @@ part_open(struct keeper *keeper, enum lmi_store_part part, struct lmi_err *err)
         return rc;
     env->users++;
     keeper->env[part] = env;
+    if (keeper->state[part].name[0] == '\0')
+        keeper->state[part] = env->state;
     return LMI_OK;
 }
 
@@ -647,12 +660,8 @@ part_enter(struct keeper *keeper, enum lmi_store_part part,
         keeper->env[LMI_DURABLE] = keeper->env[LMI_VOLATILE] = NULL;
         keeper->generation = registry.generation;
     }
-    struct env *env = keeper->env[part];
-    if (env != NULL &&
-        (env->mdb == NULL || !env_in_place(env, keeper->folder[part]))) {
-        env_shut(env);
+    if (keeper->env[part] != NULL && keeper->env[part]->mdb == NULL)
         part_close(keeper, part);
-    }
     if (keeper->env[part] == NULL)
         rc = part_open(keeper, part, err);
     if (rc != LMI_OK) {
@@ -1170,6 +1179,39 @@ lmdb_purge(void *self, enum lmi_store_part part, int64_t now, uint32_t limit,
                       keeper->folder[part], "can't be written", NULL);
 }
 
+/* What can't be looked at tells nothing. */
+static bool
+part_replaced(const struct keeper *keeper, enum lmi_store_part part)
+{
+    const struct state *state = &keeper->state[part];
+    char path[PATH_MAX];
+    struct stat st;
+
+    if (state->name[0] == '\0')
+        return false;
+    snprintf(path, sizeof path, "%s/%s", keeper->folder[part], state->name);
+    if (stat(path, &st) != 0)
+        return errno == ENOENT || errno == ENOTDIR;
+    return !same_file(state->id, &st);
+}
+
+/*
+ * A backup may have been put in its place, or the folder have gone with a
+ * service that stopped.
+ */
+static bool
+lmdb_replaced(void *self)
+{
+    struct keeper *keeper = self;
+    time_t now = time(NULL);
+
+    if (keeper->looked == now)
+        return false;
+    keeper->looked = now;
+    return part_replaced(keeper, LMI_DURABLE) ||
+           part_replaced(keeper, LMI_VOLATILE);
+}
+
 static void
 lmdb_close(void *self)
 {
@@ -1210,6 +1252,7 @@ lmdb_open(const struct lmi_store_where *where, void **out, struct lmi_err *err)
         return rc;
     }
     registry_unlock();
+    keeper->looked = time(NULL);
     *out = keeper;
     return LMI_OK;
 }
@@ -1217,6 +1260,7 @@ lmdb_open(const struct lmi_store_where *where, void **out, struct lmi_err *err)
 const struct lmi_store_keeper lmi_store_lmdb = {
     .open = lmdb_open,
     .close = lmdb_close,
+    .replaced = lmdb_replaced,
     .get = lmdb_get,
     .apply = lmdb_apply,
     .purge = lmdb_purge,

@@ -136,6 +136,29 @@ open_all(struct lmi_sessions *sessions, struct lmi_err *err)
     return rc;
 }
 
+static void
+close_all(struct lmi_sessions *sessions)
+{
+    lmi_store_close(sessions->store);
+    lmi_keys_free(sessions->keys);
+    sessions->store = NULL;
+    sessions->keys = NULL;
+}
+
+enum lmi_rc
+lmi_vault_enter(struct lmi_sessions *sessions, struct lmi_err *err)
+{
+    enum lmi_rc rc;
+
+    if (sessions->store != NULL && !lmi_store_replaced(sessions->store))
+        return LMI_OK;
+    close_all(sessions);
+    rc = open_all(sessions, err);
+    if (rc != LMI_OK)
+        close_all(sessions);
+    return rc;
+}
+
 enum lmi_rc
 lmi_sessions_new(struct lmi *core, const struct lmi_settings *settings,
                  struct lmi_sessions **out, struct lmi_err *err)
@@ -191,8 +214,7 @@ lmi_sessions_close(struct lmi_sessions *sessions)
 {
     if (sessions == NULL)
         return;
-    lmi_store_close(sessions->store);
-    lmi_keys_free(sessions->keys);
+    close_all(sessions);
     lmi_settings_free(sessions->own_settings);
     free(sessions);
 }

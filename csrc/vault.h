@@ -13,7 +13,7 @@ struct lmi_sessions {
     struct lmi *core;
     const struct lmi_settings *settings;
     struct lmi_settings *own_settings; /* NULL: borrowed */
-    struct lmi_store *store;
+    struct lmi_store *store; /* NULL: to be opened again */
     struct lmi_keys *keys;
 };
 
@@ -22,6 +22,14 @@ LMI_CHECK enum lmi_rc lmi_sessions_new(struct lmi *core,
                                        const struct lmi_settings *settings,
                                        struct lmi_sessions **out,
                                        struct lmi_err *err);
+
+/*
+ * Begins a call: with another store in the place of ours, store and key are
+ * opened again. With the old ones we would go on believing in sessions that
+ * have ended elsewhere.
+ */
+LMI_CHECK enum lmi_rc lmi_vault_enter(struct lmi_sessions *sessions,
+                                      struct lmi_err *err);
 
 /* For whom; reuse is the ten digits to share, or NULL. */
 struct lmi_session_wish {

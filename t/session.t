@@ -6,6 +6,7 @@ use strict;
 use warnings;
 use Cpanel::LogMeIn::Session ();
 use Digest::SHA              ();
+use File::Compare            qw(compare);
 use MIME::Base64             qw(encode_base64url);
 use Storable                 ();
 use Test::More;
@@ -305,4 +306,37 @@ chmod oct 750, "$site->{dir}/store" or die $!;
 is( reason_in_child( %{$visitor} ), 'fault', 'a fault of the store' );
 chmod oct 700, "$site->{dir}/store" or die $!;
 outcome_is( 'granted', 'control: without it', check => %{$visitor} );
+
+# Another store, with another key, in the place of the one that a handle has
+# open.
+my ( $folder, $kept ) = map { "$site->{dir}/$_" } qw(store kept);
+my $open = Cpanel::LogMeIn::Session->new;
+
+sub move {
+    while ( my ( $from, $to ) = splice @_, 0, 2 ) { rename $from, $to or die "$from: $!" }
+    return;
+}
+
+sub follows {
+    my ( $session, $expected, $name ) = @_;
+    is( ( $open->check( %{$session} ) )[1], $expected, $name ) or diag($Cpanel::LogMeIn::detail);
+    return;
+}
+follows( $visitor, 'granted', 'control: an open handle knows its session' );
+move( $folder => $kept );
+my $other = { visitor( redeem( log_in() ) ) };
+is( compare( "$folder/key", "$kept/key" ), 1, 'another store, and key' );
+sleep 2;
+follows( $other,   'granted', '... whose session an open handle knows' );
+follows( $visitor, 'unknown', '... and the old one no more' );
+move( "$folder/key" => "$folder/key.kept", $folder => "$folder.2", $kept => $folder );
+sleep 2;
+follows( $visitor, 'granted', 'a backup is in its place: its sessions are known' );
+follows( $other,   'unknown', '... and no others' );
+move( $folder => $kept, "$folder.2" => $folder );
+sleep 2;
+follows( $other, 'fault', 'a store whose key is gone: a fault' );
+like( $Cpanel::LogMeIn::detail, qr/is gone, and the store was made with it/, '... that says so' );
+move( "$folder/key.kept" => "$folder/key" );
+follows( $other, 'granted', '... until it is back' );
 done_testing();

@@ -585,9 +585,8 @@ boot id; those of other boots are removed unopened.
 =back
 
 A store that is moved away, or replaced by a backup, is noticed by every running
-process within a second; sessions that the new one does not know have ended.
-If its key is another one, a process that runs refuses the sessions there until
-it starts anew, or a gateway until SIGHUP.
+process within a second, and so is its key; sessions that the new one does not
+know have ended.
 
 The store must not lie on NFS. Root may use a store of any user, and acts with
 that user's rights there; everybody else only a store of their own.

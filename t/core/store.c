@@ -345,6 +345,18 @@ let_it_look(void)
     nanosleep(&pause, NULL);
 }
 
+/* As its users do: another store is for a new handle. */
+static bool
+let_it_follow(void)
+{
+    let_it_look();
+    if (!lmi_store_replaced(store))
+        return false;
+    lmi_store_close(store);
+    store = store_new();
+    return store != NULL;
+}
+
 static void
 moved(void)
 {
@@ -359,22 +371,26 @@ moved(void)
            holds(600, "kept") && holds_in(LMI_VOLATILE, 600, "volatile"),
        "control: an entry in both parts");
     let_it_look();
-    ok(holds(600, "kept") && holds_in(LMI_VOLATILE, 600, "volatile"),
-       "looking for the files changes nothing");
+    ok(!lmi_store_replaced(store), "a store in its place is not replaced");
     ok(rename(volatile_dir, other) == 0, "the volatile part goes");
-    let_it_look();
-    ok(holds_in(LMI_VOLATILE, 600, NULL),
-       "within a second an open store forgets it");
+    ok(let_it_follow(), "within a second an open store knows");
+    ok(!lmi_store_replaced(store), "and looks no more in the same second");
+    ok(holds_in(LMI_VOLATILE, 600, NULL) && holds(600, "kept"),
+       "a new handle has forgotten that part");
     ok(rename(url + 5, away) == 0, "the folder goes");
-    let_it_look();
+    ok(let_it_follow(), "within a second an open store knows");
     ok(holds(600, NULL) && puts_text(601, "new") && holds(601, "new"),
-       "within a second an open store begins anew");
+       "a new handle begins anew");
     snprintf(other, sizeof other, "%s/newer", scratch);
     ok(rename(url + 5, other) == 0 && rename(away, url + 5) == 0,
        "a backup is put in its place");
-    let_it_look();
+    struct lmi_store *second = store_new();
+    ok(let_it_follow(), "within a second an open store knows");
     ok(holds(600, "kept") && holds(601, NULL) && puts_text(600, "on"),
-       "within a second an open store goes on with it");
+       "a new handle goes on with it");
+    let_it_look();
+    ok(!lmi_store_replaced(second), "so does one that was opened meanwhile");
+    lmi_store_close(second);
     ok(holds(600, "on"), "and writes there");
 }
 
