@@ -290,8 +290,9 @@ struct lmi_redeemed {
  *   fresh    none, or of the same user        GRANTED; the old session ends
  *   fresh    of another user                  CONFIRM; if confirmed, GRANTED
  *   spent    of the ticket's own session      AGAIN; nothing is written
- *   spent    none, at most 10 s ago, same     GRANTED: a new cookie replaces
- *            address and agent                the first one
+ *   spent    none, at most 10 s ago, same     GRANTED: a new cookie; of all
+ *            address and agent                that the ticket was swapped for,
+ *                                             the first that is used lives
  *   spent    any other                        SPENT
  *   unknown  any                              UNKNOWN
  *

@@ -31,6 +31,14 @@ lmi_get_time(const uint8_t in[8])
     return (int64_t)bits;
 }
 
+bool
+lmi_record_has_peer(const struct lmi_record *record)
+{
+    static const uint8_t zeros[LMI_STORE_KEY];
+
+    return memcmp(record->peer, zeros, LMI_STORE_KEY) != 0;
+}
+
 /* A place in a value that moves on as fields are written or read. */
 static void
 put(uint8_t **at, const void *field, size_t len)
@@ -108,7 +116,7 @@ shape_ok(const struct lmi_store_id *id, const struct lmi_store_value *value)
 
     return value->len >= FIXED + LMI_HASH && value->len <= LMI_STORE_VALUE &&
            bytes[0] == VERSION && bytes[1] == id->kind &&
-           bytes[2] >= LMI_STATE_FRESH && bytes[2] <= LMI_STATE_STARTER &&
+           bytes[2] >= LMI_STATE_FRESH && bytes[2] <= LMI_STATE_CONTENDER &&
            bytes[3] >= LMI_CPANEL && bytes[3] <= LMI_WEBMAIL &&
            bytes[FIXED - 1] <= LMI_USER_MAX &&
            value->len == FIXED + (size_t)bytes[FIXED - 1] + LMI_HASH;

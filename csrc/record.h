@@ -13,7 +13,8 @@
  *     changed        8 bytes: when it was made, spent, or redeemed
  *     fingerprint    16 bytes: a seal of the account's hash
  *     origin         16 bytes: a seal of who redeemed it
- *     peer           32 bytes: a ticket's cookie, a cookie's ticket
+ *     peer           32 bytes: a cookie's ticket; a ticket's cookie, zeros
+ *                    before there is one and while several contend
  *     user           1 byte of length, and as many bytes
  *     seal           32 bytes: HMAC over the store key and all before it
  *
@@ -56,6 +57,8 @@ enum lmi_record_state {
     LMI_STATE_SPENT,     /* a ticket, or a starter, swapped for a cookie */
     LMI_STATE_COOKIE,    /* a cookie */
     LMI_STATE_STARTER,   /* its first use makes it a cookie, or a ticket */
+    LMI_STATE_CONTENDER, /* one of several cookies of a ticket: the first that
+                            is used is the session's, the others are dead */
 };
 
 struct lmi_record {
@@ -71,6 +74,8 @@ struct lmi_record {
     uint8_t peer[LMI_STORE_KEY];
     char user[LMI_USER_MAX + 1];
 };
+
+bool lmi_record_has_peer(const struct lmi_record *record);
 
 LMI_CHECK enum lmi_rc lmi_record_encode(struct lmi_keys *keys,
                                         const struct lmi_store_id *id,

@@ -98,7 +98,8 @@ look(struct lmi_sessions *sessions, const struct lmi_visit *visit,
                                &scene->cookie_lives, &seen, err);
     /* A starter not yet used is no cookie, nor is one of another service. */
     if (scene->cookie_lives &&
-        (scene->cookie.record.state != LMI_STATE_COOKIE ||
+        ((scene->cookie.record.state != LMI_STATE_COOKIE &&
+          scene->cookie.record.state != LMI_STATE_CONTENDER) ||
          scene->cookie.record.service != visit->service))
         scene->cookie_lives = false;
     return rc;
@@ -131,7 +132,7 @@ decide(const struct lmi_visit *visit, const struct scene *scene)
         return LMI_WRONG_TOKEN;
     if (ticket->state == LMI_STATE_SPENT) {
         if (scene->cookie_lives &&
-            memcmp(ticket->peer, scene->cookie.id.key, LMI_STORE_KEY) == 0)
+            memcmp(cookie->peer, scene->ticket.id.key, LMI_STORE_KEY) == 0)
             return LMI_AGAIN;
         if (scene->cookie_lives || !in_grace(scene))
             return LMI_SPENT;
@@ -142,37 +143,68 @@ decide(const struct lmi_visit *visit, const struct scene *scene)
     return is_passive(visit) ? LMI_PASSIVE : LMI_GRANTED;
 }
 
-/* Spending: the ticket is still as it was, or somebody else was first. */
+/* The cookie that a ticket has, if any, becomes one of several. */
+struct rival {
+    struct lmi_found found;
+    struct lmi_store_value value;
+};
+
+static enum lmi_rc
+rival_op(struct lmi_sessions *sessions, const struct lmi_record *spent,
+         struct rival *rival, struct lmi_store_op *out, size_t *count,
+         struct lmi_err *err)
+{
+    struct lmi_store_id id = {.kind = LMI_KIND_COOKIE};
+    enum lmi_rc rc;
+
+    memcpy(id.key, spent->peer, LMI_STORE_KEY);
+    rc = lmi_vault_find(sessions, &id, &rival->found, err);
+    if (rc != LMI_OK || !rival->found.good)
+        return rc;
+    rival->found.record.state = LMI_STATE_CONTENDER;
+    (*count)++;
+    return lmi_vault_write(sessions, LMI_STORE_SWAP, &id, &rival->found.record,
+                           &rival->found.value, &rival->value, out, err);
+}
+
+/*
+ * Spending: the ticket is still as it was, or somebody else was first. Two
+ * clicks are two requests, and nobody knows which answer the browser keeps: of
+ * two cookies the one that comes back is the session's.
+ */
 static enum lmi_rc
 swap_for_cookie(struct lmi_sessions *sessions, const struct scene *scene,
                 const struct lmi_store_id *cookie_id, bool *done_out,
                 struct lmi_err *err)
 {
     struct lmi_record spent = scene->ticket.record, cookie = spent;
+    struct rival rival;
     struct lmi_store_value values[2];
     struct lmi_store_op ops[2 + LMI_END_OPS];
     size_t count = 2;
-    enum lmi_rc rc;
+    enum lmi_rc rc = LMI_OK;
 
+    cookie.changed = scene->now;
+    memcpy(cookie.peer, scene->ticket.id.key, LMI_STORE_KEY);
     if (spent.state == LMI_STATE_SPENT) {
-        ops[count] = (struct lmi_store_op){.verb = LMI_STORE_DROP,
-                                           .id.kind = LMI_KIND_COOKIE};
-        memcpy(ops[count++].id.key, spent.peer, LMI_STORE_KEY);
+        rc = rival_op(sessions, &spent, &rival, &ops[count], &count, err);
+        cookie.state = LMI_STATE_CONTENDER;
+        memset(spent.peer, 0, LMI_STORE_KEY);
     } else {
-        spent.changed = scene->now;
-        memcpy(spent.origin, scene->origin, LMI_SHORT_SEAL);
         if (scene->cookie_lives) {
             lmi_vault_end_ops(&scene->cookie, ops + count);
             count += LMI_END_OPS;
         }
+        cookie.state = LMI_STATE_COOKIE;
+        spent.state = LMI_STATE_SPENT;
+        spent.changed = scene->now;
+        memcpy(spent.origin, scene->origin, LMI_SHORT_SEAL);
+        memcpy(spent.peer, cookie_id->key, LMI_STORE_KEY);
     }
-    spent.state = LMI_STATE_SPENT;
-    cookie.state = LMI_STATE_COOKIE;
-    cookie.changed = scene->now;
-    memcpy(spent.peer, cookie_id->key, LMI_STORE_KEY);
-    memcpy(cookie.peer, scene->ticket.id.key, LMI_STORE_KEY);
-    rc = lmi_vault_write(sessions, LMI_STORE_SWAP, &scene->ticket.id, &spent,
-                         &scene->ticket.value, &values[0], &ops[0], err);
+    if (rc == LMI_OK)
+        rc =
+            lmi_vault_write(sessions, LMI_STORE_SWAP, &scene->ticket.id, &spent,
+                            &scene->ticket.value, &values[0], &ops[0], err);
     if (rc == LMI_OK)
         rc = lmi_vault_write(sessions, LMI_STORE_ADD, cookie_id, &cookie, NULL,
                              &values[1], &ops[1], err);

@@ -166,11 +166,11 @@ miss(struct lmi_sessions *sessions, const struct lmi_found *found,
     return rc;
 }
 
-/* What a live cookie, or starter, is good for. */
+/* What a live cookie, starter or contender is good for. */
 static enum lmi_outcome
 judge(const struct lmi_record *record, const struct lmi_visit *visit)
 {
-    if (record->state != LMI_STATE_COOKIE && record->state != LMI_STATE_STARTER)
+    if (record->state == LMI_STATE_FRESH || record->state == LMI_STATE_SPENT)
         return LMI_UNKNOWN;
     if (record->service != visit->service)
         return LMI_WRONG_SERVICE;
@@ -179,22 +179,39 @@ judge(const struct lmi_record *record, const struct lmi_visit *visit)
     return LMI_WRONG_TOKEN;
 }
 
-/* A starter that is shown as a cookie is one from now on. */
+/*
+ * A starter or contender that is shown as a cookie is one from now on. A
+ * contender takes its ticket in the same step, from which the others live.
+ */
 static enum lmi_rc
 become_cookie(struct lmi_sessions *sessions, struct lmi_found *found,
               int64_t now, bool *done_out, struct lmi_err *err)
 {
-    struct lmi_store_value value;
-    struct lmi_store_op op;
-    enum lmi_rc rc;
+    struct lmi_found ticket = {.good = false};
+    struct lmi_store_value values[2];
+    struct lmi_store_op ops[2];
+    enum lmi_rc rc = LMI_OK;
 
+    *done_out = false;
+    if (found->record.state == LMI_STATE_CONTENDER) {
+        rc = lmi_vault_find_contended(sessions, &found->record, &ticket, err);
+        if (rc != LMI_OK || !ticket.good)
+            return rc;
+        memcpy(ticket.record.peer, found->id.key, LMI_STORE_KEY);
+        rc = lmi_vault_write(sessions, LMI_STORE_SWAP, &ticket.id,
+                             &ticket.record, &ticket.value, &values[1], &ops[1],
+                             err);
+    }
     found->record.state = LMI_STATE_COOKIE;
     found->record.changed = now;
-    rc = lmi_vault_write(sessions, LMI_STORE_SWAP, &found->id, &found->record,
-                         &found->value, &value, &op, err);
-    return rc != LMI_OK ? rc
-                        : lmi_store_apply(sessions->store, LMI_DURABLE, &op, 1,
-                                          now, done_out, err);
+    if (rc == LMI_OK)
+        rc = lmi_vault_write(sessions, LMI_STORE_SWAP, &found->id,
+                             &found->record, &found->value, &values[0], &ops[0],
+                             err);
+    if (rc == LMI_OK)
+        rc = lmi_store_apply(sessions->store, LMI_DURABLE, ops,
+                             ticket.good ? 2 : 1, now, done_out, err);
+    return rc;
 }
 
 /* Once a minute: the account is asked, and the time is noted. */
@@ -238,8 +255,7 @@ check_once(struct lmi_sessions *sessions, const struct lmi_visit *visit,
         return miss(sessions, &found, visit, now, err);
     if (*outcome_out != LMI_GRANTED)
         return LMI_OK;
-    if (found.record.state == LMI_STATE_STARTER) {
-        *done_out = false;
+    if (found.record.state != LMI_STATE_COOKIE) {
         rc = become_cookie(sessions, &found, now, done_out, err);
         seen = now;
     } else if (now - seen >= TOUCH_SECONDS) {
@@ -364,6 +380,15 @@ list_place(const struct lmi_session_list *list, struct lmi_store_place *place,
     return LMI_OK;
 }
 
+/* A session has one that stands for it, whatever else it has. */
+static bool
+stands_for_session(const struct lmi_record *record)
+{
+    if (record->state == LMI_STATE_SPENT)
+        return !lmi_record_has_peer(record);
+    return record->state != LMI_STATE_CONTENDER;
+}
+
 /* The next live one, with its record. */
 static enum lmi_rc
 next_found(struct lmi_sessions *sessions, struct lmi_session_list *list,
@@ -390,8 +415,7 @@ next_found(struct lmi_sessions *sessions, struct lmi_session_list *list,
         memcpy(list->place, &next, sizeof next);
         list->place_len = sizeof next;
         rc = lmi_vault_find(sessions, &next.id, out, err);
-        if (rc != LMI_OK || !out->good ||
-            out->record.state == LMI_STATE_SPENT ||
+        if (rc != LMI_OK || !out->good || !stands_for_session(&out->record) ||
             (list->service != 0 && out->record.service != list->service))
             continue;
         rc = lmi_vault_is_live(sessions, out, lmi_vault_now(sessions), &live,

@@ -309,10 +309,31 @@ within_limits(const struct lmi_sessions *sessions,
 }
 
 enum lmi_rc
+lmi_vault_find_contended(struct lmi_sessions *sessions,
+                         const struct lmi_record *cookie, struct lmi_found *out,
+                         struct lmi_err *err)
+{
+    struct lmi_store_id id = {.kind = LMI_KIND_TICKET};
+    enum lmi_rc rc;
+
+    memcpy(id.key, cookie->peer, LMI_STORE_KEY);
+    rc = lmi_vault_find(sessions, &id, out, err);
+    if (rc == LMI_OK && !out->good) { /* A starter was the ticket, perhaps. */
+        id.kind = LMI_KIND_COOKIE;
+        rc = lmi_vault_find(sessions, &id, out, err);
+    }
+    out->good = rc == LMI_OK && out->good &&
+                out->record.state == LMI_STATE_SPENT &&
+                !lmi_record_has_peer(&out->record);
+    return rc;
+}
+
+enum lmi_rc
 lmi_vault_is_live(struct lmi_sessions *sessions, const struct lmi_found *found,
                   int64_t now, bool *live_out, int64_t *seen_out,
                   struct lmi_err *err)
 {
+    struct lmi_found ticket = {.good = true};
     enum lmi_rc rc = LMI_OK;
 
     *live_out = false;
@@ -321,10 +342,13 @@ lmi_vault_is_live(struct lmi_sessions *sessions, const struct lmi_found *found,
         return LMI_OK;
     if (found->record.state == LMI_STATE_COOKIE)
         rc = last_seen(sessions, found, seen_out, err);
-    else if (found->record.state == LMI_STATE_SPENT)
+    else if (found->record.state == LMI_STATE_CONTENDER)
+        rc = lmi_vault_find_contended(sessions, &found->record, &ticket, err);
+    else if (found->record.state == LMI_STATE_SPENT &&
+             lmi_record_has_peer(&found->record))
         *seen_out = now;
-    *live_out =
-        rc == LMI_OK && within_limits(sessions, &found->record, *seen_out, now);
+    *live_out = rc == LMI_OK && ticket.good &&
+                within_limits(sessions, &found->record, *seen_out, now);
     return rc;
 }
 
@@ -363,8 +387,9 @@ lmi_vault_find_ticket(struct lmi_sessions *sessions,
     if (!lmi_ticket_parse(ticket, secret)) {
         /* A starter, unless it has become a cookie. */
         rc = lmi_vault_find_cookie(sessions, ticket, out, err);
-        if (rc == LMI_OK && out->good && out->record.state == LMI_STATE_COOKIE)
-            out->good = false;
+        out->good = rc == LMI_OK && out->good &&
+                    (out->record.state == LMI_STATE_STARTER ||
+                     out->record.state == LMI_STATE_SPENT);
         return rc;
     }
     rc = lmi_vault_id(sessions, LMI_KIND_TICKET, secret, &id, err);
@@ -525,7 +550,8 @@ lmi_vault_describe(struct lmi_sessions *sessions,
     out->created = record->created;
     out->ends = record->ends < limit ? record->ends : limit;
     out->last_seen = seen;
-    out->redeemed = record->state == LMI_STATE_COOKIE;
+    out->redeemed =
+        record->state != LMI_STATE_FRESH && record->state != LMI_STATE_STARTER;
     return public_id(sessions, record->session_key, out->id, err);
 }
 

@@ -13,7 +13,7 @@ struct lmi_sessions {
     struct lmi *core;
     const struct lmi_settings *settings;
     struct lmi_settings *own_settings; /* NULL: borrowed */
-    struct lmi_store *store; /* NULL: to be opened again */
+    struct lmi_store *store;           /* NULL: to be opened again */
     struct lmi_keys *keys;
 };
 
@@ -90,6 +90,12 @@ LMI_CHECK enum lmi_rc lmi_vault_find_ticket(struct lmi_sessions *sessions,
                                             struct lmi_found *out,
                                             struct lmi_err *err);
 
+/* The spent ticket of a cookie, while it has no cookie yet: several contend. */
+LMI_CHECK enum lmi_rc lmi_vault_find_contended(struct lmi_sessions *sessions,
+                                               const struct lmi_record *cookie,
+                                               struct lmi_found *out,
+                                               struct lmi_err *err);
+
 /*
  * The operation, ADD, SWAP or PUT, that writes the record in its place; old is
  * for SWAP. old and value_out must live as long as the operation.
@@ -103,7 +109,7 @@ lmi_vault_write(struct lmi_sessions *sessions, enum lmi_store_verb verb,
 
 /*
  * Is it alive, and since when has it been idle? A spent ticket is as old as
- * its session: only the overall limit ends it.
+ * its session: only the overall limit ends it, once there is a cookie.
  */
 LMI_CHECK enum lmi_rc lmi_vault_is_live(struct lmi_sessions *sessions,
                                         const struct lmi_found *found,

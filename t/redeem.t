@@ -32,11 +32,24 @@ sub redeem { my (@with) = @_; return Cpanel::LogMeIn::Session->redeem(@with) }
 
 sub reason_of { my (@with) = @_; return ( redeem(@with) )[1] }
 
+# The arguments of a check of a session that was redeemed.
+sub visitor_of {
+    my ($session) = @_;
+    return map { $_ => $session->{$_} } qw(cookie token service);
+}
+
 sub check_reason {
     my ($session) = @_;
-    return (
-        Cpanel::LogMeIn::Session->check( map { $_ => $session->{$_} } qw(cookie token service) ) )
-        [1];
+    return ( Cpanel::LogMeIn::Session->check( visitor_of($session) ) )[1];
+}
+
+# How often is the session in the list?
+sub times_listed {
+    my ($session) = @_;
+    my $next      = Cpanel::LogMeIn::Session->new->list;
+    my $times     = 0;
+    while ( my $one = $next->() ) { $times++ if $one->{id} eq $session->{id} }
+    return $times;
 }
 
 # A browser that has a session already: the session.
@@ -106,12 +119,43 @@ at(10);
 is( $reason,       'granted',      'spent ticket, no cookie, same browser after 10 s: granted' );
 is( $second->{id}, $session->{id}, '... the same session' );
 isnt( $second->{cookie}, $session->{cookie}, '... by a new cookie' );
-is( check_reason($second),  'granted', '... that works' );
-is( check_reason($session), 'unknown', '... and replaces the first' );
+is( ( redeem( %ticket, cookie => $second->{cookie} ) )[1], 'again', '... that is one of it' );
+is( times_listed($session), 1,         '... which is one session still' );
+is( check_reason($second),  'granted', '... the cookie works' );
+is( check_reason($session), 'unknown', '... and as it came first, the other one no more' );
+is( reason_of( %ticket, cookie => $session->{cookie} ), 'granted', '... which is as good as none' );
 at(11);
-is( reason_of(%ticket),    'spent',   '... but not a second later' );
-is( check_reason($second), 'granted', '... which harms nobody' );
+is( reason_of(%ticket),     'spent', '... but not a second later' );
+is( times_listed($session), 1,       '... which harms nobody' );
 at(0);
+
+# Nobody knows which of two answers a browser keeps.
+for my $kept ( 0 .. 2 ) {
+    %ticket = ticket();
+    my @cookies = map { scalar redeem(%ticket) } 0 .. 2;
+    my ($lost) = grep { $_ != $kept } 0 .. 2;
+    is( check_reason( $cookies[$kept] ),
+        'granted', "three answers, the browser keeps $kept: it works" );
+    is( reason_of( ticket => $cookies[$_]{cookie}, token => $ticket{token}, service => 'cpanel' ),
+        'unknown', '... none is a ticket' )
+        for 0 .. 2;
+    is( check_reason( $cookies[$_] ), $_ == $kept ? 'granted' : 'unknown', '... one lives' )
+        for 0 .. 2;
+    is( times_listed( $cookies[$kept] ), 1, '... and is listed once' );
+    my $late = redeem(%ticket);
+    is( check_reason( $cookies[$kept] ), 'granted', '... also when one more answer is lost' );
+    is( check_reason($late),             'unknown', '... that came too late' );
+    Cpanel::LogMeIn::Session->end( visitor_of( $cookies[$kept] ) );
+    is( check_reason( $cookies[$_] ), 'unknown', '... until its end' ) for 0 .. 2;
+}
+
+# While they contend the session can be ended.
+%ticket  = ticket();
+$session = redeem(%ticket);
+redeem(%ticket);
+ok( Cpanel::LogMeIn::Session->revoke( id => $session->{id} ),
+    'a session of several cookies is revoked' );
+is( check_reason($session), 'unknown', '... with all of them' );
 
 # spent, any other
 my %other = (
@@ -229,8 +273,21 @@ is(
     '... but for the browser that has its cookie'
 );
 $starter = starter();
+my @twice =
+    map { scalar redeem( @as_ticket, token => $starter->{token}, ticket => $starter->{cookie} ) } 1,
+    2;
+is( check_reason( $twice[0] ), 'granted',
+    'a starter swapped twice: the cookie that is used first' );
+is( check_reason( $twice[1] ), 'unknown', '... not the other one' );
+$starter = starter();
 at(900);
 is( check_reason($starter), 'unknown', 'a starter that nobody used expires' );
+at(0);
+%ticket = ticket();
+@twice  = map { scalar redeem(%ticket) } 1, 2;
+at(900);
+is( check_reason( $twice[1] ), 'unknown', '... and so do two cookies that nobody used' );
+is( times_listed( $twice[1] ), 0,         '... with their session' );
 at(0);
 $starter = starter( pass => 'wrong' );
 is_deeply(

@@ -10,7 +10,7 @@ use Test::More;
 local $ENV{LMI_ROUNDS} = $ENV{LMI_ROUNDS} || 5000;
 my @lines = `t/core/race 2>&1`;
 is( $?,                               0, "races in $ENV{LMI_ROUNDS} rounds" ) or diag(@lines);
-is( scalar( grep { /\Aok/ } @lines ), 6, '... with their controls' )          or diag(@lines);
+is( scalar( grep { /\Aok/ } @lines ), 7, '... with their controls' )          or diag(@lines);
 note(@lines);
 
 local $ENV{LMI_CHILDREN} = $ENV{LMI_CHILDREN} || 10_000;

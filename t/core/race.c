@@ -117,6 +117,14 @@ redeem_as_one(unsigned number)
     memcpy(shared->cookie[number], redeemed.cookie, LMI_COOKIE_SIZE);
 }
 
+/* ... and comes back with what it got, as a browser does. */
+static void
+redeem_and_use(unsigned number)
+{
+    redeem_as_one(number);
+    (void)cookie_works(shared->cookie[number]);
+}
+
 /* The variant that must fail: it looks first, and writes what it likes. */
 static void
 redeem_naively(unsigned number)
@@ -242,12 +250,12 @@ bad_ticket_races(racer *job, unsigned times)
 
 /* In how many rounds does not exactly one cookie work afterwards? */
 static unsigned
-bad_one_browser_races(void)
+bad_one_browser_races(racer *job, unsigned times)
 {
     unsigned bad = 0;
 
-    run_racers(redeem_as_one);
-    for (unsigned i = 0; i < rounds; i++) {
+    run_racers(job);
+    for (unsigned i = 0; i < times; i++) {
         unsigned work = 0;
         make_ticket();
         run_round();
@@ -290,9 +298,12 @@ main(void)
     set_up();
     doubles = bad_ticket_races(redeem_as_itself, rounds);
     ok(doubles == 0, "%u tickets, 16 browsers each: one winner each", rounds);
-    doubles = bad_one_browser_races();
+    doubles = bad_one_browser_races(redeem_as_one, rounds);
     ok(doubles == 0,
        "%u tickets, one browser 16 times: one cookie works afterwards", rounds);
+    doubles = bad_one_browser_races(redeem_and_use, rounds / 5);
+    ok(doubles == 0, "%u tickets, and each is used at once: one works in the end",
+       rounds / 5);
     lost = revived(end_or_touch, 2 * rounds);
     ok(lost == 0, "%u logouts against touches: nothing is revived", 2 * rounds);
     ok(shared->touches > rounds / 4, "control: %u touches were in time",

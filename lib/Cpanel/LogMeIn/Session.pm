@@ -99,8 +99,9 @@ Swaps a ticket for a cookie, in one atomic and durable step.
     fresh     of the same user               granted; the old session ends
     fresh     of another user                confirm
     spent     of the ticket's own session    again: nothing is written
-    spent     none, at most 10 s ago, from   granted: a new cookie, which
-              the same address and agent     replaces the first
+    spent     none, at most 10 s ago, from   granted: a new cookie; of all
+              the same address and agent     that the ticket was swapped for,
+                                             the first that is used lives
     spent     any other                      spent
     unknown   any                            unknown
 
