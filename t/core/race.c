@@ -302,7 +302,8 @@ main(void)
     ok(doubles == 0,
        "%u tickets, one browser 16 times: one cookie works afterwards", rounds);
     doubles = bad_one_browser_races(redeem_and_use, rounds / 5);
-    ok(doubles == 0, "%u tickets, and each is used at once: one works in the end",
+    ok(doubles == 0,
+       "%u tickets, and each is used at once: one works in the end",
        rounds / 5);
     lost = revived(end_or_touch, 2 * rounds);
     ok(lost == 0, "%u logouts against touches: nothing is revived", 2 * rounds);
