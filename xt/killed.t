@@ -67,11 +67,6 @@ my @readers = in_parallel(
     }
 );
 
-sub workers {
-    open my $file, '<', "/proc/$server->{pid}/task/$server->{pid}/children" or die $!;
-    return split q{ }, readline($file) // q{};
-}
-
 # How long until alice is in again; ten times in a row, for there are several
 # workers.
 sub recovery {
@@ -88,7 +83,7 @@ my ( @took, %noticed );
 my $killed = 0;
 for my $time ( 1 .. $TIMES ) {
     if ( $time % 2 ) {
-        my @workers = workers();
+        my @workers = $server->workers;
         $killed += kill KILL => $workers[ rand @workers ];
     }
     else {

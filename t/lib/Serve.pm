@@ -105,6 +105,13 @@ sub hear {
     return;
 }
 
+# The processes that answer.
+sub workers {
+    my ($self) = @_;
+    open my $file, '<', "/proc/$self->{pid}/task/$self->{pid}/children" or croak "workers: $!";
+    return split q{ }, readline($file) // q{};
+}
+
 my $context;
 
 # A connection: to a path, or to a port with or without TLS.
