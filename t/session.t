@@ -318,8 +318,8 @@ sub move {
 }
 
 sub follows {
-    my ( $session, $expected, $name ) = @_;
-    is( ( $open->check( %{$session} ) )[1], $expected, $name ) or diag($Cpanel::LogMeIn::detail);
+    my ( $shown, $expected, $name ) = @_;
+    is( ( $open->check( %{$shown} ) )[1], $expected, $name ) or diag($Cpanel::LogMeIn::detail);
     return;
 }
 follows( $visitor, 'granted', 'control: an open handle knows its session' );
