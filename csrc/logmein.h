@@ -232,8 +232,9 @@ struct lmi_session {
 };
 
 /*
- * A door to the store: settings are read and the store is opened once, and
- * stay as they were until it is closed.
+ * A door to the store: settings are read once and stay as they were until it
+ * is closed. A store whose place another one has taken, perhaps with another
+ * key, is opened anew within a second.
  */
 struct lmi_sessions;
 LMI_CHECK enum lmi_rc lmi_sessions_open(struct lmi *core,
