@@ -7,7 +7,7 @@ use strict;
 use warnings;
 use blib;
 use lib   qw(t/lib xt/lib);
-use Load  qw(asker heard in_parallel);
+use Load  qw(heard in_parallel);
 use Serve qw(free_base request);
 use Test::More;
 use Test::Cpanel::LogMeIn;
