@@ -417,32 +417,6 @@ env_shut(struct env *env)
     env->mdb = NULL;
 }
 
-/*
- * Is the opened file the one that was looked at? And does it reach as far as
- * LMDB may read? Beyond its end lies a bus error, while the zeros of an
- * extended file are seen by LMDB as the damage they are. A sound file may be
- * short, too, by pages that were given up before they were written.
- */
-static int
-env_file_check(MDB_env *mdb, int dir_fd, struct state *state)
-{
-    struct stat opened, there;
-    MDB_envinfo info;
-    MDB_stat stat;
-    mdb_filehandle_t fd;
-
-    if (mdb_env_info(mdb, &info) != 0 || mdb_env_stat(mdb, &stat) != 0 ||
-        mdb_env_get_fd(mdb, &fd) != 0 || fstat(fd, &opened) != 0 ||
-        fstatat(dir_fd, state->name, &there, AT_SYMLINK_NOFOLLOW) != 0 ||
-        !same_file(id_of(&opened), &there))
-        return MDB_CORRUPTED;
-    state->id = id_of(&opened);
-    if ((uint64_t)opened.st_size / stat.ms_psize > info.me_last_pgno)
-        return 0;
-    return posix_fallocate(fd, (off_t)(info.me_last_pgno * stat.ms_psize),
-                           (off_t)stat.ms_psize);
-}
-
 /* Is the open file still the one in the folder? */
 static bool
 env_in_place(const struct env *env, int dir_fd)
@@ -451,6 +425,33 @@ env_in_place(const struct env *env, int dir_fd)
 
     return fstatat(dir_fd, env->state.name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
            same_file(env->state.id, &st);
+}
+
+/*
+ * Is the opened file the one that was looked at? And does it reach as far as
+ * LMDB may read? Beyond its end lies a bus error, while the zeros of an
+ * extended file are seen by LMDB as the damage they are. A sound file may be
+ * short, too, by pages that were given up before they were written.
+ */
+static int
+env_file_check(struct env *env, int dir_fd)
+{
+    struct stat opened;
+    MDB_envinfo info;
+    MDB_stat stat;
+    mdb_filehandle_t fd;
+
+    if (mdb_env_info(env->mdb, &info) != 0 ||
+        mdb_env_stat(env->mdb, &stat) != 0 ||
+        mdb_env_get_fd(env->mdb, &fd) != 0 || fstat(fd, &opened) != 0)
+        return MDB_CORRUPTED;
+    env->state.id = id_of(&opened);
+    if (!env_in_place(env, dir_fd))
+        return MDB_CORRUPTED;
+    if ((uint64_t)opened.st_size / stat.ms_psize > info.me_last_pgno)
+        return 0;
+    return posix_fallocate(fd, (off_t)(info.me_last_pgno * stat.ms_psize),
+                           (off_t)stat.ms_psize);
 }
 
 /* The reader, kept for the life of the environment, and the one database. */
@@ -491,7 +492,7 @@ env_start(struct env *env, int dir_fd, const char *folder, struct lmi_err *err)
     if (code == 0)
         code = mdb_env_open(env->mdb, path, flags, 0600);
     if (code == 0)
-        code = env_file_check(env->mdb, dir_fd, &env->state);
+        code = env_file_check(env, dir_fd);
     if (code == 0)
         code = env_prepare(env);
     if (code == 0) {

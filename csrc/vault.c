@@ -328,12 +328,23 @@ lmi_vault_find_contended(struct lmi_sessions *sessions,
     return rc;
 }
 
+static enum lmi_rc
+is_contended(struct lmi_sessions *sessions, const struct lmi_record *cookie,
+             bool *contended_out, struct lmi_err *err)
+{
+    struct lmi_found ticket;
+    enum lmi_rc rc = lmi_vault_find_contended(sessions, cookie, &ticket, err);
+
+    *contended_out = ticket.good;
+    return rc;
+}
+
 enum lmi_rc
 lmi_vault_is_live(struct lmi_sessions *sessions, const struct lmi_found *found,
                   int64_t now, bool *live_out, int64_t *seen_out,
                   struct lmi_err *err)
 {
-    struct lmi_found ticket = {.good = true};
+    bool has_chance = true;
     enum lmi_rc rc = LMI_OK;
 
     *live_out = false;
@@ -343,11 +354,11 @@ lmi_vault_is_live(struct lmi_sessions *sessions, const struct lmi_found *found,
     if (found->record.state == LMI_STATE_COOKIE)
         rc = last_seen(sessions, found, seen_out, err);
     else if (found->record.state == LMI_STATE_CONTENDER)
-        rc = lmi_vault_find_contended(sessions, &found->record, &ticket, err);
+        rc = is_contended(sessions, &found->record, &has_chance, err);
     else if (found->record.state == LMI_STATE_SPENT &&
              lmi_record_has_peer(&found->record))
         *seen_out = now;
-    *live_out = rc == LMI_OK && ticket.good &&
+    *live_out = rc == LMI_OK && has_chance &&
                 within_limits(sessions, &found->record, *seen_out, now);
     return rc;
 }

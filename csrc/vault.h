@@ -26,7 +26,7 @@ LMI_CHECK enum lmi_rc lmi_sessions_new(struct lmi *core,
 /*
  * Begins a call: with another store in the place of ours, store and key are
  * opened again. With the old ones we would go on believing in sessions that
- * have ended elsewhere.
+ * have ended elsewhere. After a failure the next call tries again.
  */
 LMI_CHECK enum lmi_rc lmi_vault_enter(struct lmi_sessions *sessions,
                                       struct lmi_err *err);
@@ -109,7 +109,8 @@ lmi_vault_write(struct lmi_sessions *sessions, enum lmi_store_verb verb,
 
 /*
  * Is it alive, and since when has it been idle? A spent ticket is as old as
- * its session: only the overall limit ends it, once there is a cookie.
+ * its session: only the overall limit ends it, once there is a cookie. A
+ * contender is alive while its ticket has none.
  */
 LMI_CHECK enum lmi_rc lmi_vault_is_live(struct lmi_sessions *sessions,
                                         const struct lmi_found *found,
