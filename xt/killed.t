@@ -9,8 +9,8 @@ use warnings;
 use blib;
 use lib        qw(t/lib xt/lib);
 use List::Util qw(max);
-use Load       qw(asker heard in_parallel);
-use Serve      qw(free_base request);
+use Load       qw(asker heard in_parallel log_in);
+use Serve      qw(free_base);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 use Time::HiRes qw(sleep time);
@@ -38,12 +38,9 @@ sub mount {
 mount('disk');
 my $server = Serve->new( '--base', $base, '--app', 'examples/panel.psgi', '--no-socket' );
 
-my $answer = request( $port, 1, '/login/', 'user=alice&pass=secret' );
-BAIL_OUT( $server->{said} ) if $answer->{status} != 302;
-my ($token)  = $answer->{header}{location}     =~ m{\A(/cpsess[0-9]{10})};
-my ($cookie) = $answer->{header}{'set-cookie'} =~ /\A([^;]*)/;
-my $made_up  = $cookie                         =~ s/(.)\z/$1 eq 'A' ? 'B' : 'A'/er;
-my $target   = "$token/x";
+my ( $token, $cookie ) = log_in( $port, 1 ) or BAIL_OUT( $server->{said} );
+my $made_up = $cookie =~ s/(.)\z/$1 eq 'A' ? 'B' : 'A'/er;
+my $target  = "$token/x";
 
 # They say what came to whom, and how often.
 $site->write_file( "$dir/go", q{} );

@@ -7,8 +7,8 @@ use strict;
 use warnings;
 use blib;
 use lib   qw(t/lib xt/lib);
-use Load  qw(heard in_parallel);
-use Serve qw(free_base request);
+use Load  qw(heard in_parallel log_in);
+use Serve qw(free_base);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 use Time::HiRes qw(sleep);
@@ -21,10 +21,7 @@ my $site  = Test::Cpanel::LogMeIn->new(
 my $dir    = $site->dir;
 my $server = Serve->new( '--base', $base, '--app', 'examples/panel.psgi', '--no-socket' );
 
-my $answer = request( $port{cpanel}, 1, '/login/', 'user=alice&pass=secret' );
-BAIL_OUT( $server->{said} ) if $answer->{status} != 302;
-my ($token)  = $answer->{header}{location}     =~ m{\A(/cpsess[0-9]{10})};
-my ($cookie) = $answer->{header}{'set-cookie'} =~ /\A([^;]*)/;
+my ( $token, $cookie ) = log_in( $port{cpanel}, 1 ) or BAIL_OUT( $server->{said} );
 
 # The status of an answer to somebody far away: a connection of its own, whose
 # TLS begins late, and whose request comes later still.

@@ -1,6 +1,7 @@
 package Load;
 
-# Clients that ask a server without a pause, several at once.
+# Clients of a server: a login, and those that ask without a pause, several at
+# once.
 
 use strict;
 use warnings;
@@ -9,7 +10,17 @@ use Exporter qw(import);
 use POSIX    ();
 use Serve    ();
 
-our @EXPORT_OK = qw(asker heard in_parallel);
+our @EXPORT_OK = qw(asker heard in_parallel log_in);
+
+# Logs alice in by the form: the token and the cookie, or nothing.
+sub log_in {
+    my ( $where, $tls, @fields ) = @_;
+    my $answer = Serve::request( $where, $tls, '/login/', 'user=alice&pass=secret', @fields );
+    return if $answer->{status} != 302;
+    my ($token)  = $answer->{header}{location}     =~ m{\A(/cpsess[0-9]{10})};
+    my ($cookie) = $answer->{header}{'set-cookie'} =~ /\A([^;]*)/;
+    return ( $token, $cookie );
+}
 
 # Asks at a connection that stays open as long as the server lets it; gives the
 # status and the body of each answer. A connection that has been used may have
@@ -64,7 +75,6 @@ sub in_parallel {
     for my $number ( 1 .. $count ) {
         my $pid = open( my $reader, '-|' ) // die "fork: $!";
         if ( !$pid ) {
-            local $SIG{PIPE} = 'IGNORE';
             $job->($number);
             STDOUT->flush;
             POSIX::_exit(0);

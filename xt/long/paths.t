@@ -11,8 +11,8 @@ use blib;
 use lib    qw(t/lib xt/lib);
 use Author qw(has_program read_file);
 use Front  ();
-use Load   qw(asker heard in_parallel);
-use Serve  qw(free_base request);
+use Load   qw(asker heard in_parallel log_in);
+use Serve  qw(free_base);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 use Time::HiRes qw(sleep time);
@@ -44,14 +44,12 @@ my $middleware = Serve->new( '--front', "$dir/middleware.sock", '--no-socket', '
 my $panel = Serve::panel( $files{panel}, "$dir/echo.psgi" );
 my $nginx = Front::nginx(%files);
 
-my $answer = request(
-    $files{front}, 0, '/login/', 'user=alice&pass=secret',
+my @front = (
     'X-Forwarded-Proto: https',
     'X-Forwarded-Port: ' . ( $base + 1 ),
     'X-Forwarded-For: 192.0.2.9'
 );
-my ($token)  = $answer->{header}{location}     =~ m{\A(/cpsess[0-9]{10})};
-my ($cookie) = $answer->{header}{'set-cookie'} =~ /\A([^;]*)/;
+my ( $token, $cookie ) = log_in( $files{front}, 0, @front ) or BAIL_OUT('no login');
 
 # Targets of all kinds: most begin with the session's token, so that a wrong
 # yes could happen.
@@ -75,11 +73,6 @@ sub target {
     return $text =~ m{\A/} ? $text : "/$text";
 }
 
-my @front = (
-    'X-Forwarded-Proto: https',
-    'X-Forwarded-Port: ' . ( $base + 1 ),
-    'X-Forwarded-For: 192.0.2.9'
-);
 my $start = time;
 my @lines = heard(
     in_parallel(
