@@ -3,7 +3,7 @@
 #include "perl.h"
 #include "XSUB.h"
 
-#include "courier.h"
+#include "remote_login.h"
 #include "csrc/logmein.h"
 
 /*
@@ -12,12 +12,14 @@
  */
 
 typedef struct {
-    struct lmi *core;
+    struct lmi *lmi; /* follows the settings file */
 } my_cxt_t;
 #define MY_CXT_KEY "Cpanel::LogMeIn::_guts" XS_VERSION
 START_MY_CXT
 
 #define DETAIL "Cpanel::LogMeIn::detail"
+
+#define REASON "Cpanel::LogMeIn::reason"
 
 static void
 set_detail(pTHX_ const char *text)
@@ -39,40 +41,40 @@ set_fault(pTHX_ const struct lmi_err *err)
  * end is a copy of its parent's, so that the handle to free must be looked up.
  */
 static void
-free_core(pTHX_ void *unused)
+free_handle(pTHX_ void *unused)
 {
     dMY_CXT;
 
     PERL_UNUSED_VAR(unused);
-    lmi_free(MY_CXT.core);
-    MY_CXT.core = NULL;
+    lmi_free(MY_CXT.lmi);
+    MY_CXT.lmi = NULL;
 }
 
 static struct lmi *
-new_core(pTHX)
+new_handle(pTHX_ const struct lmi *like)
 {
     struct lmi_err err;
-    struct lmi *core;
+    struct lmi *lmi;
 
-    if (lmi_new(&core, &err) != LMI_OK) {
+    if (lmi_new(like, &lmi, &err) != LMI_OK) {
         set_fault(aTHX_ &err);
         croak("Cpanel::LogMeIn can't start: %" SVf, SVfARG(get_sv(DETAIL, 0)));
     }
-    return core;
+    return lmi;
 }
 
 /*
- * The library handle of this interpreter. It is gone only while the
- * interpreter is being taken apart, when objects' DESTROY may still call.
+ * The handle of this interpreter. It is gone only while the interpreter is
+ * being taken apart, when objects' DESTROY may still call.
  */
 static struct lmi *
-core_of(pTHX)
+handle_of(pTHX)
 {
     dMY_CXT;
 
-    if (MY_CXT.core == NULL)
-        MY_CXT.core = new_core(aTHX);
-    return MY_CXT.core;
+    if (MY_CXT.lmi == NULL)
+        MY_CXT.lmi = new_handle(aTHX_ NULL);
+    return MY_CXT.lmi;
 }
 
 /*
@@ -120,26 +122,26 @@ service_of(pTHX_ SV *sv)
     struct lmi_text text = text_of(aTHX_ sv);
     enum lmi_service service;
 
-    if (!lmi_service_parse(&text, &service))
+    if (!lmi_service_parse(text, &service))
         croak("The service must be cpanel, whm or webmail.");
     return service;
 }
 
 /* Where the value of a named argument goes; a table ends with no name. */
-struct place {
+struct argument {
     const char *name;
     struct lmi_text *text;
 };
 
 static struct lmi_text *
-place_of(const struct place *places, struct lmi_text name)
+argument_of(const struct argument *arguments, struct lmi_text name)
 {
     if (name.kind != LMI_TEXT_LATIN1 && name.kind != LMI_TEXT_UTF8)
         return NULL;
-    for (; places->name != NULL; places++)
-        if (strlen(places->name) == name.len &&
-            memEQ(places->name, name.ptr, name.len))
-            return places->text;
+    for (; arguments->name != NULL; arguments++)
+        if (strlen(arguments->name) == name.len &&
+            memEQ(arguments->name, name.ptr, name.len))
+            return arguments->text;
     return NULL;
 }
 
@@ -147,7 +149,7 @@ place_of(const struct place *places, struct lmi_text name)
 static void
 read_login(pTHX_ struct lmi_login *ask, SV **list, I32 count)
 {
-    const struct place places[] = {
+    const struct argument arguments[] = {
         {"user", &ask->user},
         {"pass", &ask->pass},
         {"hostname", &ask->hostname},
@@ -162,7 +164,7 @@ read_login(pTHX_ struct lmi_login *ask, SV **list, I32 count)
     I32 i;
 
     for (i = 0; i < count; i += 2) {
-        text = place_of(places, text_of(aTHX_ list[i]));
+        text = argument_of(arguments, text_of(aTHX_ list[i]));
         if (text != NULL)
             *text = text_of(aTHX_ list[i + 1]);
     }
@@ -173,11 +175,11 @@ static void
 read_caller(pTHX_ struct lmi_login *ask, SV **list, I32 count)
 {
     struct lmi_text uid = {LMI_TEXT_ABSENT, NULL, 0};
-    const struct place places[] = {{"caller_uid", &uid}, {NULL, NULL}};
+    const struct argument arguments[] = {{"caller_uid", &uid}, {NULL, NULL}};
     I32 i;
 
     for (i = 0; i < count; i += 2) {
-        if (place_of(places, text_of(aTHX_ list[i])) == NULL)
+        if (argument_of(arguments, text_of(aTHX_ list[i])) == NULL)
             continue;
         ask->has_caller = cBOOL(SvOK(list[i + 1]));
         ask->caller_uid = (uint32_t)SvUV_nomg(list[i + 1]);
@@ -202,7 +204,7 @@ list_complaint(pTHX_ I32 items, SV *first)
     return "The parameters must be pairs of a name and a value.";
 }
 
-/* Why the module that carries logins could not be loaded: a mortal string. */
+/* Why the module for remote logins could not be loaded: a mortal string. */
 static SV *
 load_remote(pTHX)
 {
@@ -217,50 +219,45 @@ load_remote(pTHX)
     return reason;
 }
 
-/* What carries logins out of this process, or NULL with the reason. */
-static const struct courier *
-courier_of(pTHX_ SV **reason)
+/* The function for remote logins, or NULL with the reason. */
+static const struct remote_login *
+remote_login_of(pTHX_ SV **reason)
 {
-    SV **found = hv_fetchs(PL_modglobal, COURIER_KEY, 0);
-    const struct courier *courier;
+    SV **found = hv_fetchs(PL_modglobal, REMOTE_LOGIN_KEY, 0);
+    const struct remote_login *remote;
 
     if (found == NULL) {
         *reason = load_remote(aTHX);
-        found = hv_fetchs(PL_modglobal, COURIER_KEY, 0);
+        found = hv_fetchs(PL_modglobal, REMOTE_LOGIN_KEY, 0);
     }
     if (found == NULL)
         return NULL;
-    courier = (const struct courier *)SvPVX_const(*found);
-    if (courier->size == sizeof(struct lmi_login_answer))
-        return courier;
+    remote = (const struct remote_login *)SvPVX_const(*found);
+    if (remote->size == sizeof(struct lmi_login_answer))
+        return remote;
     *reason = sv_2mortal(newSVpvs("Remote.so is of another build"));
     return NULL;
 }
 
+/*
+ * The second half of a login that leaves the process. Loading the module may
+ * run any Perl code and move the stack, so that the arguments, from ax on, are
+ * read again afterwards.
+ */
 static void
-free_away(pTHX_ void *away)
+log_in_remotely(pTHX_ struct lmi_login *ask, I32 ax, I32 count,
+                struct lmi_login_answer *answer)
 {
-    PERL_UNUSED_CONTEXT;
-    lmi_away_free((struct lmi_away *)away);
-}
-
-/* The second half of a login: the request is released whatever Perl does. */
-static void
-carry_on(pTHX_ struct lmi_away *away, struct lmi_login_answer *answer)
-{
-    const struct courier *courier;
     SV *reason = &PL_sv_no;
+    const struct remote_login *remote = remote_login_of(aTHX_ &reason);
+    const struct lmi_settings *settings;
+    struct lmi_err err;
 
-    ENTER;
-    SAVETMPS;
-    SAVEDESTRUCTOR_X(free_away, away);
-    courier = courier_of(aTHX_ &reason);
-    if (courier != NULL)
-        courier->carry(aTHX_ away, answer);
-    else
-        lmi_away_fail(away, SvPV_nolen(reason), answer);
-    FREETMPS;
-    LEAVE;
+    read_login(aTHX_ ask, &ST(0), count);
+    if (remote == NULL)
+        lmi_login_fail(handle_of(aTHX), ask, SvPV_nolen(reason), answer);
+    else if (lmi_settings_get(handle_of(aTHX), &settings, &err) == LMI_OK)
+        remote->log_in(aTHX_ settings, ask, answer);
 }
 
 /* Sessions: a pointer held by magic, so that no Perl code can forge it. */
@@ -269,7 +266,7 @@ free_sessions(pTHX_ SV *sv, MAGIC *mg)
 {
     PERL_UNUSED_CONTEXT;
     PERL_UNUSED_VAR(sv);
-    lmi_sessions_close((struct lmi_sessions *)mg->mg_ptr);
+    lmi_free((struct lmi *)mg->mg_ptr);
     mg->mg_ptr = NULL;
     return 0;
 }
@@ -303,40 +300,43 @@ new_sessions(pTHX_ const char *class)
 }
 
 /*
- * The handle of an object, or, for a class, of one that lives until the call
- * is over. Opened when first needed; NULL, with err filled, if it can't be.
+ * An object's handle, which reads the settings once, when it is first needed;
+ * of a class, the interpreter's, which follows them. NULL with err filled.
  */
-static struct lmi_sessions *
+static struct lmi *
 sessions_of(pTHX_ SV *self, struct lmi_err *err)
 {
-    struct lmi_sessions *sessions;
+    struct lmi *lmi;
     MAGIC *mg;
 
     if (!SvROK(self))
-        self = new_sessions(aTHX_ "Cpanel::LogMeIn::Session");
+        return handle_of(aTHX);
     mg = mg_findext(SvRV(self), PERL_MAGIC_ext, &sessions_magic);
     if (mg == NULL)
-        croak("This is no Cpanel::LogMeIn::Session object.");
+        croak("This is not a Cpanel::LogMeIn::Session object.");
     if (mg->mg_ptr == NULL) {
-        if (lmi_sessions_open(core_of(aTHX), &sessions, err) != LMI_OK)
+        lmi = new_handle(aTHX_ handle_of(aTHX));
+        if (lmi_pin(lmi, err) != LMI_OK) {
+            lmi_free(lmi);
             return NULL;
-        mg->mg_ptr = (char *)sessions;
+        }
+        mg->mg_ptr = (char *)lmi;
     }
-    return (struct lmi_sessions *)mg->mg_ptr;
+    return (struct lmi *)mg->mg_ptr;
 }
 
 /* The named arguments of redeem, check and end. */
-static struct lmi_visit
-read_visit(pTHX_ SV **list, I32 count)
+static struct lmi_access
+read_access(pTHX_ SV **list, I32 count)
 {
-    struct lmi_visit visit;
+    struct lmi_access access;
     struct lmi_text service = {LMI_TEXT_ABSENT, NULL, 0}, confirmed = service,
                     uncounted = service, any_token = service, *text;
-    const struct place places[] = {
-        {"ticket", &visit.ticket},     {"cookie", &visit.cookie},
-        {"token", &visit.token},       {"service", &service},
-        {"address", &visit.address},   {"agent", &visit.agent},
-        {"method", &visit.method},     {"purpose", &visit.purpose},
+    const struct argument arguments[] = {
+        {"ticket", &access.ticket},     {"cookie", &access.cookie},
+        {"token", &access.token},       {"service", &service},
+        {"address", &access.address},   {"agent", &access.agent},
+        {"method", &access.method},     {"purpose", &access.purpose},
         {"confirmed", &confirmed},     {"uncounted", &uncounted},
         {"any_token", &any_token},
         {NULL, NULL},
@@ -344,27 +344,27 @@ read_visit(pTHX_ SV **list, I32 count)
     SV *service_sv = NULL;
     I32 i;
 
-    Zero(&visit, 1, struct lmi_visit);
+    Zero(&access, 1, struct lmi_access);
     if (count % 2 != 0)
         croak("The arguments must be pairs of a name and a value.");
     for (i = 0; i < count; i += 2) {
-        text = place_of(places, text_of(aTHX_ list[i]));
+        text = argument_of(arguments, text_of(aTHX_ list[i]));
         if (text == NULL)
-            croak("There is no such argument; see the manual.");
+            croak("Unknown argument '%" SVf "'.", SVfARG(list[i]));
         *text = text_of(aTHX_ list[i + 1]);
         if (text == &service)
             service_sv = list[i + 1];
         else if (text == &confirmed)
-            visit.confirmed = cBOOL(SvTRUE(list[i + 1]));
+            access.confirmed = cBOOL(SvTRUE(list[i + 1]));
         else if (text == &uncounted)
-            visit.uncounted = cBOOL(SvTRUE(list[i + 1]));
+            access.uncounted = cBOOL(SvTRUE(list[i + 1]));
         else if (text == &any_token)
-            visit.any_token = cBOOL(SvTRUE(list[i + 1]));
+            access.any_token = cBOOL(SvTRUE(list[i + 1]));
     }
     if (service_sv == NULL)
         croak("The argument 'service' is missing.");
-    visit.service = service_of(aTHX_ service_sv);
-    return visit;
+    access.service = service_of(aTHX_ service_sv);
+    return access;
 }
 
 static SV *
@@ -375,7 +375,7 @@ session_hash(pTHX_ const struct lmi_session *session, const char *cookie)
 
     (void)hv_stores(hash, "user", newSVpv(session->user, 0));
     (void)hv_stores(hash, "service",
-                    newSVpv(lmi_service_name(session->service), 0));
+                    newSVpv(lmi_service_info(session->service)->name, 0));
     (void)hv_stores(hash, "token", newSVpv(session->token, 0));
     (void)hv_stores(hash, "id", newSVpv(session->id, 0));
     (void)hv_stores(hash, "created", newSVnv((NV)session->created));
@@ -399,17 +399,34 @@ confirm_hash(pTHX_ const struct lmi_redeemed *redeemed)
     return sv_2mortal(newRV_noinc((SV *)hash));
 }
 
+static bool
+is_good(const struct lmi_login_answer *answer)
+{
+    return answer->reason == LMI_REASON_OK;
+}
+
+/* What the last call has come to, in the package's variables. */
+static void
+set_outcome(pTHX_ const struct lmi_login_answer *answer)
+{
+    set_detail(aTHX_ answer->detail);
+    sv_setpv(get_sv(REASON, GV_ADD), lmi_reason_name(answer->reason));
+}
+
 static SV *
 answer_hash(pTHX_ const struct lmi_login_answer *answer)
 {
     HV *hash = newHV();
     SV *object = sv_2mortal(newRV_noinc((SV *)hash));
 
-    (void)hv_stores(hash, "login_ok", newSViv(answer->login_ok));
+    (void)hv_stores(hash, "login_ok", newSViv(is_good(answer)));
+    (void)hv_stores(hash, "reason",
+                    newSVpv(lmi_reason_name(answer->reason), 0));
     (void)hv_stores(hash, "message", newSVpv(answer->message, 0));
-    (void)hv_stores(hash, "fault", newSViv(answer->fault));
+    (void)hv_stores(hash, "fault",
+                    newSViv(answer->reason == LMI_REASON_FAULT));
     (void)hv_stores(hash, "wait", newSVuv(answer->wait));
-    if (!answer->login_ok)
+    if (!is_good(answer))
         return object;
     (void)hv_stores(hash, "token", newSVpv(answer->token, 0));
     if (answer->cookie[0] != '\0')
@@ -430,18 +447,52 @@ struct verdict {
 enum call { CALL_REDEEM, CALL_CHECK, CALL_END };
 
 static void
-run(struct lmi_sessions *sessions, enum call call,
-    const struct lmi_visit *visit, struct verdict *out)
+run(struct lmi *lmi, enum call call,
+    const struct lmi_access *access, struct verdict *out)
 {
     if (call == CALL_REDEEM)
-        out->rc = lmi_session_redeem(sessions, visit, &out->outcome,
+        out->rc = lmi_session_redeem(lmi, access, &out->outcome,
                                      &out->redeemed, &out->err);
     else if (call == CALL_CHECK)
-        out->rc = lmi_session_check(sessions, visit, &out->outcome,
+        out->rc = lmi_session_check(lmi, access, &out->outcome,
                                     &out->redeemed.session, &out->err);
     else
-        out->rc = lmi_session_end(sessions, visit, &out->outcome,
+        out->rc = lmi_session_end(lmi, access, &out->outcome,
                                   &out->redeemed.session, &out->err);
+}
+
+static SV *
+service_hash(pTHX_ const struct lmi_service_info *info)
+{
+    HV *hash = newHV();
+
+    (void)hv_stores(hash, "name", newSVpv(info->name, 0));
+    (void)hv_stores(hash, "daemon", newSVpv(info->daemon, 0));
+    (void)hv_stores(hash, "port", newSVuv(info->port));
+    (void)hv_stores(hash, "clear_port", newSVuv(info->clear_port));
+    (void)hv_stores(hash, "cookie", newSVpv(info->cookie, 0));
+    (void)hv_stores(hash, "relogin", newSVpv(info->relogin, 0));
+    (void)hv_stores(hash, "title", newSVpv(info->title, 0));
+    return sv_2mortal(newRV_noinc((SV *)hash));
+}
+
+/* Pairs of a name and a value, onto Perl's stack. */
+static void
+push_settings(pTHX_ const struct lmi_settings *settings)
+{
+    const char *name;
+    char value[LMI_URI_MAX];
+    size_t number;
+    dSP;
+
+    for (number = 0;
+         lmi_settings_show(settings, number, &name, value, sizeof value);
+         number++) {
+        EXTEND(SP, 2);
+        mPUSHp(name, strlen(name));
+        mPUSHp(value, strlen(value));
+    }
+    PUTBACK;
 }
 
 /* For the operator's calls, where a fault must not look like an end. */
@@ -454,14 +505,14 @@ die_of(pTHX_ enum lmi_rc rc, const struct lmi_err *err)
     croak("The sessions can't be read: %" SVf, SVfARG(get_sv(DETAIL, 0)));
 }
 
-static struct lmi_sessions *
+static struct lmi *
 sessions_or_die(pTHX_ SV *self)
 {
     struct lmi_err err = {LMI_OK, 0, NULL, NULL, ""};
-    struct lmi_sessions *sessions = sessions_of(aTHX_ self, &err);
+    struct lmi *lmi = sessions_of(aTHX_ self, &err);
 
     die_of(aTHX_ err.code, &err);
-    return sessions;
+    return lmi;
 }
 
 MODULE = Cpanel::LogMeIn    PACKAGE = Cpanel::LogMeIn
@@ -471,8 +522,8 @@ PROTOTYPES: DISABLE
 BOOT:
 {
     MY_CXT_INIT;
-    MY_CXT.core = new_core(aTHX);
-    call_atexit(free_core, NULL);
+    MY_CXT.lmi = new_handle(aTHX_ NULL);
+    call_atexit(free_handle, NULL);
 }
 
 #ifdef USE_ITHREADS
@@ -482,7 +533,7 @@ CLONE(...)
 CODE:
     MY_CXT_CLONE;
     PERL_UNUSED_VAR(items);
-    MY_CXT.core = new_core(aTHX);
+    MY_CXT.lmi = new_handle(aTHX_ NULL);
 
 #endif
 
@@ -491,7 +542,6 @@ get_loggedin_url(...)
 PREINIT:
     struct lmi_login ask;
     struct lmi_login_answer answer;
-    struct lmi_away *away = NULL;
     const char *complaint;
     bool in_list;
 PPCODE:
@@ -503,20 +553,22 @@ PPCODE:
         lmi_login_answer_refuse(&answer, complaint);
     } else {
         read_login(aTHX_ &ask, &ST(0), items);
-        ask.away_out = &away;
-        lmi_login(core_of(aTHX), &ask, &answer);
-        if (away != NULL) {
+        ask.may_leave = true;
+        lmi_login(handle_of(aTHX), &ask, &answer);
+        if (answer.route == LMI_ROUTE_HOST ||
+            answer.route == LMI_ROUTE_GATEWAY) {
+            SP += items; /* the arguments stay on the stack */
             PUTBACK;
-            carry_on(aTHX_ away, &answer);
-            SPAGAIN;
+            log_in_remotely(aTHX_ &ask, ax, items, &answer);
+            SP = PL_stack_base + ax - 1;
         }
     }
-    set_detail(aTHX_ answer.detail);
+    set_outcome(aTHX_ &answer);
     EXTEND(SP, 4);
-    mPUSHi(answer.login_ok ? 1 : 0);
+    mPUSHi(is_good(&answer) ? 1 : 0);
     if (in_list) {
         mPUSHp(answer.message, strlen(answer.message));
-        if (answer.login_ok) {
+        if (is_good(&answer)) {
             mPUSHp(answer.url, strlen(answer.url));
             mPUSHp(answer.token, strlen(answer.token));
         } else {
@@ -536,7 +588,7 @@ PREINIT:
     struct lmi_err err;
 CODE:
     RETVAL = &PL_sv_undef;
-    if (lmi_hash_password(core_of(aTHX), pass, prefix, count, hash, &err) ==
+    if (lmi_hash_password(handle_of(aTHX), pass, prefix, count, hash, &err) ==
         LMI_OK)
         RETVAL = newSVpv(hash, 0);
     else
@@ -551,7 +603,7 @@ PREINIT:
     char uri[LMI_URI_MAX + 1];
     const char *complaint;
 CODE:
-    complaint = lmi_uri_read(&text, uri);
+    complaint = lmi_uri_read(text, uri);
     RETVAL = &PL_sv_undef;
     if (complaint == NULL)
         RETVAL = newSVpv(uri, 0);
@@ -564,31 +616,32 @@ address_in(address, list)
     struct lmi_text address
     const char *list
 CODE:
-    RETVAL = lmi_address_listed(&address, list);
+    RETVAL = lmi_address_listed(address, list);
 OUTPUT:
     RETVAL
 
 void
+services()
+PREINIT:
+    int number;
+PPCODE:
+    EXTEND(SP, LMI_SERVICES);
+    for (number = 1; number <= LMI_SERVICES; number++)
+        PUSHs(service_hash(aTHX_ lmi_service_info((enum lmi_service)number)));
+
+void
 settings()
 PREINIT:
-    struct lmi_settings *settings;
     struct lmi_err err;
-    const char *name;
-    char value[LMI_URI_MAX];
-    size_t number;
+    const struct lmi_settings *settings;
 PPCODE:
-    if (lmi_settings_load(&settings, &err) != LMI_OK) {
+    if (lmi_settings_get(handle_of(aTHX), &settings, &err) != LMI_OK) {
         set_fault(aTHX_ &err);
         XSRETURN_EMPTY;
     }
-    for (number = 0;
-         lmi_settings_show(settings, number, &name, value, sizeof value);
-         number++) {
-        EXTEND(SP, 2);
-        mPUSHp(name, strlen(name));
-        mPUSHp(value, strlen(value));
-    }
-    lmi_settings_free(settings);
+    PUTBACK;
+    push_settings(aTHX_ settings);
+    SPAGAIN;
 
 void
 versions()
@@ -619,19 +672,19 @@ ALIAS:
     check = CALL_CHECK
     end = CALL_END
 PREINIT:
-    struct lmi_visit visit;
-    struct lmi_sessions *sessions;
+    struct lmi_access access;
+    struct lmi *lmi;
     struct verdict verdict;
     const char *reason;
     bool yes;
 PPCODE:
     settle(aTHX_ &ST(0), items);
-    visit = read_visit(aTHX_ &ST(1), items - 1);
+    access = read_access(aTHX_ &ST(1), items - 1);
     Zero(&verdict, 1, struct verdict);
-    sessions = sessions_of(aTHX_ self, &verdict.err);
+    lmi = sessions_of(aTHX_ self, &verdict.err);
     verdict.rc = verdict.err.code;
-    if (sessions != NULL)
-        run(sessions, (enum call)ix, &visit, &verdict);
+    if (lmi != NULL)
+        run(lmi, (enum call)ix, &access, &verdict);
     if (verdict.rc != LMI_OK) {
         reason = "fault";
         set_fault(aTHX_ &verdict.err);
@@ -660,31 +713,60 @@ ALIAS:
 PREINIT:
     struct lmi_login ask;
     struct lmi_login_answer answer;
+    struct lmi *lmi;
+    struct lmi_err err = {LMI_OK, 0, NULL, NULL, ""};
 PPCODE:
-    PERL_UNUSED_VAR(self);
     settle(aTHX_ &ST(0), items);
     if (items % 2 == 0)
         croak("The arguments must be pairs of a name and a value.");
     Zero(&ask, 1, struct lmi_login);
     read_login(aTHX_ &ask, &ST(1), items - 1);
     read_caller(aTHX_ &ask, &ST(1), items - 1);
-    ask.here = TRUE;
-    ask.starter = ix == 0;
-    lmi_login(core_of(aTHX), &ask, &answer);
-    set_detail(aTHX_ answer.detail);
+    ask.here = true;
+    ask.dual_use = ix == 0;
+    lmi = sessions_of(aTHX_ self, &err);
+    if (lmi != NULL)
+        lmi_login(lmi, &ask, &answer);
+    else
+        lmi_login_answer_fault(&answer, &err);
+    set_outcome(aTHX_ &answer);
     XPUSHs(answer_hash(aTHX_ &answer));
     lmi_login_answer_wipe(&answer);
 
 void
-_next(self, place, user, service)
+settings(self)
     SV *self
-    SV *place
+PREINIT:
+    const struct lmi_settings *settings;
+    struct lmi *lmi;
+    struct lmi_err err;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_settings_get(lmi, &settings, &err), &err);
+    PUTBACK;
+    push_settings(aTHX_ settings);
+    SPAGAIN;
+
+void
+open(self)
+    SV *self
+PREINIT:
+    struct lmi *lmi;
+    struct lmi_err err;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_open(lmi, &err), &err);
+
+void
+_next(self, cursor, user, service)
+    SV *self
+    SV *cursor
     struct lmi_text user
     SV *service
 PREINIT:
     struct lmi_session_list list;
     struct lmi_session session;
-    struct lmi_sessions *sessions;
+    struct lmi *lmi;
     struct lmi_err err;
     STRLEN len;
     const char *bytes;
@@ -694,19 +776,19 @@ PPCODE:
     list.user = user;
     if (SvOK(service))
         list.service = service_of(aTHX_ service);
-    bytes = SvPVbyte(place, len);
-    if (len > sizeof list.place)
-        croak("This is no place in a list.");
-    Copy(bytes, list.place, len, char);
-    list.place_len = len;
-    sessions = sessions_or_die(aTHX_ self);
-    die_of(aTHX_ lmi_session_next(sessions, &list, &found, &session, &err),
+    bytes = SvPVbyte(cursor, len);
+    if (len > sizeof list.cursor)
+        croak("This is not a cursor of a list.");
+    Copy(bytes, list.cursor, len, char);
+    list.cursor_len = len;
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_session_next(lmi, &list, &found, &session, &err),
            &err);
     if (!found)
         XSRETURN_EMPTY;
     EXTEND(SP, 2);
     PUSHs(session_hash(aTHX_ &session, NULL));
-    mPUSHp((const char *)list.place, list.place_len);
+    mPUSHp((const char *)list.cursor, list.cursor_len);
 
 void
 _revoke(self, id, user)
@@ -715,12 +797,12 @@ _revoke(self, id, user)
     struct lmi_text user
 PREINIT:
     struct lmi_session session;
-    struct lmi_sessions *sessions;
+    struct lmi *lmi;
     struct lmi_err err;
     bool found;
 PPCODE:
-    sessions = sessions_or_die(aTHX_ self);
-    die_of(aTHX_ lmi_session_end_id(sessions, id, user, &found, &session, &err),
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_session_end_id(lmi, id, user, &found, &session, &err),
            &err);
     if (!found)
         XSRETURN_EMPTY;
@@ -730,12 +812,12 @@ NV
 purge(self)
     SV *self
 PREINIT:
-    struct lmi_sessions *sessions;
+    struct lmi *lmi;
     struct lmi_err err;
     uint64_t removed;
 CODE:
-    sessions = sessions_or_die(aTHX_ self);
-    die_of(aTHX_ lmi_sessions_purge(sessions, &removed, &err), &err);
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_session_purge(lmi, &removed, &err), &err);
     RETVAL = (NV)removed;
 OUTPUT:
     RETVAL
@@ -745,10 +827,11 @@ serves(self, host)
     SV *self
     struct lmi_text host
 PREINIT:
+    struct lmi *lmi;
     struct lmi_err err;
 CODE:
-    PERL_UNUSED_VAR(self);
-    die_of(aTHX_ lmi_serves_host(host, &RETVAL, &err), &err);
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_serves_host(lmi, host, &RETVAL, &err), &err);
 OUTPUT:
     RETVAL
 
@@ -757,10 +840,10 @@ discard(self, ticket)
     SV *self
     struct lmi_text ticket
 PREINIT:
-    struct lmi_sessions *sessions;
+    struct lmi *lmi;
     struct lmi_err err;
 CODE:
-    sessions = sessions_or_die(aTHX_ self);
-    die_of(aTHX_ lmi_session_discard(sessions, ticket, &RETVAL, &err), &err);
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_session_discard(lmi, ticket, &RETVAL, &err), &err);
 OUTPUT:
     RETVAL

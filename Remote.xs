@@ -5,12 +5,11 @@
 
 #include <pthread.h>
 
-#include "courier.h"
-#include "csrc/remote.h"
+#include "remote_login.h"
 
 /*
  * Glue for logins that leave the process. It has no Perl functions: LogMeIn.xs
- * calls carry() below.
+ * calls log_in() below.
  */
 
 typedef struct {
@@ -41,16 +40,14 @@ free_remote(pTHX_ void *unused)
 }
 
 static void
-carry(pTHX_ const struct lmi_away *away, struct lmi_login_answer *out)
+log_in(pTHX_ const struct lmi_settings *settings, const struct lmi_login *ask,
+       struct lmi_login_answer *answer)
 {
     dMY_CXT;
 
     if (MY_CXT.remote == NULL)
         MY_CXT.remote = lmi_remote_new();
-    if (MY_CXT.remote == NULL)
-        lmi_away_fail(away, "no memory", out);
-    else
-        lmi_remote_login(MY_CXT.remote, away, out);
+    lmi_remote_login(MY_CXT.remote, settings, ask, answer);
 }
 
 MODULE = Cpanel::LogMeIn::Remote    PACKAGE = Cpanel::LogMeIn::Remote
@@ -59,7 +56,8 @@ PROTOTYPES: DISABLE
 
 BOOT:
 {
-    const struct courier courier = {sizeof(struct lmi_login_answer), carry};
+    const struct remote_login remote = {sizeof(struct lmi_login_answer),
+                                        log_in};
     MY_CXT_INIT;
 
     MY_CXT.remote = NULL;
@@ -67,8 +65,8 @@ BOOT:
     if (!started)
         croak("libcurl can't be started");
     call_atexit(free_remote, NULL);
-    (void)hv_stores(PL_modglobal, COURIER_KEY,
-                    newSVpvn((const char *)&courier, sizeof courier));
+    (void)hv_stores(PL_modglobal, REMOTE_LOGIN_KEY,
+                    newSVpvn((const char *)&remote, sizeof remote));
 }
 
 #ifdef USE_ITHREADS

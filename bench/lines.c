@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "file.h"
-#include "site.h"
+#include "base/file.h"
+#include "accounts/site.h"
 #include "worker.h"
 
 struct context {
@@ -24,10 +24,10 @@ shadow(void *pointer)
 {
     struct context *context = pointer;
     struct lmi_shadow_entry entry;
-    struct lmi_tally tally;
+    struct lmi_histogram histogram;
     struct lmi_err err;
     enum lmi_rc rc =
-        lmi_site_shadow(context->site, context->user, &entry, &tally, &err);
+        lmi_site_shadow(context->site, context->user, &entry, &histogram, &err);
 
     bench_need(rc == LMI_OK && entry.found, "finding the user");
 }

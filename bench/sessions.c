@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vault.h"
+#include "sessions/sessions.h"
 #include "worker.h"
 
 #define BATCH 20000
@@ -53,11 +53,11 @@ check(void *pointer)
     enum lmi_outcome outcome;
     struct lmi_session session;
     struct lmi_err err;
-    const struct lmi_visit visit = {.cookie = text_of(visitor->cookie),
-                                    .token = text_of(visitor->token),
-                                    .service = LMI_CPANEL};
+    const struct lmi_access visit = {.cookie = text_of(visitor->cookie),
+                                     .token = text_of(visitor->token),
+                                     .service = LMI_CPANEL};
     enum lmi_rc rc =
-        lmi_session_check(context->sessions, &visit, &outcome, &session, &err);
+        lmi_session_check(context->sessions, &access, &outcome, &session, &err);
 
     bench_need(rc == LMI_OK && outcome == LMI_GRANTED, "checking a session");
 }
@@ -110,7 +110,7 @@ make(struct context *context, size_t number)
 {
     struct visitor *visitor = &context->visitors[number];
     char user[32];
-    const struct lmi_session_wish wish = {
+    const struct lmi_session_params params = {
         .user = user, .service = LMI_CPANEL, .hash = "$6$salt$hash"};
     struct lmi_session_made made;
     struct lmi_redeemed redeemed;
@@ -118,12 +118,13 @@ make(struct context *context, size_t number)
     struct lmi_err err;
 
     snprintf(user, sizeof user, "user%zu", number);
-    enum lmi_rc rc = lmi_session_create(context->sessions, &wish, &made, &err);
-    const struct lmi_visit visit = {.ticket = text_of(made.secret),
-                                    .token = text_of(made.token),
-                                    .service = LMI_CPANEL};
+    enum lmi_rc rc =
+        lmi_session_create(context->sessions, &params, &made, &err);
+    const struct lmi_access visit = {.ticket = text_of(made.secret),
+                                     .token = text_of(made.token),
+                                     .service = LMI_CPANEL};
     if (rc == LMI_OK)
-        rc = lmi_session_redeem(context->sessions, &visit, &outcome, &redeemed,
+        rc = lmi_session_redeem(context->sessions, &access, &outcome, &redeemed,
                                 &err);
     bench_need(rc == LMI_OK && outcome == LMI_GRANTED, "making a session");
     memcpy(visitor->token, made.token, sizeof visitor->token);

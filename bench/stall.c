@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "vault.h"
+#include "sessions/sessions.h"
 #include "worker.h"
 
 static struct lmi_sessions *
@@ -35,13 +35,13 @@ static void
 make(struct lmi_sessions *sessions, size_t number)
 {
     char user[32];
-    const struct lmi_session_wish wish = {
+    const struct lmi_session_params params = {
         .user = user, .service = LMI_CPANEL, .hash = "$6$salt$hash"};
     struct lmi_session_made made;
     struct lmi_err err;
 
     snprintf(user, sizeof user, "user%zu", number);
-    bench_need(lmi_session_create(sessions, &wish, &made, &err) == LMI_OK,
+    bench_need(lmi_session_create(sessions, &params, &made, &err) == LMI_OK,
                "making a session");
 }
 

@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "request.h"
-#include "token.h"
-#include "url.h"
+#include "login/request.h"
+#include "sessions/token.h"
+#include "login/url.h"
 #include "worker.h"
 
 #define GOTO_URI "/frontend/paper_lantern/mail/pops.html?domain=a b.example#top"
@@ -16,8 +16,8 @@ static void
 make_url(void *pointer)
 {
     struct lmi *core = pointer;
-    const struct lmi_text wish = {LMI_TEXT_LATIN1, GOTO_URI,
-                                  sizeof GOTO_URI - 1};
+    const struct lmi_text params = {LMI_TEXT_LATIN1, GOTO_URI,
+                                    sizeof GOTO_URI - 1};
     char digits[LMI_TOKEN_DIGITS], token[LMI_TOKEN_SIZE];
     char ticket[LMI_TICKET_SIZE], uri[LMI_URI_MAX + 1], url[LMI_URL_SIZE];
     const struct lmi_url_parts parts = {.form = LMI_URL_DIRECT,
@@ -27,7 +27,7 @@ make_url(void *pointer)
                                         .goto_uri = uri,
                                         .ticket = ticket};
     struct lmi_err err;
-    bool good = lmi_uri_read(&wish, uri) == NULL &&
+    bool good = lmi_uri_read(&params, uri) == NULL &&
                 lmi_token_draw(core, digits, &err) == LMI_OK &&
                 lmi_ticket_draw(core, ticket, &err) == LMI_OK;
 

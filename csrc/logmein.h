@@ -3,12 +3,12 @@
  *
  * Caveats first:
  *
- *  - A handle (struct lmi, struct lmi_sessions) is used by one thread at a
+ *  - A handle (struct lmi, struct lmi_remote) is used by one thread at a
  *    time. Different threads use different handles.
  *  - Handles survive fork(): a child may go on using them.
  *  - Inputs are borrowed for the call. Outputs belong to the caller, who
- *    disposes of each with the one function named beside it; all of these
- *    accept NULL.
+ *    releases each with the one function named beside it; all of these accept
+ *    NULL.
  *  - Times are seconds since 1970 by the server's clock.
  *  - Nothing here prints, exits or aborts.
  */
@@ -36,40 +36,75 @@ enum lmi_rc {
     LMI_STOREFULL, /* no space for another session */
     LMI_KEY,       /* the store's key */
     LMI_CRYPTO,    /* OpenSSL gave no random bytes, or no hash */
-    LMI_ELSEWHERE, /* the login belongs to another machine */
+    LMI_ELSEWHERE, /* the hostname is another machine's */
     LMI_LIBRARY,   /* libcurl or jansson is missing */
-    LMI_SOCKET,    /* the gateway's socket is not to be trusted, or is mute */
+    LMI_SOCKET,    /* the gateway's socket is not trusted, or does not answer */
 };
 
 /* The name that people see: "SITE" for LMI_SITE. Static. */
 const char *lmi_rc_name(enum lmi_rc rc);
 
 /*
- * An error record; there is nothing to free. `place` is a path, with line and
- * key where known; it may be empty and is cut at its size. `text` and `remedy`
- * are static sentences without a full stop, or NULL.
+ * An error record; there is nothing to free. `location` is a path, with line
+ * and key where known; it may be empty and is cut at its size. `text` and
+ * `remedy` are static sentences without a full stop, or NULL.
  */
 struct lmi_err {
     enum lmi_rc code;
     int os_errno; /* 0: none */
     const char *text;
     const char *remedy;
-    char place[320];
+    char location[320];
 };
 
-/* Writes "PLACE: TEXT: OS ERROR (REMEDY)", cut at size, always terminated. */
+/* Writes "LOCATION: TEXT: OS ERROR (REMEDY)", cut at size, terminated. */
 void lmi_err_format(const struct lmi_err *err, char *out, size_t size);
 
 /*
- * The library handle: a private OpenSSL context, with its random generator
- * started and tried once. The site's OpenSSL configuration does not apply to
- * it, and stays in force for the rest of the process.
+ * A handle: a private OpenSSL context with its random generator, which is
+ * started and tried here; the settings; and, opened when a call first needs
+ * them, the site, the store and its key. The machine's OpenSSL configuration
+ * does not apply to it, and stays in force for the rest of the process.
+ *
+ * `like` is a handle of the same thread whose OpenSSL context the new one
+ * shares; NULL: none.
  */
 struct lmi;
-LMI_CHECK enum lmi_rc lmi_new(struct lmi **out, struct lmi_err *err);
+LMI_CHECK enum lmi_rc lmi_new(const struct lmi *like, struct lmi **out,
+                              struct lmi_err *err);
+void lmi_free(struct lmi *lmi);
 
-/* What was opened with the handle may be closed later than the handle. */
-void lmi_free(struct lmi *core);
+/*
+ * The settings come from the file that LOGMEIN_CONF names (ignored in setuid
+ * programs), else from /etc/logmein.conf; without that one they are the
+ * defaults.
+ *
+ * By default a handle follows the file: each call compares its identity
+ * (device, inode, size, times) and reads it again if that has changed. Good
+ * settings are kept while the file is bad, missing, or was modified less than
+ * two seconds ago, for an editor may still be writing; a bad or missing file
+ * is logged once a minute. The first call fails with a bad file.
+ *
+ * lmi_pin() reads the settings now, and keeps them as long as the handle
+ * lives: for servers, which reload by opening a new handle.
+ */
+LMI_CHECK enum lmi_rc lmi_pin(struct lmi *lmi, struct lmi_err *err);
+
+/* Opens site, store and key now instead of when they are needed. */
+LMI_CHECK enum lmi_rc lmi_open(struct lmi *lmi, struct lmi_err *err);
+
+/* The settings in force; good until the next call with this handle. */
+struct lmi_settings;
+LMI_CHECK enum lmi_rc lmi_settings_get(struct lmi *lmi,
+                                       const struct lmi_settings **out,
+                                       struct lmi_err *err);
+
+/*
+ * Each setting, by a number from 0 on, with its value as the file would have
+ * it; false at the end. Longer values are cut at size.
+ */
+bool lmi_settings_show(const struct lmi_settings *settings, size_t number,
+                       const char **name_out, char *value_out, size_t size);
 
 /*
  * A string as a caller has it. LATIN1: one byte a character. UTF8: characters
@@ -90,19 +125,29 @@ struct lmi_text {
     size_t len;
 };
 
-enum lmi_service { LMI_CPANEL = 1, LMI_WHM, LMI_WEBMAIL };
-
-/* "cpanel", "whm" or "webmail". Static. */
-const char *lmi_service_name(enum lmi_service service);
-
-/* "cpaneld", "whostmgrd" or "webmaild", as logs name it. Static. */
-const char *lmi_service_daemon(enum lmi_service service);
-
 /*
- * The service that "cpanel", "cpaneld", "whm", "whostmgr", "whostmgrd",
- * "webmail" or "webmaild" names; false, and out untouched, for anything else.
+ * The services, numbered from 1 on; each is one row of a table. NULL if there
+ * is none of that number. Static.
  */
-bool lmi_service_parse(const struct lmi_text *text, enum lmi_service *out);
+enum lmi_service { LMI_CPANEL = 1, LMI_WHM, LMI_WEBMAIL };
+#define LMI_SERVICES 3
+struct lmi_service_info {
+    enum lmi_service service;
+    const char *name;         /* "cpanel" */
+    const char *daemon;       /* "cpaneld": as logs and some scripts name it */
+    const char *alias;        /* another name that scripts pass, or NULL */
+    uint32_t port;            /* TLS; setting port_setting changes it */
+    uint32_t clear_port;      /* clear text, where the gateway redirects */
+    const char *port_setting; /* "port.cpanel" */
+    const char *cookie;       /* the session cookie's name */
+    const char *relogin;      /* its companion's */
+    const char *title;        /* of the login page */
+};
+const struct lmi_service_info *lmi_service_info(enum lmi_service service);
+
+/* The service of this name, daemon or alias; false, and out untouched, for
+ * anything else. */
+bool lmi_service_parse(struct lmi_text text, enum lmi_service *out);
 
 #define LMI_USER_MAX 254               /* bytes */
 #define LMI_PASS_MAX 511               /* bytes: libcrypt takes no more */
@@ -121,33 +166,48 @@ bool lmi_service_parse(const struct lmi_text *text, enum lmi_service *out);
  * bytes, every other byte that a URL may not hold percent-encoded. Returns
  * NULL if all is well, else a static sentence that names the rule.
  */
-const char *lmi_uri_read(const struct lmi_text *text,
-                         char out[LMI_URI_MAX + 1]);
+const char *lmi_uri_read(struct lmi_text text, char out[LMI_URI_MAX + 1]);
 
 /*
  * Is the address one of these, or inside one of these networks? The list is of
  * addresses and of ADDRESS/BITS, separated by blanks, as trusted_proxies is.
  * False for anything that is no address.
  */
-bool lmi_address_listed(const struct lmi_text *address, const char *list);
+bool lmi_address_listed(struct lmi_text address, const char *list);
 
-/*
- * The settings: the file that LOGMEIN_CONF names (ignored in setuid programs),
- * else /etc/logmein.conf; without that one, the defaults.
- */
-struct lmi_settings;
-LMI_CHECK enum lmi_rc lmi_settings_load(struct lmi_settings **out,
-                                        struct lmi_err *err);
-void lmi_settings_free(struct lmi_settings *settings);
+/* Why a login is as it is: for programs. */
+enum lmi_reason {
+    LMI_REASON_FAULT = 0,  /* not the user's; the same login may work later */
+    LMI_REASON_INVALID,    /* every refusal of "The login is invalid." */
+    LMI_REASON_WAIT,       /* too many failures: `wait` seconds */
+    LMI_REASON_PARAMETER,  /* missing or malformed */
+    LMI_REASON_REMOTE,     /* the other server was not reached, not believed,
+                              is in trouble, or is not allowed */
+    LMI_REASON_TFA_NEEDED, /* the other server wants a two-factor code */
+    LMI_REASON_TFA_WRONG,  /* ... another one */
+    LMI_REASON_OK,
+};
 
-/*
- * Each of them, by a number from 0 on, with its value as the file would have
- * it; false at the end. Longer values are cut at size.
- */
-bool lmi_settings_show(const struct lmi_settings *settings, size_t number,
-                       const char **name_out, char *value_out, size_t size);
+/* "fault", "invalid", "tfa_needed" and so on: the names above. Static. */
+const char *lmi_reason_name(enum lmi_reason reason);
+bool lmi_reason_parse(const char *name, enum lmi_reason *out);
 
-struct lmi_away;
+/* Where a login is checked. */
+enum lmi_route {
+    LMI_ROUTE_HERE = 0, /* in this process */
+    LMI_ROUTE_GATEWAY,  /* by this machine's gateway, at its socket */
+    LMI_ROUTE_HOST,     /* by the host that the request names, over HTTPS */
+    LMI_ROUTE_NONE,     /* nowhere: the fault in the answer says why */
+};
+
+/* What the route depends on, beside the settings. */
+struct lmi_route_facts {
+    bool here;        /* the caller wants it in this process */
+    bool own_name;    /* settings or interfaces name the host as this machine */
+    bool site_name;   /* the site's files do */
+    bool denied;      /* no right to read the site or to own the store */
+    bool has_gateway; /* there is something at gateway_socket */
+};
 
 /*
  * One login, as get_loggedin_url() is given it. active_token_for_reuse is
@@ -160,64 +220,87 @@ struct lmi_login {
     struct lmi_text active_token_for_reuse;
     struct lmi_text remote_addr, tfa_token;
     bool here; /* check in this process, whatever hostname and settings say */
+    bool may_leave; /* the caller goes on with lmi_remote_login() */
     /*
      * Asked by a process of this machine, through a gateway: failures count
      * against remote_addr if there is one, else against that process's user.
      */
     bool has_caller;
     uint32_t caller_uid;
-    bool starter;               /* the answer holds a cookie instead of a URL */
-    struct lmi_away **away_out; /* NULL: the login must not leave */
+    bool dual_use; /* the answer holds a cookie instead of a URL */
 };
 
 /*
- * Its answer. message is a sentence for a person and never holds anything
- * that was passed in; detail is for the operator and never holds a secret.
- * URL and cookie hold secrets: wipe the answer when done.
+ * Its answer: a login is good only with LMI_REASON_OK. message is a sentence
+ * for a person and never holds anything that was passed in; detail is for the
+ * operator and never holds a secret. URL and cookie hold secrets: wipe the
+ * answer when done.
  *
- * A starter's cookie is for login answers whose client decides later what it
- * is: shown as a cookie, it is one from then on; put into a login URL in the
+ * A dual-use cookie is for login answers whose client decides later what it
+ * is: sent as a cookie, it is one from then on; put into a login URL in the
  * place of a ticket, it is redeemed as one.
  */
 struct lmi_login_answer {
-    bool login_ok;
-    bool fault;    /* not the user's: the same login may be good later */
-    uint32_t wait; /* seconds until the next attempt, if that is why */
+    enum lmi_reason reason;
+    enum lmi_route route; /* GATEWAY, HOST: not checked yet, ask there */
+    struct lmi_route_facts facts; /* what the route was worked out from */
+    uint32_t wait;                /* seconds until the next attempt */
     char message[LMI_MESSAGE_SIZE];
     char detail[LMI_DETAIL_SIZE];
-    char token[LMI_TOKEN_SIZE];   /* empty unless login_ok */
-    char url[LMI_URL_SIZE];       /* empty unless login_ok, or with starter */
-    char cookie[LMI_COOKIE_SIZE]; /* empty unless login_ok with starter */
+    char token[LMI_TOKEN_SIZE];   /* empty unless the login is good */
+    char url[LMI_URL_SIZE];       /* empty unless good, or with dual_use */
+    char cookie[LMI_COOKIE_SIZE]; /* empty unless good with dual_use */
 };
 
 /*
  * Logs in on this machine. Fills the answer whatever happens; there is no
- * error to handle, for a fault is a refusal with its own sentence. Settings
- * are read anew at every call: LOGMEIN_CONF, or /etc/logmein.conf.
+ * error to handle, for a fault is a refusal with its own sentence.
  *
- * A login that has to leave the process, for another machine or for the
- * gateway's socket, is refused with LMI_ELSEWHERE or LMI_RIGHTS. If away_out
- * is given, it is nobody's yet: *away_out, otherwise NULL, then holds the
- * request, and remote.h carries it on, or lmi_away_fail() says why it can't.
- * The caller frees it with lmi_away_free().
+ * A login that has to leave the process is a fault, LMI_ELSEWHERE or
+ * LMI_RIGHTS. With may_leave, `route` then says where to ask, nothing has been
+ * logged yet, and lmi_remote_login() goes on with the same arguments and this
+ * answer, or lmi_login_fail() says why it can't.
  */
-void lmi_login(struct lmi *core, const struct lmi_login *ask,
+void lmi_login(struct lmi *lmi, const struct lmi_login *ask,
                struct lmi_login_answer *out);
 void lmi_login_answer_wipe(struct lmi_login_answer *answer);
 
-/*
- * A request that leaves the process, with the password in it and with the
- * settings in force. fail answers it with LMI_LIBRARY: what carries such
- * logins could not be loaded, for this reason.
- */
-void lmi_away_free(struct lmi_away *away);
-void lmi_away_fail(const struct lmi_away *away, const char *reason,
-                   struct lmi_login_answer *out);
+/* Answers a login that would leave the process with LMI_LIBRARY: what carries
+ * such logins could not be loaded, for this reason. */
+void lmi_login_fail(struct lmi *lmi, const struct lmi_login *ask,
+                    const char *reason, struct lmi_login_answer *out);
+
+/* The answers for a call that could not be read, text is static, and for one
+ * that could not begin. */
+void lmi_login_answer_refuse(struct lmi_login_answer *out, const char *text);
+void lmi_login_answer_fault(struct lmi_login_answer *out,
+                            const struct lmi_err *err);
 
 /*
- * The answer for a call that could not even be read; text is static.
+ * The rest is in libremote.a, and needs libcurl and jansson.
+ *
+ * lmi_remote_login() asks as answer->route says, which is worked out again
+ * from the same settings; any other route is a fault. Another host is asked
+ * over TLS 1.2 or newer only, with a good certificate and name, within
+ * remote_timeout, and once: no redirect is followed. The gateway is asked only
+ * if its socket, the socket's folder and the listening process belong to root
+ * or to the store's owner. Fills the answer, whatever happens, and logs it.
+ *
+ * A handle keeps its connections for the next login; after a fork() the
+ * child's copy lets go of them, and the parent's connections stay as they are.
+ *
+ * lmi_remote_start() is called once in a process, before the others and in
+ * one thread, as libcurl asks. False if libcurl can't be used.
  */
-void lmi_login_answer_refuse(struct lmi_login_answer *out, const char *text);
+struct lmi_remote;
+LMI_CHECK bool lmi_remote_start(void);
+LMI_CHECK struct lmi_remote *
+lmi_remote_new(void); /* NULL: no memory, a fault */
+void lmi_remote_free(struct lmi_remote *remote);
+void lmi_remote_login(struct lmi_remote *remote,
+                      const struct lmi_settings *settings,
+                      const struct lmi_login *ask,
+                      struct lmi_login_answer *answer);
 
 /* What is known of a live session. */
 struct lmi_session {
@@ -228,29 +311,18 @@ struct lmi_session {
     int64_t created;
     int64_t ends;      /* the overall limit */
     int64_t last_seen; /* good to a minute */
-    bool redeemed; /* false: its ticket or starter waits for its first use */
+    bool redeemed;     /* false: ticket or dual-use cookie not used yet */
 };
-
-/*
- * A door to the store: settings are read once and stay as they were until it
- * is closed. A store whose place another one has taken, perhaps with another
- * key, is opened anew within a second.
- */
-struct lmi_sessions;
-LMI_CHECK enum lmi_rc lmi_sessions_open(struct lmi *core,
-                                        struct lmi_sessions **out,
-                                        struct lmi_err *err);
-void lmi_sessions_close(struct lmi_sessions *sessions);
 
 /* What comes of a ticket, or of a cookie. */
 enum lmi_outcome {
     LMI_UNKNOWN = 0,   /* no such ticket or session, or it has ended */
     LMI_WRONG_TOKEN,   /* the token in the path is not this session's */
     LMI_WRONG_SERVICE, /* it belongs to another service */
-    LMI_SPENT,         /* the ticket was used before, by somebody else */
+    LMI_SPENT,         /* the ticket was used before, by another browser */
     LMI_CONFIRM,       /* the browser is logged in as another user: ask */
     LMI_PASSIVE,       /* the request is of a kind that never redeems */
-    LMI_AGAIN,         /* spent, by the very session whose cookie is shown */
+    LMI_AGAIN,         /* spent, by the session whose cookie is sent */
     LMI_GRANTED,
 };
 
@@ -258,12 +330,12 @@ enum lmi_outcome {
 const char *lmi_outcome_name(enum lmi_outcome outcome);
 
 /*
- * What a request shows. token is the one from the path, with or without its
+ * What a request carries. token is the one from the path, with or without its
  * slash. address and agent are the browser's; unless both are given, and the
  * agent has at most 1,000 bytes, a spent ticket gets no second chance.
  */
-struct lmi_visit {
-    struct lmi_text ticket; /* a ticket, or a starter's cookie */
+struct lmi_access {
+    struct lmi_text ticket; /* a ticket, or a dual-use cookie */
     struct lmi_text cookie;
     struct lmi_text token;
     enum lmi_service service;
@@ -300,8 +372,8 @@ struct lmi_redeemed {
  * Of many browsers with one ticket one is granted; of many requests of one
  * browser exactly one cookie works afterwards.
  */
-LMI_CHECK enum lmi_rc lmi_session_redeem(struct lmi_sessions *sessions,
-                                         const struct lmi_visit *visit,
+LMI_CHECK enum lmi_rc lmi_session_redeem(struct lmi *lmi,
+                                         const struct lmi_access *access,
                                          enum lmi_outcome *outcome_out,
                                          struct lmi_redeemed *out,
                                          struct lmi_err *err);
@@ -313,8 +385,8 @@ LMI_CHECK enum lmi_rc lmi_session_redeem(struct lmi_sessions *sessions,
  * log in any more, or has another password. Three different wrong tokens end
  * a session, too.
  */
-LMI_CHECK enum lmi_rc lmi_session_check(struct lmi_sessions *sessions,
-                                        const struct lmi_visit *visit,
+LMI_CHECK enum lmi_rc lmi_session_check(struct lmi *lmi,
+                                        const struct lmi_access *access,
                                         enum lmi_outcome *outcome_out,
                                         struct lmi_session *out,
                                         struct lmi_err *err);
@@ -322,26 +394,26 @@ LMI_CHECK enum lmi_rc lmi_session_check(struct lmi_sessions *sessions,
 /*
  * Logs out: if lmi_session_check() would grant, every session of that user,
  * service and token ends, tickets not yet redeemed included, in one durable
- * commit. With any_token the visit needs no token.
+ * commit. With any_token the access needs no token.
  */
-LMI_CHECK enum lmi_rc lmi_session_end(struct lmi_sessions *sessions,
-                                      const struct lmi_visit *visit,
+LMI_CHECK enum lmi_rc lmi_session_end(struct lmi *lmi,
+                                      const struct lmi_access *access,
                                       enum lmi_outcome *outcome_out,
                                       struct lmi_session *out,
                                       struct lmi_err *err);
 
 /*
  * The live sessions, one after the other, without loading them all: all of
- * them, one user's, or one service's. Begin with a zeroed place; what is made
+ * them, one user's, or one service's. Begin with a zeroed cursor; what is made
  * or ended meanwhile may or may not be seen. found_out is false at the end.
  */
 struct lmi_session_list {
     struct lmi_text user;     /* absent: all */
     enum lmi_service service; /* 0: all */
-    size_t place_len;         /* 0: at the beginning */
-    uint8_t place[128];       /* where it goes on: bytes to keep as they are */
+    size_t cursor_len;        /* 0: at the beginning */
+    uint8_t cursor[128];      /* where it goes on: bytes to keep as they are */
 };
-LMI_CHECK enum lmi_rc lmi_session_next(struct lmi_sessions *sessions,
+LMI_CHECK enum lmi_rc lmi_session_next(struct lmi *lmi,
                                        struct lmi_session_list *list,
                                        bool *found_out, struct lmi_session *out,
                                        struct lmi_err *err);
@@ -351,29 +423,27 @@ LMI_CHECK enum lmi_rc lmi_session_next(struct lmi_sessions *sessions,
  * with a user, only if it is that user's. Looks at all of them, or of the
  * user's. found_out tells whether there was one.
  */
-LMI_CHECK enum lmi_rc lmi_session_end_id(struct lmi_sessions *sessions,
-                                         struct lmi_text id,
+LMI_CHECK enum lmi_rc lmi_session_end_id(struct lmi *lmi, struct lmi_text id,
                                          struct lmi_text user, bool *found_out,
                                          struct lmi_session *out,
                                          struct lmi_err *err);
 
 /*
- * Ends a ticket, or a starter, that was seen where it must not be, in clear
- * text for example; a spent one with the session it was swapped for. found_out
- * tells whether there was one.
+ * Ends a ticket, or a dual-use cookie, that was sent in clear text; a spent
+ * one with the session it was swapped for. found_out tells whether there was
+ * one.
  */
-LMI_CHECK enum lmi_rc lmi_session_discard(struct lmi_sessions *sessions,
+LMI_CHECK enum lmi_rc lmi_session_discard(struct lmi *lmi,
                                           struct lmi_text ticket,
                                           bool *found_out, struct lmi_err *err);
 
 /* Is this a name of this machine, by settings and site? False for no name. */
-LMI_CHECK enum lmi_rc lmi_serves_host(struct lmi_text host, bool *out,
-                                      struct lmi_err *err);
+LMI_CHECK enum lmi_rc lmi_serves_host(struct lmi *lmi, struct lmi_text host,
+                                      bool *out, struct lmi_err *err);
 
 /* Removes what has expired, in steps between which logins go on. */
-LMI_CHECK enum lmi_rc lmi_sessions_purge(struct lmi_sessions *sessions,
-                                         uint64_t *removed_out,
-                                         struct lmi_err *err);
+LMI_CHECK enum lmi_rc lmi_session_purge(struct lmi *lmi, uint64_t *removed_out,
+                                        struct lmi_err *err);
 
 #define LMI_HASH_SIZE 384 /* as libcrypt's CRYPT_OUTPUT_SIZE */
 
@@ -382,7 +452,7 @@ LMI_CHECK enum lmi_rc lmi_sessions_purge(struct lmi_sessions *sessions,
  * crypt_gensalt(3) does, "$6$" for example; NULL is the system's preferred
  * one. count is the scheme's cost, 0 its default.
  */
-LMI_CHECK enum lmi_rc lmi_hash_password(struct lmi *core, struct lmi_text pass,
+LMI_CHECK enum lmi_rc lmi_hash_password(struct lmi *lmi, struct lmi_text pass,
                                         const char *prefix, unsigned long count,
                                         char out[LMI_HASH_SIZE],
                                         struct lmi_err *err);

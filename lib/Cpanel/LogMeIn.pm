@@ -6,8 +6,9 @@ use XSLoader ();
 
 our $VERSION = '0.01';
 
-# What the last call found out, for the operator.
+# What the last call found out: for the operator, and in a word for programs.
 our $detail = '';
+our $reason = '';
 
 XSLoader::load( __PACKAGE__, $VERSION );
 

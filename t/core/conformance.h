@@ -6,7 +6,7 @@
 #define CONFORMANCE_H
 
 #include "scratch.h"
-#include "store.h"
+#include "store/store.h"
 
 static struct lmi_err err;
 static struct lmi_store *store;
@@ -149,8 +149,8 @@ batches(void)
 static size_t
 count_group(const char *prefix)
 {
-    struct lmi_store_place place, next;
-    const struct lmi_store_place *after = NULL;
+    struct lmi_store_cursor place, next;
+    const struct lmi_store_cursor *after = NULL;
     size_t count = 0;
     bool found = true;
 
@@ -269,8 +269,8 @@ purging(void)
 static void
 group_order(const char *group, char *out, size_t size)
 {
-    struct lmi_store_place place, next;
-    const struct lmi_store_place *after = NULL;
+    struct lmi_store_cursor place, next;
+    const struct lmi_store_cursor *after = NULL;
     bool found = true;
     size_t len = 0;
 

@@ -197,8 +197,8 @@ fdatasync(int fd)
 
 #pragma GCC visibility pop
 
-static struct lmi *core;
-static struct lmi_sessions *sessions;
+static struct lmi *core; /* follows the settings */
+static struct lmi *lmi;  /* reads them once */
 static struct lmi_login_answer answer;
 static struct lmi_redeemed redeemed;
 
@@ -224,7 +224,7 @@ log_in(const char *pass)
                                   .remote_addr = text_of("192.0.2.1")};
 
     lmi_login(core, &ask, &answer);
-    return answer.login_ok;
+    return answer.reason == LMI_REASON_OK;
 }
 
 static bool
@@ -232,33 +232,34 @@ open_sessions(void)
 {
     struct lmi_err err;
 
-    lmi_sessions_close(sessions);
-    return lmi_sessions_open(core, &sessions, &err) == LMI_OK;
+    lmi_free(lmi);
+    lmi = NULL;
+    return lmi_new(core, &lmi, &err) == LMI_OK && lmi_pin(lmi, &err) == LMI_OK;
 }
 
-static struct lmi_visit
-visit_of(const char *cookie)
+static struct lmi_access
+access_of(const char *cookie)
 {
-    struct lmi_visit visit = {.token = text_of(answer.token),
-                              .service = LMI_CPANEL,
-                              .address = text_of("192.0.2.1"),
-                              .agent = text_of("Browser")};
+    struct lmi_access access = {.token = text_of(answer.token),
+                                .service = LMI_CPANEL,
+                                .address = text_of("192.0.2.1"),
+                                .agent = text_of("Browser")};
 
     if (cookie != NULL)
-        visit.cookie = text_of(cookie);
-    return visit;
+        access.cookie = text_of(cookie);
+    return access;
 }
 
 static bool
 redeem(void)
 {
-    struct lmi_visit visit = visit_of(NULL);
+    struct lmi_access access = access_of(NULL);
     const char *ticket = strstr(answer.url, "session=");
     enum lmi_outcome outcome = LMI_UNKNOWN;
     struct lmi_err err;
 
-    visit.ticket = text_of(ticket != NULL ? ticket + 8 : "");
-    return lmi_session_redeem(sessions, &visit, &outcome, &redeemed, &err) ==
+    access.ticket = text_of(ticket != NULL ? ticket + 8 : "");
+    return lmi_session_redeem(lmi, &access, &outcome, &redeemed, &err) ==
                LMI_OK &&
            outcome == LMI_GRANTED;
 }
@@ -266,12 +267,12 @@ redeem(void)
 static bool
 check(void)
 {
-    struct lmi_visit visit = visit_of(redeemed.cookie);
+    struct lmi_access access = access_of(redeemed.cookie);
     enum lmi_outcome outcome = LMI_UNKNOWN;
     struct lmi_session session;
     struct lmi_err err;
 
-    return lmi_session_check(sessions, &visit, &outcome, &session, &err) ==
+    return lmi_session_check(lmi, &access, &outcome, &session, &err) ==
                LMI_OK &&
            outcome == LMI_GRANTED;
 }
@@ -279,13 +280,12 @@ check(void)
 static bool
 end(void)
 {
-    struct lmi_visit visit = visit_of(redeemed.cookie);
+    struct lmi_access access = access_of(redeemed.cookie);
     enum lmi_outcome outcome = LMI_UNKNOWN;
     struct lmi_session session;
     struct lmi_err err;
 
-    return lmi_session_end(sessions, &visit, &outcome, &session, &err) ==
-               LMI_OK &&
+    return lmi_session_end(lmi, &access, &outcome, &session, &err) == LMI_OK &&
            outcome == LMI_GRANTED;
 }
 
@@ -402,7 +402,7 @@ int
 main(void)
 {
     find_all_real();
-    core = core_make();
+    core = lmi_make();
     scratch_make();
     make_site();
     ok(prepare() && check() && end() && !check(), "control: without faults");
@@ -415,7 +415,7 @@ main(void)
     ok(fail_everywhere(check, check_sound) == 0,
        "a check with its touch, failing everywhere, ends nothing");
     ok(fail_everywhere(end, end_sound) == 0, "logging out, failing everywhere");
-    lmi_sessions_close(sessions);
+    lmi_free(lmi);
     lmi_free(core);
     return done();
 }

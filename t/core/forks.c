@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 
 #include "scratch.h"
-#include "token.h"
+#include "sessions/token.h"
 
 #define DRAWS 100 /* by each child */
 
@@ -14,10 +14,10 @@ typedef char ticket[LMI_TICKET_SIZE];
 static struct lmi_err err;
 
 static void
-draw(struct lmi *core, ticket *out, size_t count)
+draw(struct lmi_crypto *crypto, ticket *out, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (lmi_ticket_draw(core, out[i], &err) != LMI_OK)
+        if (lmi_ticket_draw(crypto, out[i], &err) != LMI_OK)
             _exit(1);
 }
 
@@ -44,7 +44,7 @@ main(void)
     const char *wanted = getenv("LMI_CHILDREN");
     size_t children = wanted != NULL ? (size_t)atol(wanted) : 200;
     size_t count = children * (DRAWS + 1), failed = 0;
-    struct lmi *core = core_make();
+    struct lmi_crypto *crypto = crypto_make();
     ticket *drawn = mmap(NULL, count * sizeof *drawn, PROT_READ | PROT_WRITE,
                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int status;
@@ -52,10 +52,10 @@ main(void)
     for (size_t i = 0; i < children; i++) {
         pid_t pid = fork();
         if (pid == 0) {
-            draw(core, drawn + i * DRAWS, DRAWS);
+            draw(crypto, drawn + i * DRAWS, DRAWS);
             _exit(0);
         }
-        draw(core, drawn + children * DRAWS + i, 1);
+        draw(crypto, drawn + children * DRAWS + i, 1);
         failed += waitpid(pid, &status, 0) != pid || status != 0;
     }
     ok(failed == 0, "%zu children draw %d tickets each", children, DRAWS);
@@ -63,6 +63,6 @@ main(void)
     memcpy(drawn[1], drawn[0], sizeof *drawn);
     ok(doubles(drawn, count) == 1, "control: a double one is seen");
     munmap(drawn, count * sizeof *drawn);
-    lmi_free(core);
+    lmi_crypto_free(crypto);
     return done();
 }

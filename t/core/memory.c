@@ -1,5 +1,5 @@
 /*
- * The contract of store.h in a plain list: a second keeper, to see that the
+ * The contract of store.h in a plain list: a second backend, to see that the
  * contract says enough, and that the suite asks for no more than it says.
  */
 #include "conformance.h"
@@ -40,7 +40,8 @@ memory_get(void *self, enum lmi_store_part part, const struct lmi_store_id *id,
 
 /* Groups in order, then expiry, then kind and key; as LMDB's index has it. */
 static int
-place_compare(const struct lmi_store_place *a, const struct lmi_store_place *b)
+place_compare(const struct lmi_store_cursor *a,
+              const struct lmi_store_cursor *b)
 {
     size_t len = a->group_len < b->group_len ? a->group_len : b->group_len;
     int order = memcmp(a->group, b->group, len);
@@ -54,12 +55,12 @@ place_compare(const struct lmi_store_place *a, const struct lmi_store_place *b)
     return order != 0 ? order : memcmp(a->id.key, b->id.key, LMI_STORE_KEY);
 }
 
-static struct lmi_store_place
+static struct lmi_store_cursor
 place_of(const struct entry *entry)
 {
-    struct lmi_store_place place = {.group_len = entry->op.group_len,
-                                    .expires = entry->op.expires,
-                                    .id = entry->op.id};
+    struct lmi_store_cursor place = {.group_len = entry->op.group_len,
+                                     .expires = entry->op.expires,
+                                     .id = entry->op.id};
 
     memcpy(place.group, entry->op.group, sizeof place.group);
     return place;
@@ -67,13 +68,13 @@ place_of(const struct entry *entry)
 
 static struct entry *
 entry_next(struct entry *list, const uint8_t *prefix, size_t len, bool exact,
-           const struct lmi_store_place *after)
+           const struct lmi_store_cursor *after)
 {
     struct entry *best = NULL;
-    struct lmi_store_place best_place;
+    struct lmi_store_cursor best_place;
 
     for (size_t i = 0; i < 5000; i++) {
-        struct lmi_store_place place = place_of(&list[i]);
+        struct lmi_store_cursor place = place_of(&list[i]);
         if (!list[i].used || place.group_len == 0 || place.group_len < len ||
             (exact && place.group_len != len) ||
             memcmp(place.group, prefix, len) != 0 ||
@@ -89,8 +90,8 @@ entry_next(struct entry *list, const uint8_t *prefix, size_t len, bool exact,
 
 static enum lmi_rc
 memory_next(void *self, enum lmi_store_part part, const uint8_t *prefix,
-            size_t prefix_len, const struct lmi_store_place *after,
-            bool *found_out, struct lmi_store_place *out, struct lmi_err *e)
+            size_t prefix_len, const struct lmi_store_cursor *after,
+            bool *found_out, struct lmi_store_cursor *out, struct lmi_err *e)
 {
     struct memory *memory = self;
     const struct entry *entry =
@@ -194,11 +195,11 @@ memory_purge(void *self, enum lmi_store_part part, int64_t now, uint32_t limit,
     return LMI_OK;
 }
 
-static const struct lmi_store_keeper keeper = {.close = free,
-                                               .get = memory_get,
-                                               .apply = memory_apply,
-                                               .purge = memory_purge,
-                                               .next = memory_next};
+static const struct lmi_store_backend backend = {.close = free,
+                                                 .get = memory_get,
+                                                 .apply = memory_apply,
+                                                 .purge = memory_purge,
+                                                 .next = memory_next};
 
 int
 main(void)
@@ -206,7 +207,7 @@ main(void)
     void *memory = calloc(1, sizeof(struct memory));
 
     if (memory == NULL ||
-        lmi_store_adopt(&keeper, memory, &store, &err) != LMI_OK)
+        lmi_store_adopt(&backend, memory, &store, &err) != LMI_OK)
         return 2;
     conformance();
     lmi_store_close(store);

@@ -5,7 +5,7 @@
 #include <crypt.h>
 #include <dlfcn.h>
 
-#include "password.h"
+#include "accounts/password.h"
 #include "scratch.h"
 
 #define DECOY "$5$rounds=1000$................"
@@ -50,12 +50,12 @@ matches(const char *pass, const char *hash)
 }
 
 static bool
-make_hash(struct lmi *core, const char *prefix, unsigned long count,
+make_hash(struct lmi_crypto *crypto, const char *prefix, unsigned long count,
           const char *pass, char out[LMI_HASH_SIZE])
 {
     struct lmi_text text = {LMI_TEXT_LATIN1, pass, strlen(pass)};
 
-    return lmi_hash_password(core, text, prefix, count, out, &err) == LMI_OK;
+    return lmi_password_hash(crypto, text, prefix, count, out, &err) == LMI_OK;
 }
 
 /* Slow schemes are tried at every so manieth place only. */
@@ -75,12 +75,12 @@ another(char c)
 }
 
 static void
-mutations(struct lmi *core, const struct scheme *scheme)
+mutations(struct lmi_crypto *crypto, const struct scheme *scheme)
 {
     char hash[LMI_HASH_SIZE], other[LMI_HASH_SIZE + 2];
     size_t changed = 0, cut = 0, inserted = 0, len;
 
-    if (!ok(make_hash(core, scheme->prefix, scheme->count, "right one", hash),
+    if (!ok(make_hash(crypto, scheme->prefix, scheme->count, "right one", hash),
             "%s", scheme->prefix))
         return;
     len = strlen(hash);
@@ -155,13 +155,13 @@ not_hashes(void)
 
 /* The dummy's own password must not open anything (and does exist here). */
 static void
-decoys(struct lmi *core)
+decoys(struct lmi_crypto *crypto)
 {
     char hash[LMI_HASH_SIZE];
     struct lmi_bytes pass = {"dummy", 5};
     bool match = true;
 
-    make_hash(core, "$5$", 1000, "dummy", hash);
+    make_hash(crypto, "$5$", 1000, "dummy", hash);
     ok(matches("dummy", hash), "control: the hash of a password");
     ok(lmi_password_verify(pass, "", LMI_CEILING_SITE, hash, &match, &err) ==
                LMI_OK &&
@@ -253,7 +253,7 @@ many_costly(void)
 }
 
 static void
-long_passwords(struct lmi *core)
+long_passwords(struct lmi_crypto *crypto)
 {
     char pass[LMI_PASS_MAX + 1], hash[LMI_HASH_SIZE];
     struct lmi_bytes bytes = {pass, 73};
@@ -261,7 +261,7 @@ long_passwords(struct lmi *core)
 
     memset(pass, 'p', sizeof pass);
     pass[72] = '\0';
-    ok(make_hash(core, "$2b$", 4, pass, hash) && matches(pass, hash),
+    ok(make_hash(crypto, "$2b$", 4, pass, hash) && matches(pass, hash),
        "bcrypt: 72 bytes");
     pass[72] = 'p';
     ok(lmi_password_verify(bytes, hash, LMI_CEILING_SITE, DECOY, &match,
@@ -269,10 +269,10 @@ long_passwords(struct lmi *core)
            !match && setting_is_decoy,
        "bcrypt: 73 bytes never match");
     pass[73] = '\0';
-    ok(!make_hash(core, "$2b$", 4, pass, hash), "and get no hash");
+    ok(!make_hash(crypto, "$2b$", 4, pass, hash), "and get no hash");
     memset(pass, 'p', LMI_PASS_MAX);
     pass[LMI_PASS_MAX] = '\0';
-    ok(make_hash(core, "$5$", 1000, pass, hash) && matches(pass, hash),
+    ok(make_hash(crypto, "$5$", 1000, pass, hash) && matches(pass, hash),
        "SHA-256: 511 bytes");
     pass[LMI_PASS_MAX - 1] = 'q';
     ok(!matches(pass, hash), "and each of them counts");
@@ -280,12 +280,13 @@ long_passwords(struct lmi *core)
 
 /* Of all bytes but NUL in this place, only the right one may match. */
 static size_t
-every_byte_at(struct lmi *core, const struct scheme *scheme, size_t place)
+every_byte_at(struct lmi_crypto *crypto, const struct scheme *scheme,
+              size_t place)
 {
     char hash[LMI_HASH_SIZE], pass[5] = "abcd", bytes[16];
     size_t wrong = 0;
 
-    if (!make_hash(core, scheme->prefix, scheme->count, pass, hash))
+    if (!make_hash(crypto, scheme->prefix, scheme->count, pass, hash))
         return 1;
     for (unsigned byte = 1; byte < 256; byte += scheme->stride) {
         char other[5] = "abcd";
@@ -293,7 +294,7 @@ every_byte_at(struct lmi *core, const struct scheme *scheme, size_t place)
         other[place] = (char)byte;
         struct lmi_text text = {LMI_TEXT_LATIN1, other, 4};
         struct lmi_bytes given = {bytes,
-                                  lmi_text_bytes(&text, bytes, sizeof bytes)};
+                                  lmi_text_bytes(text, bytes, sizeof bytes)};
         if (lmi_password_verify(given, hash, LMI_CEILING_SITE, DECOY, &match,
                                 &err) != LMI_OK ||
             match != (other[place] == pass[place]))
@@ -303,29 +304,29 @@ every_byte_at(struct lmi *core, const struct scheme *scheme, size_t place)
 }
 
 static void
-every_byte(struct lmi *core)
+every_byte(struct lmi_crypto *crypto)
 {
     size_t wrong = 0;
 
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
         for (size_t place = 0; place < 4; place += schemes[i].stride)
-            wrong += every_byte_at(core, &schemes[i], place);
+            wrong += every_byte_at(crypto, &schemes[i], place);
     ok(wrong == 0, "bytes are told apart, at each place, by each scheme");
 }
 
 int
 main(void)
 {
-    struct lmi *core = core_make();
+    struct lmi_crypto *crypto = crypto_make();
 
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-        mutations(core, &schemes[i]);
+        mutations(crypto, &schemes[i]);
     not_hashes();
-    decoys(core);
+    decoys(crypto);
     ceilings();
     many_costly();
-    long_passwords(core);
-    every_byte(core);
-    lmi_free(core);
+    long_passwords(crypto);
+    every_byte(crypto);
+    lmi_crypto_free(crypto);
     return done();
 }

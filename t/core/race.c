@@ -6,14 +6,12 @@
 #include <sys/mman.h>
 
 #include "scratch.h"
-#include "vault.h"
+#include "sessions/create.h"
 
 #define RACERS 16
 
 static struct lmi_err err;
-static struct lmi *core;
-static struct lmi_settings *settings;
-static struct lmi_sessions *sessions;
+static struct lmi *lmi;
 static unsigned rounds = 100;
 
 /* What the processes share: a barrier, the round's session, their results. */
@@ -29,6 +27,14 @@ static struct shared {
 
 #define HASH "$5$rounds=1000$salt$J8CC7Sf2G3K1nqU9nTB4VZxYsUOHXzD/mAbIyM8b8o1"
 
+/* For this process alone. */
+static void
+set_clock(uint64_t now)
+{
+    /* The handle's settings are const for everybody else. */
+    ((struct lmi_settings *)(uintptr_t)lmi_settings_of(lmi))->test_clock = now;
+}
+
 static void
 set_up(void)
 {
@@ -36,9 +42,8 @@ set_up(void)
 
     scratch_site(HASH);
     scratch_settings(1700000000);
-    core = core_make();
-    if (lmi_settings_load(&settings, &err) != LMI_OK ||
-        lmi_sessions_new(core, settings, &sessions, &err) != LMI_OK)
+    lmi = lmi_make();
+    if (lmi_pin(lmi, &err) != LMI_OK || lmi_enter(lmi, &err) != LMI_OK)
         printf("Bail out! no store\n");
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -50,35 +55,35 @@ set_up(void)
 static void
 make_ticket(void)
 {
-    const struct lmi_session_wish wish = {
+    const struct lmi_session_params params = {
         .user = "alice", .service = LMI_CPANEL, .hash = HASH};
 
-    if (lmi_session_create(sessions, &wish, &shared->made, &err) != LMI_OK)
+    if (lmi_session_create(lmi, &params, &shared->made, &err) != LMI_OK)
         printf("Bail out! no session\n");
 }
 
-static struct lmi_visit
-visit_of(const char *ticket, const char *cookie, const char *agent)
+static struct lmi_access
+access_of(const char *ticket, const char *cookie, const char *agent)
 {
-    struct lmi_visit visit = {.token = text_of(shared->made.token),
-                              .service = LMI_CPANEL,
-                              .address = text_of("192.0.2.1"),
-                              .agent = text_of(agent)};
+    struct lmi_access access = {.token = text_of(shared->made.token),
+                                .service = LMI_CPANEL,
+                                .address = text_of("192.0.2.1"),
+                                .agent = text_of(agent)};
 
     if (ticket != NULL)
-        visit.ticket = text_of(ticket);
+        access.ticket = text_of(ticket);
     if (cookie != NULL)
-        visit.cookie = text_of(cookie);
-    return visit;
+        access.cookie = text_of(cookie);
+    return access;
 }
 
 static enum lmi_outcome
 redeem(const char *agent, struct lmi_redeemed *out)
 {
-    struct lmi_visit visit = visit_of(shared->made.secret, NULL, agent);
+    struct lmi_access access = access_of(shared->made.secret, NULL, agent);
     enum lmi_outcome outcome = LMI_UNKNOWN;
 
-    if (lmi_session_redeem(sessions, &visit, &outcome, out, &err) != LMI_OK)
+    if (lmi_session_redeem(lmi, &access, &outcome, out, &err) != LMI_OK)
         return LMI_UNKNOWN;
     return outcome;
 }
@@ -86,11 +91,11 @@ redeem(const char *agent, struct lmi_redeemed *out)
 static bool
 cookie_works(const char *cookie)
 {
-    struct lmi_visit visit = visit_of(NULL, cookie, "x");
+    struct lmi_access access = access_of(NULL, cookie, "x");
     enum lmi_outcome outcome = LMI_UNKNOWN;
     struct lmi_session session;
 
-    return lmi_session_check(sessions, &visit, &outcome, &session, &err) ==
+    return lmi_session_check(lmi, &access, &outcome, &session, &err) ==
                LMI_OK &&
            outcome == LMI_GRANTED;
 }
@@ -130,20 +135,20 @@ static void
 redeem_naively(unsigned number)
 {
     struct lmi_text ticket = text_of(shared->made.secret);
-    struct lmi_found found;
+    struct lmi_entry entry;
     struct lmi_store_value value;
     struct lmi_store_op op;
     bool done = false;
 
     shared->outcome[number] = LMI_SPENT;
-    if (lmi_vault_find_ticket(sessions, &ticket, &found, &err) != LMI_OK ||
-        !found.good || found.record.state != LMI_STATE_FRESH)
+    if (lmi_entry_find_ticket(lmi, ticket, &entry, &err) != LMI_OK ||
+        !entry.good || entry.record.state != LMI_STATE_FRESH)
         return;
-    found.record.state = LMI_STATE_SPENT;
-    if (lmi_vault_write(sessions, LMI_STORE_PUT, &found.id, &found.record, NULL,
+    entry.record.state = LMI_STATE_SPENT;
+    if (lmi_entry_write(lmi, LMI_STORE_PUT, &entry.id, &entry.record, NULL,
                         &value, &op, &err) == LMI_OK &&
-        lmi_store_apply(sessions->store, LMI_DURABLE, &op, 1, 0, &done, &err) ==
-            LMI_OK &&
+        lmi_store_apply(lmi_store_of(lmi), LMI_DURABLE, &op, 1, 0, &done,
+                        &err) == LMI_OK &&
         done)
         shared->outcome[number] = LMI_GRANTED;
 }
@@ -152,17 +157,16 @@ redeem_naively(unsigned number)
 static void
 end_or_touch(unsigned number)
 {
-    struct lmi_visit visit = visit_of(NULL, shared->redeemed.cookie, "x");
+    struct lmi_access access = access_of(NULL, shared->redeemed.cookie, "x");
     enum lmi_outcome outcome;
     struct lmi_session session;
 
-    settings->test_clock = 1700000060;
+    set_clock(1700000060);
     if (number % 2 == 0)
         __atomic_add_fetch(&shared->touches,
                            cookie_works(shared->redeemed.cookie),
                            __ATOMIC_RELAXED);
-    else if (lmi_session_end(sessions, &visit, &outcome, &session, &err) !=
-             LMI_OK)
+    else if (lmi_session_end(lmi, &access, &outcome, &session, &err) != LMI_OK)
         shared->outcome[number] = LMI_UNKNOWN;
 }
 
@@ -171,7 +175,7 @@ static void
 end_or_touch_naively(unsigned number)
 {
     struct lmi_text cookie = text_of(shared->redeemed.cookie);
-    struct lmi_found found;
+    struct lmi_entry entry;
     struct lmi_store_value value;
     struct lmi_store_op op;
     bool done;
@@ -180,12 +184,12 @@ end_or_touch_naively(unsigned number)
         end_or_touch(number);
         return;
     }
-    if (lmi_vault_find_cookie(sessions, &cookie, &found, &err) != LMI_OK ||
-        !found.good ||
-        lmi_vault_write(sessions, LMI_STORE_PUT, &found.id, &found.record, NULL,
+    if (lmi_entry_find_cookie(lmi, cookie, &entry, &err) != LMI_OK ||
+        !entry.good ||
+        lmi_entry_write(lmi, LMI_STORE_PUT, &entry.id, &entry.record, NULL,
                         &value, &op, &err) != LMI_OK ||
-        lmi_store_apply(sessions->store, LMI_DURABLE, &op, 1, 0, &done, &err) !=
-            LMI_OK)
+        lmi_store_apply(lmi_store_of(lmi), LMI_DURABLE, &op, 1, 0, &done,
+                        &err) != LMI_OK)
         return;
 }
 
@@ -275,7 +279,7 @@ revived(racer *job, unsigned times)
 
     run_racers(job);
     for (unsigned i = 0; i < times; i++) {
-        settings->test_clock = 1700000000;
+        set_clock(1700000000);
         make_ticket();
         if (redeem("Browser", &shared->redeemed) != LMI_GRANTED)
             bad++;
@@ -314,8 +318,6 @@ main(void)
        doubles);
     lost = revived(end_or_touch_naively, 100);
     ok(lost > 0, "control: a touch that writes what it read revives %u", lost);
-    lmi_sessions_close(sessions);
-    lmi_settings_free(settings);
-    lmi_free(core);
+    lmi_free(lmi);
     return done();
 }

@@ -5,9 +5,10 @@
 #include <dlfcn.h>
 #include <openssl/rand.h>
 
-#include "keys.h"
+#include "accounts/password.h"
 #include "scratch.h"
-#include "token.h"
+#include "sessions/keys.h"
+#include "sessions/token.h"
 
 static struct lmi_err err;
 static bool broken;
@@ -42,43 +43,44 @@ RAND_priv_bytes(unsigned char *out, int len)
 
 /* What was issued, as a count of how many of the five calls succeeded. */
 static int
-issue(struct lmi *core)
+issue(struct lmi_crypto *crypto)
 {
     char digits[LMI_TOKEN_DIGITS], ticket[LMI_TICKET_SIZE];
     char cookie[LMI_COOKIE_SIZE], secret[LMI_SECRET_CHARS + 1];
     char hash[LMI_HASH_SIZE];
     struct lmi_text pass = {LMI_TEXT_LATIN1, "pass", 4};
 
-    return (lmi_token_draw(core, digits, &err) == LMI_OK) +
-           (lmi_ticket_draw(core, ticket, &err) == LMI_OK) +
-           (lmi_cookie_draw(core, "alice", cookie, secret, &err) == LMI_OK) +
-           (lmi_hash_password(core, pass, "$1$", 0, hash, &err) == LMI_OK) +
-           (lmi_keys_make(core, scratch_path("key"), &err) == LMI_OK);
+    return (lmi_token_draw(crypto, digits, &err) == LMI_OK) +
+           (lmi_ticket_draw(crypto, ticket, &err) == LMI_OK) +
+           (lmi_cookie_draw(crypto, "alice", cookie, secret, &err) == LMI_OK) +
+           (lmi_password_hash(crypto, pass, "$1$", 0, hash, &err) == LMI_OK) +
+           (lmi_keys_make(crypto, scratch_path("key"), &err) == LMI_OK);
 }
 
 int
 main(void)
 {
-    struct lmi *core = core_make(), *other = NULL;
+    struct lmi_crypto *crypto = crypto_make();
+    struct lmi *other = NULL;
     unsigned char bytes[64], zeros[64] = {0};
     int before;
 
     scratch_make();
-    ok(issue(core) == 5, "control: with a generator all is issued");
+    ok(issue(crypto) == 5, "control: with a generator all is issued");
     remove(scratch_path("key"));
     broken = true;
     before = draws;
-    ok(issue(core) == 0 && err.code == LMI_CRYPTO, "without one, nothing");
+    ok(issue(crypto) == 0 && err.code == LMI_CRYPTO, "without one, nothing");
     ok(draws - before == 5, "control: each was refused by the generator");
     ok(access(scratch_path("key"), F_OK) != 0, "no key is left");
     memset(bytes, 'x', sizeof bytes);
-    ok(lmi_random(core, bytes, sizeof bytes, &err) == LMI_CRYPTO &&
+    ok(lmi_random(crypto, bytes, sizeof bytes, &err) == LMI_CRYPTO &&
            memcmp(bytes, zeros, sizeof bytes) == 0,
        "and nothing that looks like random bytes");
-    ok(lmi_new(&other, &err) == LMI_CRYPTO && other == NULL,
+    ok(lmi_new(NULL, &other, &err) == LMI_CRYPTO && other == NULL,
        "a new handle is refused at once");
     broken = false;
-    ok(issue(core) == 5, "when the generator works again, so does all else");
-    lmi_free(core);
+    ok(issue(crypto) == 5, "when the generator works again, so does all else");
+    lmi_crypto_free(crypto);
     return done();
 }

@@ -1,21 +1,21 @@
 /* A record is read only where, and as, it was written. */
 #include <inttypes.h>
 
-#include "record.h"
+#include "sessions/record.h"
 #include "scratch.h"
 
 static struct lmi_err err;
 static struct lmi_keys *keys, *other_keys;
 
 static struct lmi_keys *
-keys_new(struct lmi *core, const char *name)
+keys_new(struct lmi_crypto *crypto, const char *name)
 {
     struct lmi_keys *made = NULL;
     bool found = false;
     const char *path = scratch_path(name);
 
-    if (lmi_keys_make(core, path, &err) != LMI_OK ||
-        lmi_keys_load(core, path, NULL, &found, &made, &err) != LMI_OK)
+    if (lmi_keys_make(crypto, path, &err) != LMI_OK ||
+        lmi_keys_load(crypto, path, NULL, &found, &made, &err) != LMI_OK)
         printf("Bail out! no key\n");
     return made;
 }
@@ -91,11 +91,11 @@ round_trip(const struct lmi_record *in)
        "state, service and times are kept");
     ok(memcmp(out.session_key, in->session_key, LMI_SESSION_KEY) == 0 &&
            memcmp(out.digits, in->digits, LMI_TOKEN_DIGITS) == 0 &&
-           memcmp(out.fingerprint, in->fingerprint, LMI_SHORT_SEAL) == 0 &&
-           memcmp(out.origin, in->origin, LMI_SHORT_SEAL) == 0 &&
+           memcmp(out.fingerprint, in->fingerprint, LMI_SHORT_MAC) == 0 &&
+           memcmp(out.origin, in->origin, LMI_SHORT_MAC) == 0 &&
            memcmp(out.peer, in->peer, LMI_STORE_KEY) == 0 &&
            strcmp(out.user, in->user) == 0,
-       "keys, token, seals, peer and user are kept");
+       "keys, token, MACs, peer and user are kept");
 }
 
 static void
@@ -132,7 +132,7 @@ tampering(struct lmi_store_value value)
 /* Some bits of a record, its key or its kind change, a hundred thousand times.
  */
 static void
-many_flips(struct lmi *core, const struct lmi_store_value *good)
+many_flips(struct lmi_crypto *crypto, const struct lmi_store_value *good)
 {
     size_t read = 0, untouched = 0;
 
@@ -140,7 +140,7 @@ many_flips(struct lmi *core, const struct lmi_store_value *good)
         struct lmi_store_id id = place(LMI_KIND_COOKIE, 7);
         struct lmi_store_value value = *good;
         unsigned char random[2 + 8];
-        if (lmi_random(core, random, sizeof random, &err) != LMI_OK)
+        if (lmi_random(crypto, random, sizeof random, &err) != LMI_OK)
             return;
         for (unsigned j = 0; j <= random[0] % 4; j++) {
             size_t bit = ((size_t)random[2 + 2 * j] << 8 | random[3 + 2 * j]) %
@@ -163,17 +163,17 @@ many_flips(struct lmi *core, const struct lmi_store_value *good)
 int
 main(void)
 {
-    struct lmi *core = core_make();
+    struct lmi_crypto *crypto = crypto_make();
     struct lmi_record record = sample();
     struct lmi_store_value value = {.len = 0};
 
     scratch_make();
-    keys = keys_new(core, "key");
-    other_keys = keys_new(core, "other");
+    keys = keys_new(crypto, "key");
+    other_keys = keys_new(crypto, "other");
     round_trip(&record);
     tampering(write_record(&record));
     value = write_record(&record);
-    many_flips(core, &value);
+    many_flips(crypto, &value);
     memset(record.user, 'u', LMI_USER_MAX);
     record.user[LMI_USER_MAX] = '\0';
     round_trip(&record);
@@ -185,6 +185,6 @@ main(void)
     ok(!reads(keys, place(LMI_KIND_COOKIE, 7), &value), "nothing is no record");
     lmi_keys_free(keys);
     lmi_keys_free(other_keys);
-    lmi_free(core);
+    lmi_crypto_free(crypto);
     return done();
 }

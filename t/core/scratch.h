@@ -1,16 +1,18 @@
 /*
- * A folder for one test, gone when the test ends; and a library handle.
+ * A folder for one test, gone when the test ends; and a handle.
  */
 #ifndef SCRATCH_H
 #define SCRATCH_H
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "logmein.h"
+#include "base/crypto.h"
 #include "tap.h"
 
 static char scratch[64];
@@ -60,6 +62,18 @@ scratch_path(const char *name)
     return path;
 }
 
+/* Settings that are younger than two seconds do not replace others. */
+static inline bool
+make_older(const char *path)
+{
+    struct timespec times[2];
+
+    clock_gettime(CLOCK_REALTIME, &times[0]);
+    times[0].tv_sec -= 10;
+    times[1] = times[0];
+    return utimensat(AT_FDCWD, path, times, 0) == 0;
+}
+
 static inline void __attribute__((format(printf, 2, 3)))
 scratch_write(const char *name, const char *format, ...)
 {
@@ -69,7 +83,7 @@ scratch_write(const char *name, const char *format, ...)
 
     va_start(arguments, format);
     if (file == NULL || vfprintf(file, format, arguments) < 0 ||
-        fclose(file) != 0 || chmod(path, 0644) != 0) {
+        fclose(file) != 0 || chmod(path, 0644) != 0 || !make_older(path)) {
         printf("Bail out! %s\n", path);
         exit(2);
     }
@@ -104,16 +118,29 @@ text_of(const char *text)
 }
 
 static inline struct lmi *
-core_make(void)
+lmi_make(void)
 {
     struct lmi_err err;
-    struct lmi *core;
+    struct lmi *lmi;
 
-    if (lmi_new(&core, &err) != LMI_OK) {
-        printf("Bail out! no library handle\n");
+    if (lmi_new(NULL, &lmi, &err) != LMI_OK) {
+        printf("Bail out! no handle\n");
         exit(2);
     }
-    return core;
+    return lmi;
+}
+
+static inline struct lmi_crypto *
+crypto_make(void)
+{
+    struct lmi_err err;
+    struct lmi_crypto *crypto;
+
+    if (lmi_crypto_new(&crypto, &err) != LMI_OK) {
+        printf("Bail out! no OpenSSL context\n");
+        exit(2);
+    }
+    return crypto;
 }
 
 #endif

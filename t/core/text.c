@@ -1,13 +1,13 @@
 /* Which bytes a caller's string means. */
 #include "tap.h"
-#include "text.h"
+#include "base/text.h"
 
 static bool
 means(enum lmi_text_kind kind, const char *in, const char *wanted)
 {
     struct lmi_text text = {kind, in, strlen(in)};
     char out[64];
-    size_t len = lmi_text_bytes(&text, out, sizeof out);
+    size_t len = lmi_text_bytes(text, out, sizeof out);
 
     return len == strlen(wanted) && memcmp(out, wanted, len) == 0;
 }
@@ -18,7 +18,7 @@ length(enum lmi_text_kind kind, const char *in, size_t size)
     struct lmi_text text = {kind, in, strlen(in)};
     char out[64];
 
-    return lmi_text_bytes(&text, out, size);
+    return lmi_text_bytes(text, out, size);
 }
 
 int

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "scratch.h"
-#include "token.h"
+#include "sessions/token.h"
 
 #define DRAWS 100000
 
@@ -21,7 +21,7 @@ compare(const void *a, const void *b)
 }
 
 static void
-tickets(struct lmi *core)
+tickets(struct lmi_crypto *crypto)
 {
     char(*drawn)[LMI_TICKET_SIZE] = calloc(DRAWS, sizeof *drawn);
     char copy[LMI_TICKET_SIZE];
@@ -29,8 +29,8 @@ tickets(struct lmi *core)
 
     for (size_t i = 0; i < DRAWS; i++) {
         struct lmi_text text = bytes_of(drawn[i], LMI_TICKET_SIZE - 1);
-        bad += lmi_ticket_draw(core, drawn[i], &err) != LMI_OK ||
-               !lmi_ticket_parse(&text, copy) || strcmp(copy, drawn[i]) != 0;
+        bad += lmi_ticket_draw(crypto, drawn[i], &err) != LMI_OK ||
+               !lmi_ticket_parse(text, copy) || strcmp(copy, drawn[i]) != 0;
     }
     qsort(drawn, DRAWS, sizeof *drawn, compare);
     for (size_t i = 1; i < DRAWS; i++)
@@ -43,14 +43,14 @@ tickets(struct lmi *core)
 }
 
 static double
-chi_square(struct lmi *core, bool crooked)
+chi_square(struct lmi_crypto *crypto, bool crooked)
 {
     unsigned counts[LMI_TOKEN_DIGITS][10] = {{0}};
     char digits[LMI_TOKEN_DIGITS];
     double sum = 0;
 
     for (size_t i = 0; i < DRAWS; i++) {
-        if (lmi_token_draw(core, digits, &err) != LMI_OK)
+        if (lmi_token_draw(crypto, digits, &err) != LMI_OK)
             return 1e9;
         if (crooked && i % 50 == 0)
             memset(digits, '0', sizeof digits);
@@ -70,12 +70,12 @@ chi_square(struct lmi *core, bool crooked)
 
 /* 90 degrees of freedom: mean 90, deviation 13.4; seven of them each way. */
 static void
-digits_are_even(struct lmi *core)
+digits_are_even(struct lmi_crypto *crypto)
 {
-    double sum = chi_square(core, false);
+    double sum = chi_square(crypto, false);
 
     ok(sum > 20 && sum < 184, "digits in all ten places are even (%.0f)", sum);
-    sum = chi_square(core, true);
+    sum = chi_square(crypto, true);
     ok(sum >= 184, "control: two per cent of zeros would show (%.0f)", sum);
 }
 
@@ -85,7 +85,7 @@ is_token(const char *in, size_t len)
     struct lmi_text text = bytes_of(in, len);
     char digits[LMI_TOKEN_DIGITS];
 
-    return lmi_token_parse(&text, digits);
+    return lmi_token_parse(text, digits);
 }
 
 static void
@@ -117,7 +117,7 @@ token_shapes(void)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ok(!is_token(bad[i], strlen(bad[i])), "no token: bad one %zu", i);
     ok(!is_token("/cpsess012345678\0", 17), "no token: one with a NUL");
-    ok(!lmi_token_parse(&none, digits) && !lmi_token_parse(&reference, digits),
+    ok(!lmi_token_parse(none, digits) && !lmi_token_parse(reference, digits),
        "no token: nothing, and a reference");
     lmi_token_format("0123456789", out);
     ok(strcmp(out, "/cpsess0123456789") == 0, "a token is written with slash");
@@ -131,14 +131,14 @@ cookie_is(const char *in, size_t len, const char *user)
     struct lmi_text text = bytes_of(in, len);
     char user_out[LMI_USER_MAX + 1], secret[LMI_SECRET_CHARS + 1];
 
-    return lmi_cookie_parse(&text, user_out, secret) &&
+    return lmi_cookie_parse(text, user_out, secret) &&
            strcmp(user_out, user) == 0 && strcmp(secret, SECRET) == 0;
 }
 
 #define COOKIE(text, user) cookie_is(text, sizeof(text) - 1, user)
 
 static void
-cookie_shapes(struct lmi *core)
+cookie_shapes(struct lmi_crypto *crypto)
 {
     char longest[LMI_USER_MAX + 1], cookie[LMI_COOKIE_SIZE];
     char user[LMI_USER_MAX + 1], secret[LMI_SECRET_CHARS + 1], again[64];
@@ -162,26 +162,26 @@ cookie_shapes(struct lmi *core)
     ok(!COOKIE("al%00%3a" SECRET, "al"), "a NUL in the user is refused");
     memset(longest, '@', LMI_USER_MAX);
     longest[LMI_USER_MAX] = '\0';
-    ok(lmi_cookie_draw(core, longest, cookie, again, &err) == LMI_OK,
+    ok(lmi_cookie_draw(crypto, longest, cookie, again, &err) == LMI_OK,
        "a cookie for the longest name is drawn");
     struct lmi_text text = bytes_of(cookie, strlen(cookie));
     ok(text.len == LMI_COOKIE_SIZE - 1 &&
-           lmi_cookie_parse(&text, user, secret) &&
-           strcmp(user, longest) == 0 && strcmp(secret, again) == 0,
+           lmi_cookie_parse(text, user, secret) && strcmp(user, longest) == 0 &&
+           strcmp(secret, again) == 0,
        "and read again");
     text.len++;
-    ok(!lmi_cookie_parse(&text, user, secret), "one byte more is no cookie");
+    ok(!lmi_cookie_parse(text, user, secret), "one byte more is no cookie");
 }
 
 int
 main(void)
 {
-    struct lmi *core = core_make();
+    struct lmi_crypto *crypto = crypto_make();
 
-    tickets(core);
-    digits_are_even(core);
+    tickets(crypto);
+    digits_are_even(crypto);
     token_shapes();
-    cookie_shapes(core);
-    lmi_free(core);
+    cookie_shapes(crypto);
+    lmi_crypto_free(crypto);
     return done();
 }

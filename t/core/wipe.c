@@ -4,8 +4,8 @@
 #include "copies.h"
 #include "scratch.h"
 
-/* The caller's own copies are wiped here; what is left, the core has left. */
-static bool __attribute__((noinline)) log_in(struct lmi *core, bool right)
+/* The caller's own copies are wiped here; what is left, the lmi has left. */
+static bool __attribute__((noinline)) log_in(struct lmi *lmi, bool right)
 {
     static struct lmi_login_answer answer;
     char pass[PASS_LEN + 1];
@@ -17,22 +17,22 @@ static bool __attribute__((noinline)) log_in(struct lmi *core, bool right)
                                   .pass = text_of(pass),
                                   .hostname = text_of("localhost"),
                                   .service = text_of("cpanel")};
-    lmi_login(core, &ask, &answer);
+    lmi_login(lmi, &ask, &answer);
     lmi_wipe(pass, sizeof pass);
-    if (answer.login_ok != right)
+    if ((answer.reason == LMI_REASON_OK) != right)
         printf("# %s\n", answer.detail);
-    return answer.login_ok == right;
+    return (answer.reason == LMI_REASON_OK) == right;
 }
 
 /* The site, with a hash of the password. */
 static bool
-make_site(struct lmi *core)
+make_site(struct lmi *lmi)
 {
     char pass[PASS_LEN + 1], hash[LMI_HASH_SIZE];
     struct lmi_err err;
 
     give_password(pass);
-    bool good = lmi_hash_password(core, text_of(pass), "$6$", 1000, hash,
+    bool good = lmi_hash_password(lmi, text_of(pass), "$6$", 1000, hash,
                                   &err) == LMI_OK;
     lmi_wipe(pass, sizeof pass);
     scratch_site(hash);
@@ -43,7 +43,7 @@ make_site(struct lmi *core)
 int
 main(void)
 {
-    struct lmi *core;
+    struct lmi *lmi;
     char *volatile kept; /* or compilers see that nobody reads the copy */
 
 #ifdef __SANITIZE_ADDRESS__
@@ -54,18 +54,18 @@ main(void)
         printf("1..0 # SKIP no /proc/self/maps\n");
         return 0;
     }
-    core = core_make();
+    lmi = lmi_make();
     scratch_make();
     choose_password();
     ok(copies() == 0, "before, no copy of the password is in memory");
-    ok(make_site(core) && copies() == 0, "hashing it leaves none");
-    ok(log_in(core, true) && copies() == 0, "a good login leaves none");
-    ok(log_in(core, false) && copies() == 0, "a refused one leaves none");
+    ok(make_site(lmi) && copies() == 0, "hashing it leaves none");
+    ok(log_in(lmi, true) && copies() == 0, "a good login leaves none");
+    ok(log_in(lmi, false) && copies() == 0, "a refused one leaves none");
     kept = malloc(PASS_LEN + 1);
     if (kept != NULL)
         give_password(kept);
     ok(copies() > 0, "control: a copy on the heap is found");
     free(kept);
-    lmi_free(core);
+    lmi_free(lmi);
     return done();
 }

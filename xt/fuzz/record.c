@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "record.h"
+#include "sessions/record.h"
 
 static struct lmi_keys *keys;
 static struct lmi_store_id id = {.kind = LMI_KIND_COOKIE};

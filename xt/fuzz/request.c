@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "request.h"
+#include "login/request.h"
 
 static struct lmi_text
 text_of(const char *text)

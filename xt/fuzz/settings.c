@@ -1,7 +1,7 @@
 /* Any bytes as a settings file: accepted whole, or refused with a sentence. */
 #include <stdlib.h>
 
-#include "settings.h"
+#include "base/settings.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -2,16 +2,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "password.h"
-#include "shadow.h"
+#include "accounts/password.h"
+#include "accounts/shadow.h"
 
 static void
-check_decoy(const struct lmi_tally *tally)
+check_decoy(const struct lmi_histogram *histogram)
 {
     char decoy[LMI_DECOY_SIZE];
 
     memset(decoy, 'x', sizeof decoy);
-    lmi_tally_setting(tally, decoy);
+    lmi_histogram_setting(histogram, decoy);
     /* A setting is no hash: what it computes must match nothing. */
     if (memchr(decoy, '\0', sizeof decoy) == NULL || decoy[0] != '$' ||
         lmi_password_hash_ok(decoy, LMI_CEILING_SITE))
@@ -23,7 +23,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct lmi_bytes line = {(const char *)data, size};
     struct lmi_shadow_entry entry;
-    struct lmi_tally tally = {.used = 0};
+    struct lmi_histogram histogram = {.used = 0};
 
     memset(&entry, 'x', sizeof entry);
     enum lmi_line fault = lmi_shadow_parse(line, &entry);
@@ -34,8 +34,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (lmi_password_hash_ok(entry.hash, LMI_CEILING_HOME) &&
         !lmi_password_hash_ok(entry.hash, LMI_CEILING_SITE))
         abort();
-    lmi_tally_line(&tally, line);
-    lmi_tally_line(&tally, line);
-    check_decoy(&tally);
+    lmi_histogram_line(&histogram, line);
+    lmi_histogram_line(&histogram, line);
+    check_decoy(&histogram);
     return 0;
 }

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "token.h"
+#include "sessions/token.h"
 
 static void
 check_token(const struct lmi_text *text)

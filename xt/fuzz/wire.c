@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "url.h"
-#include "wire.h"
+#include "login/url.h"
+#include "remote/wire.h"
 
 #define ORIGIN "https://panel.example:2083"
 

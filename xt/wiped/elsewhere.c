@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "../../t/core/copies.h"
-#include "remote.h"
+#include "remote/remote.h"
 
 static struct lmi_text
 text_of(const char *text)

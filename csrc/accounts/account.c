@@ -1,0 +1,261 @@
+#include "accounts/account.h"
+
+#include <string.h>
+
+#include "base/error.h"
+
+const char *
+lmi_verdict_text(enum lmi_verdict verdict)
+{
+    static const char *const texts[] = {
+        [LMI_REFUSED_UNKNOWN] = "there is no such account",
+        [LMI_REFUSED_SERVICE] = "the account may not log in to this service",
+        [LMI_REFUSED_SUSPENDED] = "the account is suspended",
+        [LMI_REFUSED_EXPIRED] = "the account or its password has expired",
+        [LMI_REFUSED_LOCKED] = "the account has no usable password",
+        [LMI_REFUSED_FAULT] = "the account's own entry is faulty",
+        [LMI_REFUSED_PASSWORD] = "the password is wrong",
+        [LMI_REFUSED_WAIT] = "too many failures",
+        [LMI_ALLOWED] = "allowed",
+    };
+
+    return texts[verdict];
+}
+
+/* Looked up where there is nothing to look up, to take as long. */
+#define NOBODY "-"
+
+/*
+ * What one lookup gathers. Everything is read, whatever is found; what is
+ * read depends on the settings and the site, never on the account.
+ */
+struct facts {
+    const char *user; /* a system account: the user, or a mailbox's owner */
+    struct lmi_passwd passwd;
+    struct lmi_shadow_entry shadow;
+    struct lmi_histogram histogram;
+    bool suspended, reseller;
+    bool by_passwd; /* accounts are those of passwd, not of var/cpanel */
+    bool user_file; /* unless by_passwd */
+    bool shell;     /* if by_passwd */
+};
+
+static enum lmi_rc
+choose_accounts(struct lmi_site *site, enum lmi_accounts accounts,
+                bool *by_passwd_out, struct lmi_err *err)
+{
+    bool has_cpanel = true;
+    enum lmi_rc rc = LMI_OK;
+
+    if (accounts == LMI_ACCOUNTS_UNSET)
+        rc = lmi_site_has_cpanel(site, &has_cpanel, err);
+    *by_passwd_out = accounts == LMI_ACCOUNTS_PASSWD || !has_cpanel;
+    return rc;
+}
+
+static enum lmi_rc
+gather(struct lmi_site *site, enum lmi_accounts accounts, struct facts *facts,
+       struct lmi_err *err)
+{
+    const char *user = facts->user;
+    enum lmi_rc rc = lmi_site_passwd(site, user, &facts->passwd, err);
+
+    if (rc == LMI_OK)
+        rc =
+            lmi_site_shadow(site, user, &facts->shadow, &facts->histogram, err);
+    if (rc == LMI_OK)
+        rc = lmi_site_is_suspended(site, user, &facts->suspended, err);
+    if (rc == LMI_OK)
+        rc = lmi_site_is_reseller(site, user, &facts->reseller, err);
+    if (rc == LMI_OK)
+        rc = choose_accounts(site, accounts, &facts->by_passwd, err);
+    if (rc == LMI_OK && facts->by_passwd)
+        rc = lmi_site_has_shell(site, facts->passwd.shell, &facts->shell, err);
+    else if (rc == LMI_OK)
+        rc = lmi_site_has_user_file(site, user, &facts->user_file, err);
+    return rc;
+}
+
+/* May this system account log in to cpanel, its password apart? */
+static bool
+is_cpanel_account(const struct facts *facts)
+{
+    uid_t uid = facts->passwd.uid;
+
+    if (uid == 0 || strcmp(facts->user, "root") == 0)
+        return false;
+    if (!facts->by_passwd)
+        return facts->user_file;
+    return uid >= 1000 && uid <= 59999 && facts->shell;
+}
+
+static bool
+serves(const struct facts *facts, enum lmi_service service)
+{
+    switch (service) {
+    case LMI_WHM:
+        return strcmp(facts->user, "root") == 0 || facts->reseller;
+    case LMI_CPANEL:
+    case LMI_WEBMAIL:
+        return is_cpanel_account(facts);
+    }
+    return false;
+}
+
+/* As pam_unix counts: the day of expiry is already too late. */
+static bool
+is_expired(const struct lmi_shadow_entry *entry, int64_t today)
+{
+    if (entry->expires != LMI_NO_DAY && today >= entry->expires)
+        return true;
+    if (entry->last_change == 0) /* to be changed at the next login */
+        return true;
+    return entry->last_change != LMI_NO_DAY && entry->max_age != LMI_NO_DAY &&
+           today > entry->last_change + entry->max_age;
+}
+
+static bool
+is_locked(const char *hash)
+{
+    return hash[0] == '\0' || strpbrk(hash, "!*") != NULL;
+}
+
+static enum lmi_verdict
+entry_refusal(const struct lmi_shadow_entry *entry, int64_t today)
+{
+    if (!entry->found)
+        return LMI_REFUSED_UNKNOWN;
+    if (entry->twice || entry->fault != LMI_LINE_GOOD)
+        return LMI_REFUSED_FAULT;
+    if (is_locked(entry->hash))
+        return LMI_REFUSED_LOCKED;
+    if (is_expired(entry, today))
+        return LMI_REFUSED_EXPIRED;
+    return LMI_ALLOWED;
+}
+
+static enum lmi_verdict
+system_refusal(const struct facts *facts, enum lmi_service service,
+               int64_t today)
+{
+    if (!facts->passwd.found)
+        return LMI_REFUSED_UNKNOWN;
+    if (!facts->passwd.usable)
+        return LMI_REFUSED_FAULT;
+    if (!serves(facts, service))
+        return LMI_REFUSED_SERVICE;
+    if (facts->suspended)
+        return LMI_REFUSED_SUSPENDED;
+    return entry_refusal(&facts->shadow, today);
+}
+
+/* What is wrong with an account's own line, for the log. */
+static void
+describe_fault(struct lmi_account *out, const char *file,
+               const struct lmi_shadow_entry *entry)
+{
+    if (out->verdict != LMI_REFUSED_FAULT || out->fault.text != NULL)
+        return;
+    lmi_fail(&out->fault, LMI_SITE, 0, file,
+             entry->twice ? "the account is there twice"
+                          : lmi_line_text(entry->fault),
+             NULL);
+    if (entry->line > 0)
+        lmi_err_add_location(&out->fault, " line %llu",
+                             (unsigned long long)entry->line);
+}
+
+static enum lmi_rc
+find_system_account(struct lmi_site *site, enum lmi_accounts accounts,
+                    struct facts *facts, enum lmi_service service,
+                    int64_t today, struct lmi_account *out, struct lmi_err *err)
+{
+    enum lmi_rc rc = gather(site, accounts, facts, err);
+
+    if (rc != LMI_OK)
+        return rc;
+    out->verdict = system_refusal(facts, service, today);
+    out->exists = facts->passwd.found;
+    if (facts->passwd.found && !facts->passwd.usable)
+        lmi_fail(&out->fault, LMI_SITE, 0, "etc/passwd",
+                 "the account's line is malformed, or there twice", NULL);
+    describe_fault(out, "etc/shadow", &facts->shadow);
+    lmi_histogram_setting(&facts->histogram, out->decoy);
+    memcpy(out->hash, facts->shadow.hash, sizeof out->hash);
+    return LMI_OK;
+}
+
+/*
+ * A mailbox: its owner must be an account that could log in itself, and its
+ * own line decides the rest.
+ */
+static enum lmi_rc
+find_mailbox(struct lmi_site *site, enum lmi_accounts accounts,
+             const char *user, const char *at, int64_t today,
+             struct facts *facts, struct lmi_account *out, struct lmi_err *err)
+{
+    char name[LMI_USER_MAX + 1];
+    struct lmi_shadow_entry entry;
+    struct lmi_domain domain;
+    enum lmi_rc rc = lmi_site_domain(site, at + 1, &domain, err);
+
+    if (rc != LMI_OK)
+        return rc;
+    memcpy(name, user, (size_t)(at - user));
+    name[at - user] = '\0';
+    facts->user = domain.usable ? domain.owner : NOBODY;
+    rc = find_system_account(site, accounts, facts, LMI_WEBMAIL, today, out,
+                             err);
+    out->hash[0] = '\0'; /* The owner's password opens no mailbox. */
+    out->exists = false; /* Nor does the owner vouch for the name. */
+    if (rc != LMI_OK)
+        return rc;
+    out->below_home = true;
+    if (!domain.usable)
+        out->verdict = domain.found ? LMI_REFUSED_FAULT : LMI_REFUSED_UNKNOWN;
+    if (domain.found && !domain.usable)
+        lmi_fail(&out->fault, LMI_SITE, 0, "etc/userdomains",
+                 "the domain's line is malformed, or there twice", NULL);
+    if (!domain.usable || !facts->passwd.usable)
+        return LMI_OK;
+    rc = lmi_site_mail_shadow(site, &facts->passwd, at + 1, name, &entry,
+                              &out->fault, err);
+    if (rc == LMI_OK && out->verdict == LMI_ALLOWED) {
+        out->verdict = out->fault.code != LMI_OK ? LMI_REFUSED_FAULT
+                                                 : entry_refusal(&entry, today);
+        describe_fault(out, "a mail shadow", &entry);
+    }
+    out->exists = entry.found;
+    memcpy(out->hash, entry.hash, sizeof out->hash);
+    lmi_wipe(&entry, sizeof entry);
+    return rc;
+}
+
+enum lmi_rc
+lmi_account_find(struct lmi_site *site, enum lmi_accounts accounts,
+                 const char *user, enum lmi_service service, int64_t today,
+                 struct lmi_account *out, struct lmi_err *err)
+{
+    const char *at = strchr(user, '@');
+    struct facts facts = {.user = at == NULL ? user : NOBODY};
+    enum lmi_rc rc;
+
+    memset(out, 0, sizeof *out);
+    if (at != NULL && service == LMI_WEBMAIL)
+        rc = find_mailbox(site, accounts, user, at, today, &facts, out, err);
+    else
+        rc = find_system_account(site, accounts, &facts, service, today, out,
+                                 err);
+    if (at != NULL && service != LMI_WEBMAIL)
+        out->verdict = LMI_REFUSED_SERVICE;
+    if (rc != LMI_OK)
+        out->verdict = LMI_REFUSED_UNKNOWN;
+    lmi_wipe(&facts, sizeof facts);
+    return rc;
+}
+
+void
+lmi_account_wipe(struct lmi_account *account)
+{
+    lmi_wipe(account, sizeof *account);
+}

@@ -1,0 +1,46 @@
+/*
+ * Who may log in where.
+ */
+#ifndef LMI_ACCOUNT_H
+#define LMI_ACCOUNT_H
+
+#include "base/settings.h"
+#include "accounts/shadow.h"
+#include "accounts/site.h"
+
+/* May it log in, and why not: for the log, never for the browser. */
+enum lmi_verdict {
+    LMI_REFUSED_UNKNOWN = 0, /* no such account */
+    LMI_REFUSED_SERVICE,     /* not at this service */
+    LMI_REFUSED_SUSPENDED,
+    LMI_REFUSED_EXPIRED, /* the account, or its password */
+    LMI_REFUSED_LOCKED,  /* no hash, or one with "!" or "*" */
+    LMI_REFUSED_FAULT,   /* its own line, or its own file */
+    LMI_REFUSED_PASSWORD,
+    LMI_REFUSED_WAIT, /* too many failures */
+    LMI_ALLOWED,      /* the only one that may log in */
+};
+
+/* A sentence's part: "the account is suspended". Static. */
+const char *lmi_verdict_text(enum lmi_verdict verdict);
+
+struct lmi_account {
+    enum lmi_verdict verdict;   /* without regard to password and waits */
+    bool exists;                /* there is a line of its own */
+    bool below_home;            /* the hash lies in a file of the user's */
+    char hash[LMI_HASH_SIZE];   /* empty: none */
+    char decoy[LMI_DECOY_SIZE]; /* a setting of the commonest kind */
+    struct lmi_err fault; /* of its own line or file, if LMI_REFUSED_FAULT */
+};
+
+/*
+ * Looks an account up. An account that does not exist is not an error: out
+ * tells. user passed the grammar of the request. today is in days since 1970.
+ */
+LMI_CHECK enum lmi_rc
+lmi_account_find(struct lmi_site *site, enum lmi_accounts accounts,
+                 const char *user, enum lmi_service service, int64_t today,
+                 struct lmi_account *out, struct lmi_err *err);
+void lmi_account_wipe(struct lmi_account *account);
+
+#endif

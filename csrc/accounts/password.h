@@ -1,0 +1,41 @@
+/*
+ * Does this password belong to this hash? libcrypt computes; here stands
+ * which hashes are let near it.
+ */
+#ifndef LMI_PASSWORD_H
+#define LMI_PASSWORD_H
+
+#include "base/crypto.h"
+#include "base/text.h"
+
+/* Ceilings on what a stored hash may cost. */
+enum lmi_ceiling {
+    LMI_CEILING_SITE, /* 500,000 rounds, bcrypt 14, 64 MiB */
+    LMI_CEILING_HOME, /* a quarter: the file belongs to a user */
+};
+
+/*
+ * Is this a complete hash of an accepted scheme, at a cost below the ceiling?
+ * Reads the text alone; never calls crypt().
+ */
+bool lmi_password_hash_ok(const char *hash, enum lmi_ceiling ceiling);
+
+/*
+ * Computes exactly one hash, whatever the outcome: with the stored hash if it
+ * is acceptable, else with the decoy setting, which can't match. pass has no
+ * NUL and at most LMI_PASS_MAX bytes.
+ */
+LMI_CHECK enum lmi_rc lmi_password_verify(struct lmi_bytes pass,
+                                          const char *hash,
+                                          enum lmi_ceiling ceiling,
+                                          const char *decoy, bool *match_out,
+                                          struct lmi_err *err);
+
+/* As lmi_hash_password(). */
+LMI_CHECK enum lmi_rc lmi_password_hash(struct lmi_crypto *crypto,
+                                        struct lmi_text pass,
+                                        const char *prefix, unsigned long count,
+                                        char out[LMI_HASH_SIZE],
+                                        struct lmi_err *err);
+
+#endif

@@ -1,0 +1,445 @@
+#include "accounts/site.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+
+#define SITE_FILE_MAX ((off_t)1 << 30)
+#define HOME_FILE_MAX ((off_t)1 << 20)
+#define PATH_SIZE 300
+
+struct lmi_site {
+    int root_fd;
+    const char *root;      /* for messages */
+    struct lmi_file_id id; /* of the folder */
+    time_t looked;
+};
+
+enum lmi_rc
+lmi_site_open(const char *root, struct lmi_site **out, struct lmi_err *err)
+{
+    struct lmi_site *site = malloc(sizeof *site);
+    struct stat st;
+
+    *out = NULL;
+    if (site == NULL)
+        return lmi_no_memory(err);
+    site->root = root;
+    site->looked = time(NULL);
+    site->root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (site->root_fd < 0 || fstat(site->root_fd, &st) != 0) {
+        int saved = errno;
+        lmi_site_close(site);
+        return lmi_fail(err, saved == EACCES ? LMI_RIGHTS : LMI_SITE, saved,
+                        root, "can't be opened",
+                        "set site_root to the folder that holds etc/passwd");
+    }
+    site->id = lmi_file_id_of(&st);
+    *out = site;
+    return LMI_OK;
+}
+
+/* The descriptor may have been closed behind our back, and be another file. */
+bool
+lmi_site_in_place(struct lmi_site *site)
+{
+    time_t now = time(NULL);
+    struct stat st;
+
+    if (fstat(site->root_fd, &st) != 0 || !lmi_file_is(&site->id, &st)) {
+        site->root_fd = -1; /* not ours any more */
+        return false;
+    }
+    if (site->looked == now)
+        return true;
+    site->looked = now;
+    return stat(site->root, &st) == 0 && lmi_file_is(&site->id, &st);
+}
+
+void
+lmi_site_close(struct lmi_site *site)
+{
+    if (site == NULL)
+        return;
+    if (site->root_fd >= 0)
+        close(site->root_fd);
+    free(site);
+}
+
+/*
+ * What a pass over a file looks for: lines that begin with a key and the
+ * character behind it. A pass never ends early.
+ */
+struct search {
+    const char *key;
+    size_t key_len;
+    char sep; /* 0: the line is the key */
+    uint64_t matches;
+    void (*match)(struct search *search, struct lmi_bytes line, uint64_t number,
+                  bool whole);
+    void *out;
+    struct lmi_histogram *histogram; /* of every line; NULL: none */
+};
+
+static bool
+begins_with_key(const struct search *search, struct lmi_bytes line)
+{
+    if (line.len < search->key_len || search->key_len == 0 ||
+        line.ptr[0] != search->key[0] ||
+        memcmp(line.ptr, search->key, search->key_len) != 0)
+        return false;
+    if (search->sep == '\0')
+        return line.len == search->key_len;
+    return line.len > search->key_len &&
+           line.ptr[search->key_len] == search->sep;
+}
+
+static void
+search_line(void *context, struct lmi_bytes line, uint64_t number, bool whole)
+{
+    struct search *search = context;
+
+    if (search->histogram != NULL && whole)
+        lmi_histogram_line(search->histogram, line);
+    if (!begins_with_key(search, line))
+        return;
+    search->matches++;
+    if (search->match != NULL)
+        search->match(search, line, number, whole);
+}
+
+static struct search
+search_for(const char *key, char sep)
+{
+    return (struct search){.key = key, .key_len = strlen(key), .sep = sep};
+}
+
+static struct lmi_file_rules
+site_rules(const struct lmi_site *site)
+{
+    return (struct lmi_file_rules){
+        .code = LMI_SITE, .root = site->root, .max_size = SITE_FILE_MAX};
+}
+
+/* One pass over a file of the site. Missing is a fault if it is needed. */
+static enum lmi_rc
+search_file(struct lmi_site *site, const char *path, bool needed,
+            struct search *search, struct lmi_err *err)
+{
+    const struct lmi_file_rules rules = site_rules(site);
+    int fd;
+    enum lmi_rc rc = lmi_file_open(site->root_fd, path, &rules, &fd, err);
+
+    if (rc != LMI_OK)
+        return rc;
+    if (fd < 0 && needed) {
+        lmi_fail(err, LMI_SITE, 0, site->root, "is not there", NULL);
+        lmi_err_add_location(err, "/%s", path);
+        return LMI_SITE;
+    }
+    if (fd < 0)
+        return LMI_OK;
+    rc = lmi_file_each_line(fd, search_line, search, LMI_SITE, path, err);
+    close(fd);
+    return rc;
+}
+
+static bool
+copy_field(struct lmi_bytes field, char *out, size_t size)
+{
+    if (field.len >= size || memchr(field.ptr, '\0', field.len) != NULL)
+        return false;
+    memcpy(out, field.ptr, field.len);
+    out[field.len] = '\0';
+    return true;
+}
+
+/* name:x:uid:gid:gecos:home:shell, and nothing else. */
+static bool
+passwd_parse(struct lmi_bytes line, struct lmi_passwd *out)
+{
+    struct lmi_bytes fields[7], rest = line;
+    size_t colons = 0;
+    uint64_t uid, gid;
+
+    for (size_t i = 0; i < line.len; i++)
+        colons += line.ptr[i] == ':';
+    if (colons != 6)
+        return false;
+    for (size_t i = 0; i < 7; i++)
+        fields[i] = lmi_next_field(&rest, ':');
+    if (!lmi_parse_number(fields[2], UINT32_MAX - 1, &uid) ||
+        !lmi_parse_number(fields[3], UINT32_MAX - 1, &gid) ||
+        fields[5].len == 0 || fields[5].ptr[0] != '/')
+        return false;
+    out->uid = (uid_t)uid;
+    return copy_field(fields[5], out->home, sizeof out->home) &&
+           copy_field(fields[6], out->shell, sizeof out->shell);
+}
+
+static void
+passwd_match(struct search *search, struct lmi_bytes line, uint64_t number,
+             bool whole)
+{
+    struct lmi_passwd *out = search->out;
+
+    (void)number;
+    out->found = true;
+    out->usable = whole && search->matches == 1 && passwd_parse(line, out);
+}
+
+enum lmi_rc
+lmi_site_passwd(struct lmi_site *site, const char *user, struct lmi_passwd *out,
+                struct lmi_err *err)
+{
+    struct search search = search_for(user, ':');
+
+    memset(out, 0, sizeof *out);
+    search.match = passwd_match;
+    search.out = out;
+    return search_file(site, "etc/passwd", true, &search, err);
+}
+
+static void
+shadow_match(struct search *search, struct lmi_bytes line, uint64_t number,
+             bool whole)
+{
+    struct lmi_shadow_entry *out = search->out;
+
+    out->found = true;
+    out->twice = search->matches > 1;
+    if (!out->twice)
+        out->line = number;
+    out->fault = whole ? lmi_shadow_parse(line, out) : LMI_LINE_TOO_LONG;
+}
+
+enum lmi_rc
+lmi_site_shadow(struct lmi_site *site, const char *user,
+                struct lmi_shadow_entry *out, struct lmi_histogram *histogram,
+                struct lmi_err *err)
+{
+    struct search search = search_for(user, ':');
+
+    memset(out, 0, sizeof *out);
+    memset(histogram, 0, sizeof *histogram);
+    search.match = shadow_match;
+    search.out = out;
+    search.histogram = histogram;
+    return search_file(site, "etc/shadow", true, &search, err);
+}
+
+/* A folder below fd, never by a link; -1 with errno on failure. */
+static int
+open_below(int fd, const char *name)
+{
+    return openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* HOME/etc/DOMAIN/shadow, one step after the other. */
+static enum lmi_rc
+mail_shadow_open(struct lmi_site *site, const struct lmi_passwd *owner,
+                 const char *domain, int *fd_out, struct lmi_err *err)
+{
+    char place[PATH_SIZE * 2];
+    struct lmi_file_rules rules = {.code = LMI_SITE,
+                                   .root = place,
+                                   .max_size = HOME_FILE_MAX,
+                                   .owner = owner->uid,
+                                   .strict = true};
+    int home = -1, etc = -1, folder = -1;
+    struct stat st;
+    enum lmi_rc rc;
+
+    *fd_out = -1;
+    snprintf(place, sizeof place, "%s", site->root);
+    rc = lmi_file_open_dir(site->root_fd, owner->home, &rules, &home, err);
+    snprintf(place, sizeof place, "%s/etc/%s", owner->home, domain);
+    if (rc != LMI_OK || home < 0)
+        goto out;
+    if (fstat(home, &st) != 0 || (st.st_uid != owner->uid && st.st_uid != 0)) {
+        rc = lmi_fail(err, LMI_SITE, 0, owner->home,
+                      "does not belong to its account", NULL);
+        goto out;
+    }
+    etc = open_below(home, "etc");
+    folder = etc < 0 ? -1 : open_below(etc, domain);
+    if (folder >= 0)
+        rc = lmi_file_open(folder, "shadow", &rules, fd_out, err);
+    else if (errno != ENOENT)
+        rc = lmi_fail(err, LMI_SITE, errno, place, "can't be opened", NULL);
+out:
+    if (folder >= 0)
+        close(folder);
+    if (etc >= 0)
+        close(etc);
+    if (home >= 0)
+        close(home);
+    return rc;
+}
+
+enum lmi_rc
+lmi_site_mail_shadow(struct lmi_site *site, const struct lmi_passwd *owner,
+                     const char *domain, const char *name,
+                     struct lmi_shadow_entry *out, struct lmi_err *fault_out,
+                     struct lmi_err *err)
+{
+    struct search search = search_for(name, ':');
+    int fd;
+    enum lmi_rc rc;
+
+    memset(out, 0, sizeof *out);
+    *fault_out = (struct lmi_err){.code = LMI_OK};
+    search.match = shadow_match;
+    search.out = out;
+    rc = mail_shadow_open(site, owner, domain, &fd, fault_out);
+    if (rc == LMI_OK && fd >= 0)
+        rc = lmi_file_each_line(fd, search_line, &search, LMI_SITE, owner->home,
+                                fault_out);
+    if (fd >= 0)
+        close(fd);
+    if (rc == LMI_MEMORY) {
+        *err = *fault_out;
+        return rc;
+    }
+    if (rc != LMI_OK)
+        memset(out, 0, sizeof *out);
+    return LMI_OK;
+}
+
+/* The rest of "domain: user" is a user and nothing else. */
+static void
+domain_match(struct search *search, struct lmi_bytes line, uint64_t number,
+             bool whole)
+{
+    struct lmi_domain *out = search->out;
+    struct lmi_bytes rest = line;
+
+    (void)number;
+    lmi_next_field(&rest, ':');
+    rest = lmi_trim(rest);
+    out->found = true;
+    out->usable = whole && search->matches == 1 && lmi_user_ok(rest) &&
+                  copy_field(rest, out->owner, sizeof out->owner);
+}
+
+enum lmi_rc
+lmi_site_domain(struct lmi_site *site, const char *domain,
+                struct lmi_domain *out, struct lmi_err *err)
+{
+    struct search search = search_for(domain, ':');
+
+    memset(out, 0, sizeof *out);
+    search.match = domain_match;
+    search.out = out;
+    return search_file(site, "etc/userdomains", false, &search, err);
+}
+
+static enum lmi_rc
+names_exactly(struct lmi_site *site, const char *host, bool *out,
+              struct lmi_err *err)
+{
+    struct search user = search_for(host, ':');
+    struct search local = search_for(host, '\0');
+    enum lmi_rc rc = search_file(site, "etc/userdomains", false, &user, err);
+
+    if (rc == LMI_OK)
+        rc = search_file(site, "etc/localdomains", false, &local, err);
+    *out = rc == LMI_OK && user.matches + local.matches > 0;
+    return rc;
+}
+
+enum lmi_rc
+lmi_site_names_host(struct lmi_site *site, const char *host, bool *out,
+                    struct lmi_err *err)
+{
+    static const char *const forms[] = {"www.", "mail.", "webmail.", "cpanel.",
+                                        "whm."};
+    enum lmi_rc rc = names_exactly(site, host, out, err);
+
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        size_t len = strlen(forms[i]);
+        if (rc == LMI_OK && !*out && strncmp(host, forms[i], len) == 0)
+            rc = names_exactly(site, host + len, out, err);
+    }
+    return rc;
+}
+
+enum lmi_rc
+lmi_site_is_reseller(struct lmi_site *site, const char *user, bool *out,
+                     struct lmi_err *err)
+{
+    struct search search = search_for(user, ':');
+    enum lmi_rc rc =
+        search_file(site, "var/cpanel/resellers", false, &search, err);
+
+    *out = rc == LMI_OK && search.matches > 0;
+    return rc;
+}
+
+enum lmi_rc
+lmi_site_has_user_file(struct lmi_site *site, const char *user, bool *out,
+                       struct lmi_err *err)
+{
+    const struct lmi_file_rules rules = site_rules(site);
+    char path[PATH_SIZE];
+    int fd;
+    enum lmi_rc rc;
+
+    *out = false;
+    snprintf(path, sizeof path, "var/cpanel/users/%s", user);
+    rc = lmi_file_open(site->root_fd, path, &rules, &fd, err);
+    if (rc != LMI_OK || fd < 0)
+        return rc;
+    close(fd);
+    *out = true;
+    return LMI_OK;
+}
+
+static enum lmi_rc
+exists(struct lmi_site *site, const char *path, bool *out, struct lmi_err *err)
+{
+    struct stat st;
+
+    *out = fstatat(site->root_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (*out || errno == ENOENT)
+        return LMI_OK;
+    lmi_fail(err, errno == EACCES ? LMI_RIGHTS : LMI_SITE, errno, site->root,
+             "can't be examined", NULL);
+    lmi_err_add_location(err, "/%s", path);
+    return err->code;
+}
+
+enum lmi_rc
+lmi_site_is_suspended(struct lmi_site *site, const char *user, bool *out,
+                      struct lmi_err *err)
+{
+    char path[PATH_SIZE];
+
+    snprintf(path, sizeof path, "var/cpanel/suspended/%s", user);
+    return exists(site, path, out, err);
+}
+
+enum lmi_rc
+lmi_site_has_cpanel(struct lmi_site *site, bool *out, struct lmi_err *err)
+{
+    return exists(site, "var/cpanel", out, err);
+}
+
+enum lmi_rc
+lmi_site_has_shell(struct lmi_site *site, const char *shell, bool *out,
+                   struct lmi_err *err)
+{
+    struct search search = search_for(shell, '\0');
+    enum lmi_rc rc = search_file(site, "etc/shells", false, &search, err);
+
+    *out = rc == LMI_OK && search.matches > 0;
+    return rc;
+}

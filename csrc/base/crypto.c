@@ -1,0 +1,283 @@
+#include "base/crypto.h"
+
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/secret.h"
+
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#else
+#include <openssl/hmac.h>
+#endif
+
+/*
+ * With OpenSSL 3 everything is taken from a context of our own, which reads no
+ * configuration. The process's default context is never initialised by us:
+ * done without configuration, that would switch off the site's TLS policy for
+ * our caller. (OpenSSL 3.0 configures it by itself when it first looks for
+ * engines, and then the policy is in force.) OpenSSL 1.1.1 has one context
+ * only, initialised in the ordinary way.
+ */
+struct lmi_crypto {
+    unsigned users;
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+    OSSL_LIB_CTX *context;
+    EVP_MD *sha256;
+    EVP_MAC *hmac;
+#else
+    const EVP_MD *sha256;
+#endif
+    EVP_MD_CTX *digest;
+};
+
+static enum lmi_rc
+crypto_fail(struct lmi_err *err, const char *text)
+{
+    return lmi_fail(err, LMI_CRYPTO, 0, "OpenSSL", text, NULL);
+}
+
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+
+static bool
+fetch(struct lmi_crypto *crypto)
+{
+    crypto->context = OSSL_LIB_CTX_new();
+    /* Hash_DRBG needs no other algorithm than ours: it starts in half the
+       time of the default, which brings AES and its derivation with it. */
+    if (crypto->context == NULL ||
+        RAND_set_DRBG_type(crypto->context, "HASH-DRBG", NULL, NULL,
+                           "SHA256") != 1)
+        return false;
+    crypto->sha256 = EVP_MD_fetch(crypto->context, "SHA256", NULL);
+    crypto->hmac = EVP_MAC_fetch(crypto->context, "HMAC", NULL);
+    return crypto->sha256 != NULL && crypto->hmac != NULL;
+}
+
+static void
+release(struct lmi_crypto *crypto)
+{
+    EVP_MAC_free(crypto->hmac);
+    EVP_MD_free(crypto->sha256);
+    OSSL_LIB_CTX_free(crypto->context);
+}
+
+static bool
+draw(struct lmi_crypto *crypto, void *out, size_t len)
+{
+    return RAND_priv_bytes_ex(crypto->context, out, len, 0) == 1;
+}
+
+#else
+
+static bool
+fetch(struct lmi_crypto *crypto)
+{
+    crypto->sha256 = EVP_sha256();
+    return crypto->sha256 != NULL;
+}
+
+static void
+release(struct lmi_crypto *crypto)
+{
+    (void)crypto;
+}
+
+static bool
+draw(struct lmi_crypto *crypto, void *out, size_t len)
+{
+    (void)crypto;
+    return len <= INT_MAX && RAND_priv_bytes(out, (int)len) == 1;
+}
+
+#endif
+
+enum lmi_rc
+lmi_crypto_new(struct lmi_crypto **out, struct lmi_err *err)
+{
+    struct lmi_crypto *crypto = calloc(1, sizeof *crypto);
+    uint8_t trial[16];
+    enum lmi_rc rc;
+
+    *out = NULL;
+    if (crypto == NULL)
+        return lmi_no_memory(err);
+    crypto->users = 1;
+    crypto->digest = EVP_MD_CTX_new();
+    if (crypto->digest == NULL || !fetch(crypto)) {
+        lmi_crypto_free(crypto);
+        return crypto_fail(err, "has no SHA-256");
+    }
+    /*
+     * The generator is started here, where a failure has an answer: OpenSSL
+     * 3.0 crashes if memory runs out inside its first use.
+     */
+    rc = lmi_random(crypto, trial, sizeof trial, err);
+    lmi_wipe(trial, sizeof trial);
+    if (rc != LMI_OK) {
+        lmi_crypto_free(crypto);
+        return rc;
+    }
+    *out = crypto;
+    return LMI_OK;
+}
+
+struct lmi_crypto *
+lmi_crypto_share(struct lmi_crypto *crypto)
+{
+    crypto->users++;
+    return crypto;
+}
+
+void
+lmi_crypto_free(struct lmi_crypto *crypto)
+{
+    if (crypto == NULL || --crypto->users > 0)
+        return;
+    EVP_MD_CTX_free(crypto->digest);
+    release(crypto);
+    free(crypto);
+}
+
+enum lmi_rc
+lmi_random(struct lmi_crypto *crypto, void *out, size_t len,
+           struct lmi_err *err)
+{
+    if (draw(crypto, out, len))
+        return LMI_OK;
+    memset(out, 0, len);
+    return crypto_fail(err, "gives no random bytes");
+}
+
+enum lmi_rc
+lmi_sha256(struct lmi_crypto *crypto, const void *ptr, size_t len,
+           uint8_t out[LMI_HASH], struct lmi_err *err)
+{
+    unsigned int size = 0;
+
+    if (EVP_DigestInit_ex(crypto->digest, crypto->sha256, NULL) != 1 ||
+        EVP_DigestUpdate(crypto->digest, ptr, len) != 1 ||
+        EVP_DigestFinal_ex(crypto->digest, out, &size) != 1 ||
+        size != LMI_HASH) {
+        memset(out, 0, LMI_HASH);
+        return crypto_fail(err, "computes no SHA-256");
+    }
+    return LMI_OK;
+}
+
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+
+struct lmi_mac {
+    struct lmi_crypto *crypto;
+    EVP_MAC_CTX *context;
+};
+
+static bool
+mac_start(struct lmi_crypto *crypto, struct lmi_mac *mac, const uint8_t *key,
+          size_t len)
+{
+    char name[] = "SHA256";
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+        OSSL_PARAM_construct_end()};
+
+    mac->context = EVP_MAC_CTX_new(crypto->hmac);
+    return mac->context != NULL &&
+           EVP_MAC_init(mac->context, key, len, parameters) == 1;
+}
+
+static void
+mac_stop(struct lmi_mac *mac)
+{
+    EVP_MAC_CTX_free(mac->context);
+}
+
+/* Starting without a key keeps the one that is set. */
+static bool
+mac_sum(struct lmi_mac *mac, const void *ptr, size_t len, uint8_t *out)
+{
+    size_t size = 0;
+
+    return EVP_MAC_init(mac->context, NULL, 0, NULL) == 1 &&
+           EVP_MAC_update(mac->context, ptr, len) == 1 &&
+           EVP_MAC_final(mac->context, out, &size, LMI_HASH) == 1 &&
+           size == LMI_HASH;
+}
+
+#else
+
+struct lmi_mac {
+    struct lmi_crypto *crypto;
+    HMAC_CTX *context;
+};
+
+static bool
+mac_start(struct lmi_crypto *crypto, struct lmi_mac *mac, const uint8_t *key,
+          size_t len)
+{
+    mac->context = HMAC_CTX_new();
+    return mac->context != NULL && len <= INT_MAX &&
+           HMAC_Init_ex(mac->context, key, (int)len, crypto->sha256, NULL) == 1;
+}
+
+static void
+mac_stop(struct lmi_mac *mac)
+{
+    HMAC_CTX_free(mac->context);
+}
+
+static bool
+mac_sum(struct lmi_mac *mac, const void *ptr, size_t len, uint8_t *out)
+{
+    unsigned int size = 0;
+
+    return HMAC_Init_ex(mac->context, NULL, 0, NULL, NULL) == 1 &&
+           HMAC_Update(mac->context, ptr, len) == 1 &&
+           HMAC_Final(mac->context, out, &size) == 1 && size == LMI_HASH;
+}
+
+#endif
+
+enum lmi_rc
+lmi_mac_new(struct lmi_crypto *crypto, const uint8_t *key, size_t key_len,
+            struct lmi_mac **out, struct lmi_err *err)
+{
+    struct lmi_mac *mac = calloc(1, sizeof *mac);
+
+    *out = NULL;
+    if (mac == NULL)
+        return lmi_no_memory(err);
+    mac->crypto = lmi_crypto_share(crypto);
+    if (!mac_start(crypto, mac, key, key_len)) {
+        lmi_mac_free(mac);
+        return crypto_fail(err, "has no HMAC");
+    }
+    *out = mac;
+    return LMI_OK;
+}
+
+void
+lmi_mac_free(struct lmi_mac *mac)
+{
+    if (mac == NULL)
+        return;
+    mac_stop(mac);
+    lmi_crypto_free(mac->crypto);
+    free(mac);
+}
+
+enum lmi_rc
+lmi_mac_sum(struct lmi_mac *mac, const void *ptr, size_t len,
+            uint8_t out[LMI_HASH], struct lmi_err *err)
+{
+    if (mac_sum(mac, ptr, len, out))
+        return LMI_OK;
+    memset(out, 0, LMI_HASH);
+    return crypto_fail(err, "computes no HMAC");
+}

@@ -1,0 +1,44 @@
+/*
+ * Random bytes and hashes: one OpenSSL context of our own, with SHA-256 fetched
+ * once, and its random generator started and tried once.
+ */
+#ifndef LMI_CRYPTO_H
+#define LMI_CRYPTO_H
+
+#include "logmein.h"
+
+#define LMI_HASH 32 /* bytes of a SHA-256 or an HMAC-SHA-256 */
+
+struct lmi_crypto;
+LMI_CHECK enum lmi_rc lmi_crypto_new(struct lmi_crypto **out,
+                                     struct lmi_err *err);
+
+/* Another user of the same context; each one calls lmi_crypto_free(). */
+struct lmi_crypto *lmi_crypto_share(struct lmi_crypto *crypto);
+void lmi_crypto_free(struct lmi_crypto *crypto);
+
+/*
+ * Fills out from OpenSSL's generator, which reseeds after fork(). There is no
+ * other source to fall back to: on failure out is zeroed.
+ */
+LMI_CHECK enum lmi_rc lmi_random(struct lmi_crypto *crypto, void *out,
+                                 size_t len, struct lmi_err *err);
+
+LMI_CHECK enum lmi_rc lmi_sha256(struct lmi_crypto *crypto, const void *ptr,
+                                 size_t len, uint8_t out[LMI_HASH],
+                                 struct lmi_err *err);
+
+/*
+ * HMAC-SHA-256 with one key, kept keyed because keying costs more than the
+ * sum itself. A struct lmi_mac is used by one thread at a time.
+ */
+struct lmi_mac;
+LMI_CHECK enum lmi_rc lmi_mac_new(struct lmi_crypto *crypto, const uint8_t *key,
+                                  size_t key_len, struct lmi_mac **out,
+                                  struct lmi_err *err);
+void lmi_mac_free(struct lmi_mac *mac);
+LMI_CHECK enum lmi_rc lmi_mac_sum(struct lmi_mac *mac, const void *ptr,
+                                  size_t len, uint8_t out[LMI_HASH],
+                                  struct lmi_err *err);
+
+#endif

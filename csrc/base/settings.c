@@ -1,0 +1,561 @@
+#include "base/settings.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+
+#define DEFAULT_PATH "/etc/logmein.conf"
+#define DEFAULT_STORE "lmdb:/var/lib/logmein"
+#define DEFAULT_VOLATILE "/run/logmein/volatile"
+#define MAX_SIZE 65536
+
+/*
+ * A key, how its value is read, and where it goes. `words` of a choice are
+ * in the order of the enum that the field holds.
+ */
+enum kind {
+    CHOICE,
+    SWITCH,
+    NUMBER,
+    NUMBER_OR_NO,
+    PATH,
+    URL,
+    WORDS,
+    TEXT,
+    LOG,
+    CLOCK
+};
+
+struct key {
+    const char *name;
+    enum kind kind;
+    size_t offset;
+    const char *words;
+    uint32_t min, max;
+};
+
+#define FIELD(name) offsetof(struct lmi_settings, name)
+
+static const struct key keys[] = {
+    {"backend", CHOICE, FIELD(backend), "auto local remote", 0, 0},
+    {"site_root", PATH, FIELD(site_root), NULL, 0, 0},
+    {"accounts", CHOICE, FIELD(accounts), "unset cpanel passwd", 1, 0},
+    {"domains", WORDS, FIELD(domains), NULL, 0, 0},
+    {"site_hostnames", SWITCH, FIELD(site_hostnames), NULL, 0, 0},
+    {"store", URL, FIELD(store), NULL, 0, 0},
+    {"volatile_dir", PATH, FIELD(volatile_dir), NULL, 0, 0},
+    {"key_file", PATH, FIELD(key_file), NULL, 0, 0},
+    {"key_file_old", PATH, FIELD(key_file_old), NULL, 0, 0},
+    {"session_idle", NUMBER, FIELD(session_idle), NULL, 60, 86400},
+    {"session_max", NUMBER, FIELD(session_max), NULL, 60, 2592000},
+    {"login_url", CHOICE, FIELD(login_url), "direct login", 0, 0},
+    {"cookie_prefix", TEXT, FIELD(cookie_prefix), NULL, 0, 0},
+    {"attempts_max", NUMBER, FIELD(attempts_max), NULL, 4, 1000000},
+    {"gateway_socket", PATH, FIELD(gateway_socket), NULL, 0, 0},
+    {"socket_callers", WORDS, FIELD(socket_callers), NULL, 0, 0},
+    {"trusted_proxies", WORDS, FIELD(trusted_proxies), NULL, 0, 0},
+    {"hsts", NUMBER_OR_NO, FIELD(hsts), NULL, 1, 2147483647},
+    {"test_clock", CLOCK, FIELD(test_clock), NULL, 0, 0},
+    {"test_fault", CHOICE, FIELD(test_fault), "none store-full store-away slow",
+     0, 0},
+    {"remote_hosts", WORDS, FIELD(remote_hosts), NULL, 0, 0},
+    {"remote_ca_file", PATH, FIELD(remote_ca_file), NULL, 0, 0},
+    {"remote_proxy", TEXT, FIELD(remote_proxy), NULL, 0, 0},
+    {"remote_timeout", NUMBER, FIELD(remote_timeout), NULL, 1, 300},
+    {"remote_forward_to", WORDS, FIELD(remote_forward_to), NULL, 0, 0},
+    {"insecure_remote_skip_verify", SWITCH, FIELD(insecure_remote_skip_verify),
+     NULL, 0, 0},
+    {"log", LOG, FIELD(log), NULL, 0, 0},
+    {"log_unknown_users", SWITCH, FIELD(log_unknown_users), NULL, 0, 0},
+    {"page_title", TEXT, FIELD(page_title), NULL, 0, 0},
+    {"page_logo", TEXT, FIELD(page_logo), NULL, 0, 0},
+    {"page_footer", TEXT, FIELD(page_footer), NULL, 0, 0},
+};
+
+#define OWN_KEYS (sizeof keys / sizeof keys[0])
+#define KEY_COUNT (OWN_KEYS + LMI_SERVICES)
+
+/* Behind the table stands the port of each service. */
+static struct key
+key_at(size_t index)
+{
+    if (index < OWN_KEYS)
+        return keys[index];
+    size_t service = index - OWN_KEYS + 1;
+    return (struct key){
+        lmi_service_info((enum lmi_service)service)->port_setting,
+        NUMBER,
+        FIELD(ports) + service * sizeof(uint32_t),
+        NULL,
+        1,
+        65535};
+}
+
+static const struct lmi_settings defaults = {
+    .backend = LMI_BACKEND_AUTO,
+    .site_root = "/",
+    .accounts = LMI_ACCOUNTS_UNSET,
+    .domains = "",
+    .site_hostnames = true,
+    .store = DEFAULT_STORE,
+    .volatile_dir = "",
+    .key_file = "",
+    .key_file_old = "",
+    .session_idle = 900,
+    .session_max = 86400,
+    .login_url = LMI_URL_DIRECT,
+    .cookie_prefix = "",
+    .attempts_max = 100,
+    .gateway_socket = "/run/logmein/gateway.sock",
+    .socket_callers = "www-data",
+    .trusted_proxies = "",
+    .test_fault = LMI_FAULT_NONE,
+    .remote_hosts = "*",
+    .remote_ca_file = "",
+    .remote_proxy = "",
+    .remote_timeout = 10,
+    .remote_forward_to = "",
+    .log = "syslog",
+    .page_title = "",
+    .page_logo = "",
+    .page_footer = "",
+};
+
+static bool
+starts_with(const char *value, const char *prefix)
+{
+    return strncmp(value, prefix, strlen(prefix)) == 0;
+}
+
+static bool
+path_ok(const char *value)
+{
+    return value[0] == '/' && strlen(value) < 256;
+}
+
+static bool
+set_choice(const struct key *key, const char *value, void *field)
+{
+    struct lmi_bytes rest = {key->words, strlen(key->words)}, word;
+    unsigned index = 0;
+
+    for (; (word = lmi_next_word(&rest)).len > 0; index++)
+        if (index >= key->min && lmi_bytes_equal(word, value)) {
+            /* Enums without negative values are unsigned int here. */
+            *(unsigned *)field = index;
+            return true;
+        }
+    return false;
+}
+
+static bool
+set_switch(const char *value, bool *field)
+{
+    *field = strcmp(value, "yes") == 0;
+    return *field || strcmp(value, "no") == 0;
+}
+
+static bool
+set_number(const struct key *key, const char *value, uint32_t *field)
+{
+    uint64_t number;
+
+    if (!lmi_parse_number((struct lmi_bytes){value, strlen(value)}, key->max,
+                          &number) ||
+        number < key->min)
+        return false;
+    *field = (uint32_t)number;
+    return true;
+}
+
+static bool
+set_clock(const char *value, struct lmi_settings *settings)
+{
+    settings->has_test_clock = true;
+    return lmi_parse_number((struct lmi_bytes){value, strlen(value)},
+                            UINT32_MAX, &settings->test_clock);
+}
+
+static bool
+url_ok(const char *value)
+{
+    return starts_with(value, "lmdb:") && path_ok(value + 5);
+}
+
+static bool
+log_ok(const char *value)
+{
+    return strcmp(value, "syslog") == 0 || strcmp(value, "none") == 0 ||
+           (starts_with(value, "file:") && path_ok(value + 5));
+}
+
+static bool
+set_text(bool ok, const char *value, const char **field)
+{
+    *field = value;
+    return ok;
+}
+
+static bool
+set(const struct key *key, const char *value, struct lmi_settings *settings)
+{
+    void *field = (char *)settings + key->offset;
+
+    switch (key->kind) {
+    case CHOICE:
+        return set_choice(key, value, field);
+    case SWITCH:
+        return set_switch(value, field);
+    case NUMBER_OR_NO:
+        if (strcmp(value, "no") == 0)
+            return true;
+        return set_number(key, value, field);
+    case NUMBER:
+        return set_number(key, value, field);
+    case CLOCK:
+        return set_clock(value, settings);
+    case PATH:
+        return set_text(path_ok(value), value, field);
+    case URL:
+        return set_text(url_ok(value), value, field);
+    case LOG:
+        return set_text(log_ok(value), value, field);
+    case WORDS:
+    case TEXT:
+        return set_text(true, value, field);
+    }
+    return false;
+}
+
+static const char *
+rule_text(enum kind kind)
+{
+    switch (kind) {
+    case CHOICE:
+        return "must be one of the words that the manual lists";
+    case SWITCH:
+        return "must be yes or no";
+    case NUMBER:
+        return "must be a number within its bounds";
+    case NUMBER_OR_NO:
+        return "must be no, or a number within its bounds";
+    case PATH:
+        return "must be an absolute path of at most 255 bytes";
+    case URL:
+        return "must be lmdb:/FOLDER";
+    case LOG:
+        return "must be syslog, none or file:/PATH";
+    case CLOCK:
+        return "must be a time in seconds since 1970";
+    case WORDS:
+    case TEXT:
+        break;
+    }
+    return "has a bad value";
+}
+
+static enum lmi_rc
+line_fail(struct lmi_err *err, const char *name, unsigned line, const char *key,
+          const char *text)
+{
+    lmi_fail(err, LMI_SETTINGS, 0, name, text, NULL);
+    lmi_err_add_location(err, " line %u", line);
+    if (key != NULL)
+        lmi_err_add_location(err, ", %s", key);
+    return LMI_SETTINGS;
+}
+
+static bool
+find_key(struct lmi_bytes name, size_t *index_out, struct key *out)
+{
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        *out = key_at(i);
+        *index_out = i;
+        if (lmi_bytes_equal(name, out->name))
+            return true;
+    }
+    return false;
+}
+
+static bool
+has_control(struct lmi_bytes line)
+{
+    for (size_t i = 0; i < line.len; i++) {
+        unsigned char c = (unsigned char)line.ptr[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7F)
+            return true;
+    }
+    return false;
+}
+
+/* line lies in memory of our own, where the value can be terminated. */
+static enum lmi_rc
+read_line(struct lmi_bytes line, unsigned number, const char *file,
+          bool seen[KEY_COUNT], struct lmi_settings *settings,
+          struct lmi_err *err)
+{
+    struct lmi_bytes value = lmi_trim(line), name;
+    struct key key;
+    size_t index;
+    char *end;
+
+    if (value.len == 0 || value.ptr[0] == '#')
+        return LMI_OK;
+    if (has_control(value))
+        return line_fail(err, file, number, NULL, "holds a control byte");
+    if (memchr(value.ptr, '=', value.len) == NULL)
+        return line_fail(err, file, number, NULL,
+                         "is not of the form key = value");
+    name = lmi_trim(lmi_next_field(&value, '='));
+    value = lmi_trim(value);
+    if (!find_key(name, &index, &key))
+        return line_fail(err, file, number, NULL, "names an unknown key");
+    if (seen[index])
+        return line_fail(err, file, number, key.name, "is there twice");
+    seen[index] = true;
+    end = settings->memory[0] + (value.ptr + value.len - settings->memory[0]);
+    *end = '\0';
+    if (!set(&key, value.ptr, settings))
+        return line_fail(err, file, number, key.name, rule_text(key.kind));
+    return LMI_OK;
+}
+
+static enum lmi_rc
+read_lines(size_t len, const char *file, struct lmi_settings *settings,
+           struct lmi_err *err)
+{
+    struct lmi_bytes rest = {settings->memory[0], len};
+    bool seen[KEY_COUNT] = {false};
+    enum lmi_rc rc = LMI_OK;
+
+    for (unsigned number = 1; rc == LMI_OK && rest.len > 0; number++) {
+        struct lmi_bytes line = lmi_next_field(&rest, '\n');
+        rc = read_line(line, number, file, seen, settings, err);
+    }
+    return rc;
+}
+
+static char *
+join(const char *first, const char *second)
+{
+    size_t size = strlen(first) + strlen(second) + 1;
+    char *joined = malloc(size);
+
+    if (joined != NULL)
+        snprintf(joined, size, "%s%s", first, second);
+    return joined;
+}
+
+/* The keys whose defaults depend on others. */
+static enum lmi_rc
+fill_in(struct lmi_settings *settings, struct lmi_err *err)
+{
+    const char *folder = settings->store + strlen("lmdb:");
+
+    if (settings->volatile_dir[0] == '\0') {
+        settings->volatile_dir = DEFAULT_VOLATILE;
+        if (strcmp(settings->store, DEFAULT_STORE) != 0)
+            settings->volatile_dir = settings->memory[1] =
+                join(folder, "/volatile");
+    }
+    if (settings->key_file[0] == '\0')
+        settings->key_file = settings->memory[2] = join(folder, "/key");
+    if (settings->volatile_dir == NULL || settings->key_file == NULL)
+        return lmi_no_memory(err);
+    return LMI_OK;
+}
+
+enum lmi_rc
+lmi_settings_parse(const char *text, size_t len, const char *name,
+                   struct lmi_settings **out, struct lmi_err *err)
+{
+    struct lmi_settings *settings = malloc(sizeof *settings);
+    enum lmi_rc rc;
+
+    *out = NULL;
+    if (settings == NULL)
+        return lmi_no_memory(err);
+    *settings = defaults;
+    for (size_t i = 1; i <= LMI_SERVICES; i++)
+        settings->ports[i] = lmi_service_info((enum lmi_service)i)->port;
+    settings->memory[0] = malloc(len + 1);
+    if (settings->memory[0] == NULL) {
+        lmi_settings_free(settings);
+        return lmi_no_memory(err);
+    }
+    if (len > 0)
+        memcpy(settings->memory[0], text, len);
+    rc = read_lines(len, name, settings, err);
+    if (rc == LMI_OK)
+        rc = fill_in(settings, err);
+    if (rc != LMI_OK) {
+        lmi_settings_free(settings);
+        return rc;
+    }
+    *out = settings;
+    return LMI_OK;
+}
+
+/* What is for tests must never work on a real machine's own accounts. */
+static enum lmi_rc
+refuse_tests_on_root(const struct lmi_settings *settings, const char *path,
+                     struct lmi_err *err)
+{
+    struct stat site, root;
+
+    if (!settings->has_test_clock && settings->test_fault == LMI_FAULT_NONE)
+        return LMI_OK;
+    if (stat("/", &root) == 0 && stat(settings->site_root, &site) == 0 &&
+        (site.st_dev != root.st_dev || site.st_ino != root.st_ino))
+        return LMI_OK;
+    return lmi_fail(err, LMI_SETTINGS, 0, path,
+                    "test_clock and test_fault are for test sites only",
+                    "take them out, or set site_root");
+}
+
+const char *
+lmi_settings_path(void)
+{
+    const char *path = secure_getenv("LOGMEIN_CONF");
+
+    return path != NULL && path[0] != '\0' ? path : DEFAULT_PATH;
+}
+
+static enum lmi_rc
+read_file(const char *path, struct lmi_file_id *file_out, char **text_out,
+          size_t *len_out, struct lmi_err *err)
+{
+    const struct lmi_file_rules rules = {.code = LMI_SETTINGS,
+                                         .max_size = MAX_SIZE};
+    struct stat st;
+    int fd;
+    enum lmi_rc rc = lmi_file_open(AT_FDCWD, path, &rules, &fd, err);
+
+    *file_out = (struct lmi_file_id){.inode = 0};
+    *text_out = NULL;
+    *len_out = 0;
+    if (rc != LMI_OK)
+        return rc;
+    if (fd < 0 && strcmp(path, DEFAULT_PATH) != 0)
+        return lmi_fail(err, LMI_SETTINGS, 0, path, "is missing",
+                        "LOGMEIN_CONF names it");
+    if (fd < 0)
+        return LMI_OK;
+    if (fstat(fd, &st) == 0)
+        *file_out = lmi_file_id_of(&st);
+    rc =
+        lmi_file_read(fd, MAX_SIZE, text_out, len_out, LMI_SETTINGS, path, err);
+    close(fd);
+    return rc;
+}
+
+enum lmi_rc
+lmi_settings_load(const char *path, struct lmi_file_id *file_out,
+                  struct lmi_settings **out, struct lmi_err *err)
+{
+    char *text;
+    size_t len;
+    enum lmi_rc rc = read_file(path, file_out, &text, &len, err);
+
+    *out = NULL;
+    if (rc == LMI_OK)
+        rc = lmi_settings_parse(text, len, path, out, err);
+    free(text);
+    if (rc == LMI_OK)
+        rc = refuse_tests_on_root(*out, path, err);
+    if (rc != LMI_OK) {
+        lmi_settings_free(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
+void
+lmi_settings_free(struct lmi_settings *settings)
+{
+    if (settings == NULL)
+        return;
+    for (size_t i = 0; i < sizeof settings->memory / sizeof(char *); i++)
+        free(settings->memory[i]);
+    free(settings);
+}
+
+int64_t
+lmi_settings_now(const struct lmi_settings *settings)
+{
+    if (settings->has_test_clock)
+        return (int64_t)settings->test_clock;
+    return (int64_t)time(NULL);
+}
+
+/* The word of a choice at an index. */
+static struct lmi_bytes
+word_at(const char *words, unsigned index)
+{
+    struct lmi_bytes rest = {words, strlen(words)}, word;
+
+    do
+        word = lmi_next_word(&rest);
+    while (word.len > 0 && index-- > 0);
+    return word;
+}
+
+static void
+show(const struct key *key, const struct lmi_settings *settings, char *out,
+     size_t size)
+{
+    const void *field = (const char *)settings + key->offset;
+    struct lmi_bytes word;
+
+    switch (key->kind) {
+    case CHOICE: /* what lies below min is for being unset */
+        if (*(const unsigned *)field < key->min)
+            break;
+        word = word_at(key->words, *(const unsigned *)field);
+        snprintf(out, size, "%.*s", (int)word.len, word.ptr);
+        break;
+    case SWITCH:
+        snprintf(out, size, "%s", *(const bool *)field ? "yes" : "no");
+        break;
+    case NUMBER_OR_NO:
+    case NUMBER:
+        if (key->kind == NUMBER_OR_NO && *(const uint32_t *)field == 0)
+            snprintf(out, size, "no");
+        else
+            snprintf(out, size, "%u", *(const uint32_t *)field);
+        break;
+    case CLOCK:
+        if (settings->has_test_clock)
+            snprintf(out, size, "%llu",
+                     (unsigned long long)settings->test_clock);
+        break;
+    case PATH:
+    case URL:
+    case LOG:
+    case WORDS:
+    case TEXT:
+        snprintf(out, size, "%s", *(const char *const *)field);
+        break;
+    }
+}
+
+bool
+lmi_settings_show(const struct lmi_settings *settings, size_t number,
+                  const char **name_out, char *value_out, size_t size)
+{
+    if (number >= KEY_COUNT)
+        return false;
+    struct key key = key_at(number);
+    *name_out = key.name;
+    value_out[0] = '\0';
+    show(&key, settings, value_out, size);
+    return true;
+}

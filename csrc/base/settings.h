@@ -1,0 +1,86 @@
+/*
+ * logmein.conf: lines `key = value`, `#` comments. The manual describes each
+ * key; here they have their types.
+ */
+#ifndef LMI_SETTINGS_H
+#define LMI_SETTINGS_H
+
+#include "base/file.h"
+#include "base/text.h"
+
+enum lmi_backend { LMI_BACKEND_AUTO, LMI_BACKEND_LOCAL, LMI_BACKEND_REMOTE };
+enum lmi_accounts {
+    LMI_ACCOUNTS_UNSET,
+    LMI_ACCOUNTS_CPANEL,
+    LMI_ACCOUNTS_PASSWD
+};
+enum lmi_url_form { LMI_URL_DIRECT, LMI_URL_LOGIN };
+enum lmi_test_fault {
+    LMI_FAULT_NONE,
+    LMI_FAULT_STORE_FULL,
+    LMI_FAULT_STORE_AWAY,
+    LMI_FAULT_SLOW
+};
+
+/* Strings are never NULL; a list is its words, separated by blanks. */
+struct lmi_settings {
+    enum lmi_backend backend;
+    const char *site_root;
+    enum lmi_accounts accounts;
+    const char *domains;
+    bool site_hostnames;
+    const char *store;
+    const char *volatile_dir;
+    const char *key_file;
+    const char *key_file_old;           /* empty: none */
+    uint32_t session_idle, session_max; /* seconds */
+    enum lmi_url_form login_url;
+    uint32_t ports[LMI_SERVICES + 1]; /* of login URLs, by service */
+    const char *cookie_prefix;
+    uint32_t attempts_max;
+    const char *gateway_socket;
+    const char *socket_callers;
+    const char *trusted_proxies;
+    uint32_t hsts; /* seconds; 0: no */
+    bool has_test_clock;
+    uint64_t test_clock;
+    enum lmi_test_fault test_fault;
+    const char *remote_hosts;
+    const char *remote_ca_file;
+    const char *remote_proxy;
+    uint32_t remote_timeout; /* seconds */
+    const char *remote_forward_to;
+    bool insecure_remote_skip_verify;
+    const char *log;
+    bool log_unknown_users;
+    const char *page_title, *page_logo, *page_footer;
+
+    char *memory[3]; /* what the strings lie in */
+};
+
+/* The file that LOGMEIN_CONF names, else /etc/logmein.conf. Borrowed. */
+const char *lmi_settings_path(void);
+
+/*
+ * Reads the file; without one at /etc/logmein.conf, the defaults. file_out
+ * tells which file, in which state: all zeros if there was none.
+ */
+LMI_CHECK enum lmi_rc lmi_settings_load(const char *path,
+                                        struct lmi_file_id *file_out,
+                                        struct lmi_settings **out,
+                                        struct lmi_err *err);
+void lmi_settings_free(struct lmi_settings *settings);
+
+/*
+ * As lmi_settings_load(), for text that is already there; it is copied. name
+ * stands in errors. Does no I/O.
+ */
+LMI_CHECK enum lmi_rc lmi_settings_parse(const char *text, size_t len,
+                                         const char *name,
+                                         struct lmi_settings **out,
+                                         struct lmi_err *err);
+
+/* Seconds since 1970: test_clock if set, else the server's clock. */
+int64_t lmi_settings_now(const struct lmi_settings *settings);
+
+#endif

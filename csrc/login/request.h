@@ -1,0 +1,47 @@
+/*
+ * What a caller may ask for: parameters and their grammar. No I/O but the two
+ * environment variables that tell a CGI script its browser's address.
+ */
+#ifndef LMI_REQUEST_H
+#define LMI_REQUEST_H
+
+#include "base/address.h"
+#include "sessions/token.h"
+
+/* A request whose every part has passed its grammar. Holds the password. */
+struct lmi_request {
+    enum lmi_service service;
+    char user[LMI_USER_MAX + 1]; /* the domain lower-cased */
+    char *domain;                /* in user, behind the @; NULL: none */
+    char pass[LMI_PASS_MAX + 1];
+    size_t pass_len;
+    char hostname[256];               /* lower-cased, without a trailing dot */
+    char goto_uri[LMI_URI_MAX + 1];   /* canonical */
+    char goto_plain[LMI_URI_MAX + 1]; /* as it came, from the slash on: what
+                                         will be encoded as a whole */
+    bool has_token;                   /* an active_token_for_reuse was passed */
+    char digits[LMI_TOKEN_DIGITS];
+    char remote_addr[LMI_ADDRESS_TEXT]; /* canonical; empty: not known */
+    bool has_caller; /* a process of this machine asks, through a gateway */
+    uint32_t caller_uid;
+    char tfa_token[65]; /* empty: none */
+};
+
+/*
+ * Reads a request. *complaint_out is NULL if all is well, else a static
+ * sentence that names the parameter and the rule. request_out is secret
+ * memory (secret.h), or NULL with a complaint.
+ */
+LMI_CHECK enum lmi_rc lmi_request_read(const struct lmi_login *ask,
+                                       struct lmi_request **request_out,
+                                       const char **complaint_out,
+                                       struct lmi_err *err);
+void lmi_request_free(struct lmi_request *request);
+
+/*
+ * As lmi_uri_read(), for a hostname, an IPv4 address or an IPv6 one in
+ * brackets.
+ */
+const char *lmi_hostname_read(struct lmi_text text, char out[256]);
+
+#endif

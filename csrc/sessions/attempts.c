@@ -1,0 +1,333 @@
+#include "sessions/attempts.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/secret.h"
+
+#define NAME_FREE 3
+#define SOURCE_FREE 30
+#define WAIT_LONGEST 900
+#define WAIT_AT_MAX 3600
+#define FORGET_SECONDS 86400
+#define OPEN_MAX 32     /* reservations of a row at once, below its limit */
+#define OPEN_SECONDS 60 /* a reservation older than this has failed */
+#define CAP 65536       /* rows of unknown names, of pairs, of sources */
+#define KNOWN_SECONDS (30 * 86400)
+#define KNOWN_AGAIN_SECONDS 86400 /* remembered once a day */
+
+/* What is known of a name, a pair or a source. */
+struct row {
+    uint32_t failures;
+    int64_t last;
+    size_t open;
+    int64_t starts[OPEN_MAX];
+};
+
+static void
+row_read(const struct lmi_store_value *value, struct row *out)
+{
+    memset(out, 0, sizeof *out);
+    if (value->len < 13 || (value->len - 13) % 8 != 0 ||
+        (value->len - 13) / 8 != value->bytes[12] ||
+        value->bytes[12] > OPEN_MAX)
+        return;
+    for (size_t i = 0; i < 4; i++)
+        out->failures = out->failures << 8 | value->bytes[i];
+    out->last = lmi_get_time(value->bytes + 4);
+    out->open = value->bytes[12];
+    for (size_t i = 0; i < out->open; i++)
+        out->starts[i] = lmi_get_time(value->bytes + 13 + 8 * i);
+}
+
+static void
+row_write(const struct row *row, struct lmi_store_value *out)
+{
+    for (size_t i = 0; i < 4; i++)
+        out->bytes[i] = (uint8_t)(row->failures >> (24 - 8 * i));
+    lmi_put_time(out->bytes + 4, row->last);
+    out->bytes[12] = (uint8_t)row->open;
+    for (size_t i = 0; i < row->open; i++)
+        lmi_put_time(out->bytes + 13 + 8 * i, row->starts[i]);
+    out->len = 13 + 8 * row->open;
+}
+
+static void
+row_fail(struct row *row, int64_t when)
+{
+    if (row->failures < UINT32_MAX)
+        row->failures++;
+    row->last = row->last > when ? row->last : when;
+}
+
+static void
+row_close(struct row *row, size_t index)
+{
+    row->starts[index] = row->starts[--row->open];
+}
+
+/* What time has done: reservations that nobody closed, and forgetting. */
+static void
+row_settle(struct row *row, int64_t now)
+{
+    for (size_t i = row->open; i-- > 0;)
+        if (row->starts[i] + OPEN_SECONDS <= now ||
+            row->starts[i] > now + OPEN_SECONDS) {
+            row_fail(row, row->starts[i] < now ? row->starts[i] : now);
+            row_close(row, i);
+        }
+    if (row->last > now)
+        row->last = now; /* the clock was set back */
+    if (row->last + FORGET_SECONDS <= now)
+        row->failures = 0;
+}
+
+/* Seconds until the row lets another attempt begin; 0: now. */
+static uint32_t
+row_wait(const struct row *row, uint32_t free_failures, uint32_t max,
+         int64_t now)
+{
+    uint32_t beyond = row->failures - free_failures, wait = WAIT_LONGEST;
+
+    if (row->failures < free_failures)
+        return row->open < OPEN_MAX ? 0 : 1;
+    if (row->failures >= max)
+        wait = WAIT_AT_MAX;
+    else if (beyond < 10 && (UINT32_C(1) << beyond) < WAIT_LONGEST)
+        wait = UINT32_C(1) << beyond;
+    if (row->last + wait > now)
+        return (uint32_t)(row->last + wait - now);
+    return row->open == 0 ? 0 : 1;
+}
+
+/* A row as it lies in the store, to be changed if nobody else does. */
+struct slot {
+    struct row row;
+    bool there;
+    struct lmi_store_value old, value;
+};
+
+static enum lmi_rc
+slot_read(struct lmi *lmi, const struct lmi_store_id *id, int64_t now,
+          struct slot *out, struct lmi_err *err)
+{
+    enum lmi_rc rc = lmi_store_get(lmi_store_of(lmi), LMI_VOLATILE, id,
+                                   &out->there, &out->old, err);
+
+    row_read(&out->old, &out->row);
+    row_settle(&out->row, now);
+    return rc;
+}
+
+static struct lmi_store_op
+slot_op(struct slot *slot, const struct lmi_attempt_row *row, int64_t now)
+{
+    struct lmi_store_op op = {.verb =
+                                  slot->there ? LMI_STORE_SWAP : LMI_STORE_ADD,
+                              .id = row->id,
+                              .expires = now + FORGET_SECONDS,
+                              .value = &slot->value,
+                              .old = &slot->old};
+
+    /* Names that exist are grouped as well, or time would tell. */
+    op.group_len = 2;
+    op.group[0] = '!';
+    op.group[1] = row->uncapped ? LMI_KIND_META : row->id.kind;
+    op.cap = row->uncapped ? UINT32_MAX : CAP;
+    row_write(&slot->row, &slot->value);
+    return op;
+}
+
+/* Where the row of a name, a source or both lies: under their MAC. */
+static enum lmi_rc
+row_id(struct lmi *lmi, uint8_t kind, uint8_t purpose, const char *user,
+       const struct lmi_address *source, struct lmi_store_id *out,
+       struct lmi_err *err)
+{
+    uint8_t bytes[sizeof source->bytes + LMI_USER_MAX];
+    size_t len = 0, user_len = strlen(user);
+
+    if (source != NULL) {
+        memcpy(bytes, source->bytes, sizeof source->bytes);
+        len = sizeof source->bytes;
+    }
+    memcpy(bytes + len, user, user_len);
+    out->kind = kind;
+    return lmi_keys_mac(lmi_keys_of(lmi), purpose, bytes, len + user_len,
+                        out->key, err);
+}
+
+/* When did the name last log in from this source? */
+static enum lmi_rc
+find_known(struct lmi *lmi, struct lmi_attempt *attempt, struct lmi_err *err)
+{
+    struct lmi_store_value value;
+    bool there = false;
+    enum lmi_rc rc = lmi_store_get(lmi_store_of(lmi), LMI_DURABLE,
+                                   &attempt->known, &there, &value, err);
+
+    if (rc == LMI_OK && there && value.len == 8)
+        attempt->known_since = lmi_get_time(value.bytes);
+    return rc;
+}
+
+/* Within so many seconds before the attempt? */
+static bool
+known_within(const struct lmi_attempt *attempt, int64_t seconds)
+{
+    return attempt->known_since != 0 &&
+           attempt->known_since + seconds > attempt->started;
+}
+
+/* Which rows count: the pair's alone, or the name's and the source's. */
+static enum lmi_rc
+choose_rows(struct lmi *lmi, const char *user, bool exists,
+            const struct lmi_address *source, struct lmi_attempt *out,
+            struct lmi_err *err)
+{
+    struct lmi_address network;
+    enum lmi_rc rc = LMI_OK;
+
+    if (source != NULL) {
+        network = *source;
+        lmi_address_mask(&network);
+        out->may_be_known = !lmi_address_is_uid(source);
+    }
+    if (out->may_be_known) {
+        rc = row_id(lmi, LMI_KIND_KNOWN, LMI_MAC_KNOWN, user, &network,
+                    &out->known, err);
+        if (rc == LMI_OK)
+            rc = find_known(lmi, out, err);
+    }
+    out->rows[0].free_failures = NAME_FREE;
+    out->count = 1;
+    if (rc == LMI_OK && known_within(out, KNOWN_SECONDS))
+        return row_id(lmi, LMI_KIND_PAIR, LMI_MAC_PAIR, user, &network,
+                      &out->rows[0].id, err);
+    out->rows[0].uncapped = exists;
+    if (rc == LMI_OK)
+        rc = row_id(lmi, LMI_KIND_NAME, LMI_MAC_NAME, user, NULL,
+                    &out->rows[0].id, err);
+    if (rc != LMI_OK || source == NULL)
+        return rc;
+    out->rows[1].free_failures = SOURCE_FREE;
+    out->count = 2;
+    return row_id(lmi, LMI_KIND_SOURCE, LMI_MAC_SOURCE, "", &network,
+                  &out->rows[1].id, err);
+}
+
+/* One try to reserve in all rows; *done_out is false if a row has changed. */
+static enum lmi_rc
+reserve(struct lmi *lmi, const struct lmi_attempt *attempt, uint32_t *wait_out,
+        bool *done_out, struct lmi_err *err)
+{
+    struct slot slots[2];
+    struct lmi_store_op ops[2];
+    int64_t now = attempt->started;
+    enum lmi_rc rc = LMI_OK;
+
+    *wait_out = 0;
+    *done_out = true;
+    for (size_t i = 0; rc == LMI_OK && i < attempt->count; i++) {
+        const struct lmi_attempt_row *row = &attempt->rows[i];
+        rc = slot_read(lmi, &row->id, now, &slots[i], err);
+        uint32_t wait = row_wait(&slots[i].row, row->free_failures,
+                                 lmi_settings_of(lmi)->attempts_max, now);
+        *wait_out = wait > *wait_out ? wait : *wait_out;
+    }
+    if (rc != LMI_OK || *wait_out > 0)
+        return rc;
+    for (size_t i = 0; i < attempt->count; i++) {
+        struct row *row = &slots[i].row;
+        row->starts[row->open++] = now;
+        ops[i] = slot_op(&slots[i], &attempt->rows[i], now);
+    }
+    return lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, ops, attempt->count,
+                           now, done_out, err);
+}
+
+enum lmi_rc
+lmi_attempt_begin(struct lmi *lmi, const char *user, bool exists,
+                  const struct lmi_address *source, struct lmi_attempt *out,
+                  uint32_t *wait_out, struct lmi_err *err)
+{
+    bool done = false;
+    enum lmi_rc rc;
+
+    memset(out, 0, sizeof *out);
+    *wait_out = 0;
+    out->started = lmi_now(lmi);
+    rc = choose_rows(lmi, user, exists, source, out, err);
+    for (int i = 0; rc == LMI_OK && !done; i++)
+        rc = i < LMI_ROUNDS ? reserve(lmi, out, wait_out, &done, err)
+                            : lmi_too_busy(err);
+    return rc;
+}
+
+/* Closes the attempt's reservation, and counts what it has come to. */
+static void
+row_end(struct row *row, int64_t started, int64_t now, bool is_first,
+        enum lmi_attempt_end end)
+{
+    size_t i = 0;
+
+    while (i < row->open && row->starts[i] != started)
+        i++;
+    if (i < row->open)
+        row_close(row, i);
+    else if (end == LMI_ATTEMPT_FAILED)
+        return; /* It took so long that it has been counted. */
+    if (end == LMI_ATTEMPT_FAILED)
+        row_fail(row, now);
+    if (end == LMI_ATTEMPT_GOOD && is_first)
+        row->failures = 0;
+}
+
+static enum lmi_rc
+settle(struct lmi *lmi, const struct lmi_attempt *attempt,
+       enum lmi_attempt_end end, bool *done_out, struct lmi_err *err)
+{
+    struct slot slots[2];
+    struct lmi_store_op ops[2];
+    int64_t now = lmi_now(lmi);
+    enum lmi_rc rc = LMI_OK;
+
+    for (size_t i = 0; rc == LMI_OK && i < attempt->count; i++) {
+        rc = slot_read(lmi, &attempt->rows[i].id, now, &slots[i], err);
+        row_end(&slots[i].row, attempt->started, now, i == 0, end);
+        ops[i] = slot_op(&slots[i], &attempt->rows[i], now);
+    }
+    if (rc != LMI_OK)
+        return rc;
+    return lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, ops, attempt->count,
+                           now, done_out, err);
+}
+
+enum lmi_rc
+lmi_attempt_end(struct lmi *lmi, const struct lmi_attempt *attempt,
+                enum lmi_attempt_end end, struct lmi_err *err)
+{
+    bool done = false;
+    enum lmi_rc rc = LMI_OK;
+
+    for (int i = 0; rc == LMI_OK && !done; i++)
+        rc = i < LMI_ROUNDS ? settle(lmi, attempt, end, &done, err)
+                            : lmi_too_busy(err);
+    return rc;
+}
+
+bool
+lmi_attempt_remember(const struct lmi_attempt *attempt,
+                     struct lmi_store_value *value_out,
+                     struct lmi_store_op *op_out)
+{
+    if (!attempt->may_be_known || known_within(attempt, KNOWN_AGAIN_SECONDS))
+        return false;
+    value_out->len = 8;
+    lmi_put_time(value_out->bytes, attempt->started);
+    *op_out = (struct lmi_store_op){.verb = LMI_STORE_PUT,
+                                    .id = attempt->known,
+                                    .expires = attempt->started + KNOWN_SECONDS,
+                                    .value = value_out};
+    return true;
+}

@@ -1,0 +1,65 @@
+/*
+ * Failed logins, and the waits that follow them. Kept in the volatile part of
+ * the store, under MACs of names and addresses.
+ *
+ * A name has three failures free, a source (an IPv4 address, 64 bits of an
+ * IPv6 one) thirty. From then on each failure is followed by a wait of 1 s,
+ * 2 s, 4 s up to 900 s, and from attempts_max failures on of 3,600 s; after
+ * 24 hours without one they are forgotten. From a source that the name logged
+ * in from during the last 30 days only the pair of the two counts, so that
+ * others can't lock somebody out.
+ *
+ * An attempt is reserved before the hash is computed, or many at once would
+ * see the same count.
+ */
+#ifndef LMI_ATTEMPTS_H
+#define LMI_ATTEMPTS_H
+
+#include "base/address.h"
+#include "sessions/entry.h"
+
+/* The rows that one attempt counts in, between begin and end. */
+struct lmi_attempt {
+    size_t count;
+    struct lmi_attempt_row {
+        struct lmi_store_id id;
+        uint32_t free_failures;
+        bool uncapped; /* the row of a name that exists: it stays */
+    } rows[2];         /* the name's or the pair's, then the source's */
+    int64_t started;
+    bool may_be_known;         /* there is a source, and it is a host */
+    struct lmi_store_id known; /* where the source is remembered */
+    int64_t known_since;       /* the name's last day from there; 0: none */
+};
+
+/*
+ * Reserves an attempt. wait_out is 0 if it may go on, else the seconds until
+ * the next one, and nothing is reserved. source may be NULL: not known, or
+ * nobody's, like loopback; then only the name counts.
+ */
+LMI_CHECK enum lmi_rc
+lmi_attempt_begin(struct lmi *lmi, const char *user, bool exists,
+                  const struct lmi_address *source, struct lmi_attempt *out,
+                  uint32_t *wait_out, struct lmi_err *err);
+
+/* What became of a reserved attempt. */
+enum lmi_attempt_end {
+    LMI_ATTEMPT_FAILED, /* counts */
+    LMI_ATTEMPT_GOOD,   /* forgets the name's or the pair's failures */
+    LMI_ATTEMPT_VOID,   /* a fault: as if it had not been */
+};
+LMI_CHECK enum lmi_rc lmi_attempt_end(struct lmi *lmi,
+                                      const struct lmi_attempt *attempt,
+                                      enum lmi_attempt_end end,
+                                      struct lmi_err *err);
+
+/*
+ * The operation that remembers the source of a good login, for the batch that
+ * makes its session; value_out must live as long. False if there is no source,
+ * or it was remembered within a day.
+ */
+bool lmi_attempt_remember(const struct lmi_attempt *attempt,
+                          struct lmi_store_value *value_out,
+                          struct lmi_store_op *op_out);
+
+#endif

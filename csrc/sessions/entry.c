@@ -1,0 +1,355 @@
+#include "sessions/entry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "accounts/account.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "base/service.h"
+
+#define CLOCK_SLACK 300 /* how far in the future a record may come from */
+
+enum lmi_rc
+lmi_too_busy(struct lmi_err *err)
+{
+    return lmi_fail(err, LMI_STORE, 0, NULL,
+                    "an entry is changed by other requests all the time", NULL);
+}
+
+enum lmi_rc
+lmi_entry_id(struct lmi *lmi, uint8_t kind, const char *secret,
+             struct lmi_store_id *out, struct lmi_err *err)
+{
+    out->kind = kind;
+    return lmi_sha256(lmi_crypto_of(lmi), secret, strlen(secret), out->key,
+                      err);
+}
+
+enum lmi_rc
+lmi_entry_group(struct lmi *lmi, const char *user, enum lmi_service service,
+                const char digits[LMI_TOKEN_DIGITS], uint8_t out[LMI_GROUP],
+                struct lmi_err *err)
+{
+    uint8_t hash[LMI_HASH];
+    enum lmi_rc rc =
+        lmi_sha256(lmi_crypto_of(lmi), user, strlen(user), hash, err);
+
+    memcpy(out, hash, LMI_GROUP_USER);
+    out[LMI_GROUP_USER] = (uint8_t)service;
+    memcpy(out + LMI_GROUP_USER + 1, digits, LMI_TOKEN_DIGITS);
+    return rc;
+}
+
+enum lmi_rc
+lmi_entry_find(struct lmi *lmi, const struct lmi_store_id *id,
+               struct lmi_entry *out, struct lmi_err *err)
+{
+    bool there = false;
+    enum lmi_rc rc = lmi_store_get(lmi_store_of(lmi), LMI_DURABLE, id, &there,
+                                   &out->value, err);
+
+    out->id = *id;
+    out->good = false;
+    out->named = true;
+    if (rc != LMI_OK || !there)
+        return rc;
+    return lmi_record_decode(lmi_keys_of(lmi), id, &out->value, &out->good,
+                             &out->record, err);
+}
+
+enum lmi_rc
+lmi_entry_find_cookie(struct lmi *lmi, struct lmi_text cookie,
+                      struct lmi_entry *out, struct lmi_err *err)
+{
+    char user[LMI_USER_MAX + 1], secret[LMI_SECRET_CHARS + 1];
+    struct lmi_store_id id;
+    enum lmi_rc rc;
+
+    out->good = false;
+    out->named = false;
+    if (!lmi_cookie_parse(cookie, user, secret))
+        return LMI_OK;
+    rc = lmi_entry_id(lmi, LMI_KIND_COOKIE, secret, &id, err);
+    lmi_wipe(secret, sizeof secret);
+    if (rc == LMI_OK)
+        rc = lmi_entry_find(lmi, &id, out, err);
+    out->named = out->good && strcmp(user, out->record.user) == 0;
+    return rc;
+}
+
+enum lmi_rc
+lmi_entry_find_ticket(struct lmi *lmi, struct lmi_text ticket,
+                      struct lmi_entry *out, struct lmi_err *err)
+{
+    char secret[LMI_TICKET_SIZE];
+    struct lmi_store_id id;
+    enum lmi_rc rc;
+
+    if (!lmi_ticket_parse(ticket, secret))
+        return lmi_entry_find_cookie(lmi, ticket, out, err);
+    out->good = false;
+    rc = lmi_entry_id(lmi, LMI_KIND_TICKET, secret, &id, err);
+    lmi_wipe(secret, sizeof secret);
+    return rc != LMI_OK ? rc : lmi_entry_find(lmi, &id, out, err);
+}
+
+enum lmi_rc
+lmi_entry_find_contended(struct lmi *lmi, const struct lmi_record *cookie,
+                         struct lmi_entry *out, struct lmi_err *err)
+{
+    struct lmi_store_id id = {.kind = LMI_KIND_TICKET};
+    enum lmi_rc rc;
+
+    memcpy(id.key, cookie->peer, LMI_STORE_KEY);
+    rc = lmi_entry_find(lmi, &id, out, err);
+    if (rc == LMI_OK && !out->good) { /* Perhaps a dual-use cookie. */
+        id.kind = LMI_KIND_COOKIE;
+        rc = lmi_entry_find(lmi, &id, out, err);
+    }
+    out->good = rc == LMI_OK && out->good &&
+                out->record.state == LMI_STATE_SPENT &&
+                !lmi_record_has_peer(&out->record);
+    return rc;
+}
+
+/*
+ * When the session was last seen: volatile, and if lost, as long ago as its
+ * last durable change.
+ */
+static enum lmi_rc
+read_seen(struct lmi *lmi, const struct lmi_entry *entry, int64_t *out,
+          struct lmi_err *err)
+{
+    struct lmi_store_id id = entry->id;
+    struct lmi_store_value value;
+    bool there = false;
+    enum lmi_rc rc;
+
+    id.kind = LMI_KIND_SEEN;
+    rc = lmi_store_get(lmi_store_of(lmi), LMI_VOLATILE, &id, &there, &value,
+                       err);
+    if (rc == LMI_OK && there && value.len == 8 &&
+        lmi_get_time(value.bytes) > *out)
+        *out = lmi_get_time(value.bytes);
+    return rc;
+}
+
+enum lmi_rc
+lmi_entry_life(struct lmi *lmi, const struct lmi_entry *entry,
+               struct lmi_life *out, struct lmi_err *err)
+{
+    const struct lmi_settings *settings = lmi_settings_of(lmi);
+    struct lmi_entry ticket;
+    enum lmi_rc rc = LMI_OK;
+
+    *out = (struct lmi_life){.now = lmi_now(lmi),
+                             .idle = settings->session_idle,
+                             .max = settings->session_max};
+    if (!entry->good)
+        return LMI_OK;
+    out->seen = entry->record.changed;
+    if (entry->record.state == LMI_STATE_COOKIE) {
+        rc = read_seen(lmi, entry, &out->seen, err);
+    } else if (entry->record.state == LMI_STATE_CONTENDER) {
+        rc = lmi_entry_find_contended(lmi, &entry->record, &ticket, err);
+        out->contended = ticket.good;
+    }
+    return rc;
+}
+
+bool
+lmi_entry_lives(const struct lmi_entry *entry, const struct lmi_life *life)
+{
+    const struct lmi_record *record = &entry->record;
+
+    if (!entry->good || !entry->named)
+        return false;
+    if (record->state == LMI_STATE_CONTENDER && !life->contended)
+        return false;
+    if (record->created > life->now + CLOCK_SLACK ||
+        life->now >= record->ends || life->now >= record->created + life->max)
+        return false;
+    return life->now < life->seen + life->idle ||
+           (record->state == LMI_STATE_SPENT && lmi_record_has_peer(record));
+}
+
+enum lmi_rc
+lmi_entry_account(struct lmi *lmi, const struct lmi_record *record,
+                  enum lmi_account_fact *out, struct lmi_err *err)
+{
+    enum lmi_accounts accounts = lmi_settings_of(lmi)->accounts;
+    uint8_t fingerprint[LMI_SHORT_MAC];
+    struct lmi_account account;
+    struct lmi_site *site;
+    enum lmi_rc rc = lmi_enter_site(lmi, &site, err);
+
+    *out = LMI_ACCOUNT_REFUSED;
+    if (rc == LMI_OK)
+        rc = lmi_account_find(site, accounts, record->user, record->service,
+                              lmi_now(lmi) / 86400, &account, err);
+    if (rc != LMI_OK)
+        return rc;
+    if (account.verdict == LMI_REFUSED_FAULT) {
+        *err = account.fault;
+        rc = err->code;
+    } else if (account.verdict == LMI_ALLOWED) {
+        rc = lmi_entry_fingerprint(lmi, account.hash, fingerprint, err);
+        if (rc == LMI_OK &&
+            lmi_secret_equal(fingerprint, record->fingerprint, LMI_SHORT_MAC))
+            *out = LMI_ACCOUNT_ALLOWED;
+    }
+    lmi_account_wipe(&account);
+    return rc;
+}
+
+/* An entry lives as long as its record can: the purge looks no further. */
+static int64_t
+expiry_of(const struct lmi *lmi, const struct lmi_record *record)
+{
+    if (record->state == LMI_STATE_FRESH || record->state == LMI_STATE_DUAL_USE)
+        return record->changed + lmi_settings_of(lmi)->session_idle;
+    return record->ends;
+}
+
+enum lmi_rc
+lmi_entry_write(struct lmi *lmi, enum lmi_store_verb verb,
+                const struct lmi_store_id *id, const struct lmi_record *record,
+                const struct lmi_store_value *old,
+                struct lmi_store_value *value_out, struct lmi_store_op *out,
+                struct lmi_err *err)
+{
+    enum lmi_rc rc;
+
+    *out = (struct lmi_store_op){.verb = verb,
+                                 .id = *id,
+                                 .expires = expiry_of(lmi, record),
+                                 .group_len = LMI_GROUP,
+                                 .value = value_out,
+                                 .old = old};
+    rc = lmi_entry_group(lmi, record->user, record->service, record->digits,
+                         out->group, err);
+    return rc != LMI_OK ? rc
+                        : lmi_record_encode(lmi_keys_of(lmi), id, record,
+                                            value_out, err);
+}
+
+enum lmi_rc
+lmi_entry_touch(struct lmi *lmi, const struct lmi_entry *entry, int64_t now,
+                struct lmi_err *err)
+{
+    struct lmi_store_value value = {.len = 8};
+    struct lmi_store_op op = {.verb = LMI_STORE_PUT,
+                              .id = entry->id,
+                              .expires =
+                                  now + lmi_settings_of(lmi)->session_idle,
+                              .value = &value};
+    bool done;
+
+    op.id.kind = LMI_KIND_SEEN;
+    lmi_put_time(value.bytes, now);
+    return lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, &op, 1, now, &done,
+                           err);
+}
+
+void
+lmi_entry_end_ops(const struct lmi_entry *entry,
+                  struct lmi_store_op out[LMI_END_OPS])
+{
+    for (size_t i = 0; i < LMI_END_OPS; i++)
+        out[i] = (struct lmi_store_op){.verb = LMI_STORE_DROP, .id = entry->id};
+    memcpy(out[1].id.key, entry->record.peer, LMI_STORE_KEY);
+    memcpy(out[2].id.key, entry->record.peer, LMI_STORE_KEY);
+    out[1].id.kind = LMI_KIND_TICKET;
+    out[2].id.kind = LMI_KIND_COOKIE;
+}
+
+enum lmi_rc
+lmi_entry_end(struct lmi *lmi, const struct lmi_entry *entry, int64_t now,
+              const char *address, const char *why, struct lmi_err *err)
+{
+    struct lmi_store_op ops[LMI_END_OPS];
+    struct lmi_session session;
+    struct lmi_err ignored;
+    bool done;
+    enum lmi_rc rc;
+
+    lmi_entry_end_ops(entry, ops);
+    rc = lmi_store_apply(lmi_store_of(lmi), LMI_DURABLE, ops, LMI_END_OPS, now,
+                         &done, err);
+    if (rc == LMI_OK && lmi_entry_describe(lmi, &entry->record, 0, &session,
+                                           &ignored) == LMI_OK)
+        lmi_entry_log(lmi, &session, address, "PURGE", why);
+    return rc;
+}
+
+enum lmi_rc
+lmi_entry_fingerprint(struct lmi *lmi, const char *hash,
+                      uint8_t out[LMI_SHORT_MAC], struct lmi_err *err)
+{
+    uint8_t mac[LMI_HASH];
+    enum lmi_rc rc = lmi_keys_mac(lmi_keys_of(lmi), LMI_MAC_FINGERPRINT, hash,
+                                  strlen(hash), mac, err);
+
+    memcpy(out, mac, LMI_SHORT_MAC);
+    return rc;
+}
+
+/* The public name: derived, so that it opens nothing. */
+static enum lmi_rc
+public_id(struct lmi *lmi, const uint8_t session_key[LMI_SESSION_KEY],
+          char out[LMI_ID_SIZE], struct lmi_err *err)
+{
+    static const char hex[] = "0123456789abcdef";
+    uint8_t named[3 + LMI_SESSION_KEY] = "id:", hash[LMI_HASH];
+    enum lmi_rc rc;
+
+    memcpy(named + 3, session_key, LMI_SESSION_KEY);
+    rc = lmi_sha256(lmi_crypto_of(lmi), named, sizeof named, hash, err);
+    /* No snprintf(): it would be a tenth of what a check costs. */
+    for (size_t i = 0; i < LMI_ID_SIZE - 1; i++)
+        out[i] = hex[i % 2 == 0 ? hash[i / 2] >> 4 : hash[i / 2] & 15];
+    out[LMI_ID_SIZE - 1] = '\0';
+    return rc;
+}
+
+enum lmi_rc
+lmi_entry_describe(struct lmi *lmi, const struct lmi_record *record,
+                   int64_t seen, struct lmi_session *out, struct lmi_err *err)
+{
+    int64_t limit = record->created + lmi_settings_of(lmi)->session_max;
+
+    memcpy(out->user, record->user, sizeof out->user);
+    out->service = record->service;
+    lmi_token_format(record->digits, out->token);
+    out->created = record->created;
+    out->ends = record->ends < limit ? record->ends : limit;
+    out->last_seen = seen;
+    out->redeemed =
+        record->state != LMI_STATE_FRESH && record->state != LMI_STATE_DUAL_USE;
+    return public_id(lmi, record->session_key, out->id, err);
+}
+
+void
+lmi_entry_log(const struct lmi *lmi, const struct lmi_session *session,
+              const char *address, const char *event, const char *more)
+{
+    char line[512 + LMI_USER_MAX];
+
+    snprintf(line, sizeof line, "info [%s] %s %s %s:%s %s",
+             lmi_service_daemon(session->service),
+             address[0] != '\0' ? address : "-", event, session->user,
+             session->id, more);
+    lmi_log(lmi_settings_of(lmi)->log, false, line);
+}
+
+void
+lmi_show_address(struct lmi_text text, char out[LMI_ADDRESS_TEXT])
+{
+    struct lmi_address address;
+
+    out[0] = '\0';
+    if (lmi_address_read(text, &address))
+        lmi_address_format(&address, out);
+}

@@ -1,0 +1,389 @@
+#include "sessions/handle.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "sessions/record.h"
+
+#define YOUNG_SECONDS 2 /* an editor may still be writing the file */
+#define WARN_SECONDS 60
+
+struct lmi {
+    struct lmi_crypto *crypto;
+    bool pinned;             /* the settings stay as they are */
+    char *path;              /* of the settings file */
+    struct lmi_file_id file; /* which was read; zeros: there was none */
+    time_t warned;           /* of a file that can't be used */
+    struct lmi_settings *settings;
+    struct lmi_site *site;
+    struct lmi_store *store;
+    struct lmi_keys *keys;
+};
+
+enum lmi_rc
+lmi_new(const struct lmi *like, struct lmi **out, struct lmi_err *err)
+{
+    struct lmi *lmi = calloc(1, sizeof *lmi);
+    enum lmi_rc rc = LMI_OK;
+
+    *out = NULL;
+    if (lmi == NULL)
+        return lmi_no_memory(err);
+    if (like != NULL)
+        lmi->crypto = lmi_crypto_share(like->crypto);
+    else
+        rc = lmi_crypto_new(&lmi->crypto, err);
+    if (rc != LMI_OK) {
+        free(lmi);
+        return rc;
+    }
+    *out = lmi;
+    return LMI_OK;
+}
+
+static void
+store_close(struct lmi *lmi)
+{
+    lmi_store_close(lmi->store);
+    lmi_keys_free(lmi->keys);
+    lmi->store = NULL;
+    lmi->keys = NULL;
+}
+
+/* Everything that depends on the settings, and the settings. */
+static void
+settings_close(struct lmi *lmi)
+{
+    store_close(lmi);
+    lmi_site_close(lmi->site);
+    lmi_settings_free(lmi->settings);
+    free(lmi->path);
+    lmi->site = NULL;
+    lmi->settings = NULL;
+    lmi->path = NULL;
+}
+
+void
+lmi_free(struct lmi *lmi)
+{
+    if (lmi == NULL)
+        return;
+    settings_close(lmi);
+    lmi_crypto_free(lmi->crypto);
+    free(lmi);
+}
+
+static bool
+is_young(const struct lmi_file_id *file)
+{
+    int64_t age = (int64_t)time(NULL) - (int64_t)file->modified.tv_sec;
+
+    return age > -YOUNG_SECONDS && age < YOUNG_SECONDS;
+}
+
+/* Reads the file at path; on failure all stays as it was. */
+static enum lmi_rc
+settings_read(struct lmi *lmi, const char *path, struct lmi_err *err)
+{
+    struct lmi_settings *settings;
+    struct lmi_file_id file;
+    char *copy = strdup(path);
+    enum lmi_rc rc;
+
+    if (copy == NULL)
+        return lmi_no_memory(err);
+    rc = lmi_settings_load(path, &file, &settings, err);
+    if (rc != LMI_OK) {
+        free(copy);
+        return rc;
+    }
+    /* A file that is still being written is read again when it is older. */
+    if (is_young(&file))
+        file.modified.tv_sec = 0;
+    settings_close(lmi);
+    lmi->path = copy;
+    lmi->file = file;
+    lmi->settings = settings;
+    lmi->warned = 0;
+    return LMI_OK;
+}
+
+/* Good settings stay in force; the operator hears of it once a minute. */
+static void
+settings_keep(struct lmi *lmi, const struct lmi_err *err)
+{
+    time_t now = time(NULL);
+
+    if (lmi->warned != 0 && now - lmi->warned < WARN_SECONDS)
+        return;
+    lmi->warned = now;
+    lmi_fault(lmi, err->code, err);
+}
+
+/* See lmi_pin() in logmein.h. */
+static enum lmi_rc
+settings_follow(struct lmi *lmi, struct lmi_err *err)
+{
+    const char *path = lmi_settings_path();
+    bool ours = lmi->settings != NULL && strcmp(path, lmi->path) == 0;
+    struct lmi_file_id there = lmi_file_identify(path);
+    struct lmi_err why;
+    enum lmi_rc rc;
+
+    if (ours && (lmi_file_id_equal(&there, &lmi->file) || is_young(&there)))
+        return LMI_OK;
+    if (ours && there.inode == 0)
+        rc = lmi_fail(&why, LMI_SETTINGS, 0, path, "is missing",
+                      "the settings that were read before stay in force");
+    else
+        rc = settings_read(lmi, path, &why);
+    if (rc != LMI_OK && ours) {
+        settings_keep(lmi, &why);
+        return LMI_OK;
+    }
+    if (rc != LMI_OK)
+        *err = why;
+    return rc;
+}
+
+enum lmi_rc
+lmi_enter_settings(struct lmi *lmi, struct lmi_err *err)
+{
+    return lmi->pinned ? LMI_OK : settings_follow(lmi, err);
+}
+
+enum lmi_rc
+lmi_pin(struct lmi *lmi, struct lmi_err *err)
+{
+    const struct lmi_settings *settings;
+    enum lmi_rc rc = settings_read(lmi, lmi_settings_path(), err);
+
+    lmi->pinned = rc == LMI_OK;
+    settings = lmi->settings;
+    /* Once for each handle: such a setting must not be forgotten. */
+    if (rc == LMI_OK &&
+        (settings->has_test_clock || settings->test_fault != LMI_FAULT_NONE))
+        lmi_log(settings->log, true,
+                "info TEST test_clock or test_fault is set: this is a test "
+                "site");
+    return rc;
+}
+
+enum lmi_rc
+lmi_settings_get(struct lmi *lmi, const struct lmi_settings **out,
+                 struct lmi_err *err)
+{
+    enum lmi_rc rc = lmi_enter_settings(lmi, err);
+
+    *out = rc == LMI_OK ? lmi->settings : NULL;
+    return rc;
+}
+
+enum lmi_rc
+lmi_enter_site(struct lmi *lmi, struct lmi_site **out, struct lmi_err *err)
+{
+    enum lmi_rc rc = LMI_OK;
+
+    if (lmi->site != NULL && !lmi_site_in_place(lmi->site)) {
+        lmi_site_close(lmi->site);
+        lmi->site = NULL;
+    }
+    if (lmi->site == NULL)
+        rc = lmi_site_open(lmi->settings->site_root, &lmi->site, err);
+    *out = lmi->site;
+    return rc;
+}
+
+static struct lmi_store_id
+meta_id(void)
+{
+    return (struct lmi_store_id){.kind = LMI_KIND_META};
+}
+
+static enum lmi_rc
+another_key(struct lmi_err *err, const char *path, const char *text)
+{
+    return lmi_fail(err, LMI_KEY, 0, path, text,
+                    "bring the key back, or name it as key_file_old; without "
+                    "it, empty the store: everybody logs in again");
+}
+
+/* The fingerprint of our key, as the store keeps it. */
+static enum lmi_rc
+fingerprint_make(const struct lmi *lmi, struct lmi_store_value *out,
+                 struct lmi_err *err)
+{
+    out->len = LMI_HASH;
+    return lmi_keys_mac(lmi->keys, LMI_MAC_META, "", 0, out->bytes, err);
+}
+
+static enum lmi_rc
+fingerprint_check(const struct lmi *lmi, const struct lmi_store_value *there,
+                  bool *old_out, struct lmi_err *err)
+{
+    bool good = false;
+    enum lmi_rc rc = LMI_OK;
+
+    if (there->len == LMI_HASH)
+        rc = lmi_keys_verify(lmi->keys, LMI_MAC_META, "", 0, there->bytes,
+                             &good, old_out, err);
+    if (rc == LMI_OK && !good)
+        rc = another_key(err, lmi->settings->key_file,
+                         "is not the key that the store was made with");
+    return rc;
+}
+
+/* Leaves our key's fingerprint in a store that has none, or the old one's. */
+static enum lmi_rc
+fingerprint_leave(struct lmi *lmi, const struct lmi_store_value *old,
+                  struct lmi_err *err)
+{
+    struct lmi_store_value mine, there;
+    struct lmi_store_op op = {.verb =
+                                  old != NULL ? LMI_STORE_SWAP : LMI_STORE_ADD,
+                              .id = meta_id(),
+                              .expires = INT64_MAX,
+                              .value = &mine,
+                              .old = old};
+    bool done = false, found = false, is_old = false;
+    enum lmi_rc rc = fingerprint_make(lmi, &mine, err);
+
+    if (rc == LMI_OK)
+        rc = lmi_store_apply(lmi->store, LMI_DURABLE, &op, 1, 0, &done, err);
+    if (rc != LMI_OK || done)
+        return rc;
+    /* Another process was first: its key must be ours as well. */
+    rc = lmi_store_get(lmi->store, LMI_DURABLE, &op.id, &found, &there, err);
+    return rc != LMI_OK ? rc : fingerprint_check(lmi, &there, &is_old, err);
+}
+
+/* The key, made if the store is new: `known` is what the store remembers. */
+static enum lmi_rc
+keys_open(struct lmi *lmi, bool known, struct lmi_err *err)
+{
+    const struct lmi_settings *settings = lmi->settings;
+    const char *old =
+        settings->key_file_old[0] != '\0' ? settings->key_file_old : NULL;
+    bool found = false;
+    enum lmi_rc rc = lmi_keys_load(lmi->crypto, settings->key_file, old, &found,
+                                   &lmi->keys, err);
+
+    if (rc != LMI_OK || found)
+        return rc;
+    if (known)
+        return another_key(err, settings->key_file,
+                           "is missing, and the store was made with it");
+    rc = lmi_keys_make(lmi->crypto, settings->key_file, err);
+    if (rc == LMI_OK)
+        rc = lmi_keys_load(lmi->crypto, settings->key_file, old, &found,
+                           &lmi->keys, err);
+    if (rc == LMI_OK && !found)
+        rc = another_key(err, settings->key_file, "vanished");
+    return rc;
+}
+
+static enum lmi_rc
+store_open(struct lmi *lmi, struct lmi_err *err)
+{
+    const struct lmi_settings *settings = lmi->settings;
+    const struct lmi_store_where where = {
+        .url = settings->store,
+        .volatile_dir = settings->volatile_dir,
+        .test_full = settings->test_fault == LMI_FAULT_STORE_FULL};
+    struct lmi_store_id id = meta_id();
+    struct lmi_store_value there;
+    bool known = false, old = false;
+    enum lmi_rc rc;
+
+    if (settings->test_fault == LMI_FAULT_STORE_AWAY)
+        return lmi_fail(err, LMI_STORE, 0, "test_fault",
+                        "the store is away, as the settings want it", NULL);
+    rc = lmi_store_open(&where, &lmi->store, err);
+    if (rc == LMI_OK)
+        rc = lmi_store_get(lmi->store, LMI_DURABLE, &id, &known, &there, err);
+    if (rc == LMI_OK)
+        rc = keys_open(lmi, known, err);
+    if (rc == LMI_OK && known)
+        rc = fingerprint_check(lmi, &there, &old, err);
+    if (rc == LMI_OK && (!known || old))
+        rc = fingerprint_leave(lmi, old ? &there : NULL, err);
+    return rc;
+}
+
+enum lmi_rc
+lmi_enter_store(struct lmi *lmi, struct lmi_err *err)
+{
+    enum lmi_rc rc;
+
+    if (lmi->store != NULL && !lmi_store_replaced(lmi->store))
+        return LMI_OK;
+    store_close(lmi);
+    rc = store_open(lmi, err);
+    if (rc != LMI_OK)
+        store_close(lmi);
+    return rc;
+}
+
+enum lmi_rc
+lmi_enter(struct lmi *lmi, struct lmi_err *err)
+{
+    enum lmi_rc rc = lmi_enter_settings(lmi, err);
+
+    return rc != LMI_OK ? rc : lmi_enter_store(lmi, err);
+}
+
+enum lmi_rc
+lmi_open(struct lmi *lmi, struct lmi_err *err)
+{
+    struct lmi_site *site;
+    enum lmi_rc rc = lmi_enter(lmi, err);
+
+    return rc != LMI_OK ? rc : lmi_enter_site(lmi, &site, err);
+}
+
+const struct lmi_settings *
+lmi_settings_of(const struct lmi *lmi)
+{
+    return lmi->settings;
+}
+
+struct lmi_crypto *
+lmi_crypto_of(const struct lmi *lmi)
+{
+    return lmi->crypto;
+}
+
+struct lmi_store *
+lmi_store_of(const struct lmi *lmi)
+{
+    return lmi->store;
+}
+
+struct lmi_keys *
+lmi_keys_of(const struct lmi *lmi)
+{
+    return lmi->keys;
+}
+
+int64_t
+lmi_now(const struct lmi *lmi)
+{
+    return lmi_settings_now(lmi->settings);
+}
+
+enum lmi_rc
+lmi_fault(const struct lmi *lmi, enum lmi_rc rc, const struct lmi_err *err)
+{
+    char line[LMI_DETAIL_SIZE + 16] = "info FAULT ";
+    size_t len = strlen(line);
+
+    if (rc != LMI_OK && lmi->settings != NULL) {
+        lmi_err_format(err, line + len, sizeof line - len);
+        lmi_log(lmi->settings->log, true, line);
+    }
+    return rc;
+}

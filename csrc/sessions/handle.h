@@ -1,0 +1,45 @@
+/*
+ * What struct lmi holds, for the calls that work with it.
+ *
+ * A call begins with lmi_enter(); from then on settings, store and keys stay
+ * as they are until the next call. Pointers are borrowed, and good as long.
+ */
+#ifndef LMI_HANDLE_H
+#define LMI_HANDLE_H
+
+#include "accounts/site.h"
+#include "base/crypto.h"
+#include "base/settings.h"
+#include "sessions/keys.h"
+#include "store/store.h"
+
+/* Settings, store and key. */
+LMI_CHECK enum lmi_rc lmi_enter(struct lmi *lmi, struct lmi_err *err);
+
+/* The settings alone: a call may end before it needs the store. */
+LMI_CHECK enum lmi_rc lmi_enter_settings(struct lmi *lmi, struct lmi_err *err);
+
+/*
+ * Store and key. A store in whose place another one has come, perhaps with
+ * another key, is opened again: with the old one we would go on accepting
+ * sessions that have ended in the new one. After a failure the next call tries
+ * again.
+ */
+LMI_CHECK enum lmi_rc lmi_enter_store(struct lmi *lmi, struct lmi_err *err);
+
+/* The site, opened when first needed, and again when it was replaced. */
+LMI_CHECK enum lmi_rc lmi_enter_site(struct lmi *lmi, struct lmi_site **out,
+                                     struct lmi_err *err);
+
+/* NULL before settings were read. */
+const struct lmi_settings *lmi_settings_of(const struct lmi *lmi);
+struct lmi_crypto *lmi_crypto_of(const struct lmi *lmi);
+struct lmi_store *lmi_store_of(const struct lmi *lmi);
+struct lmi_keys *lmi_keys_of(const struct lmi *lmi);
+int64_t lmi_now(const struct lmi *lmi);
+
+/* Logs a fault, if rc is one, and returns it. */
+enum lmi_rc lmi_fault(const struct lmi *lmi, enum lmi_rc rc,
+                      const struct lmi_err *err);
+
+#endif

@@ -1,0 +1,290 @@
+#include "sessions/keys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/secret.h"
+
+#define KEY_SIZE 32
+
+struct lmi_keys {
+    struct lmi_mac *current;
+    struct lmi_mac *old; /* NULL: none */
+};
+
+static enum lmi_rc
+key_fail(struct lmi_err *err, int os_errno, const char *path, const char *text,
+         const char *remedy)
+{
+    return lmi_fail(err, os_errno == EACCES ? LMI_RIGHTS : LMI_KEY, os_errno,
+                    path, text, remedy);
+}
+
+/* The folder that a key lies in, opened, with its owner's rights taken on. */
+struct key_folder {
+    int dir_fd;
+    char dir[PATH_MAX];
+    const char *name;
+    uid_t uid;
+    struct lmi_owner saved;
+};
+
+static enum lmi_rc
+folder_open(struct key_folder *folder, const char *path, struct lmi_err *err)
+{
+    const char *slash = strrchr(path, '/');
+    struct stat st;
+
+    *folder = (struct key_folder){.dir_fd = -1};
+    if (slash == NULL || (size_t)(slash - path) >= sizeof folder->dir)
+        return key_fail(err, 0, path, "is no absolute path", NULL);
+    memcpy(folder->dir, path, (size_t)(slash - path));
+    folder->name = slash + 1;
+    folder->dir_fd = open(slash == path ? "/" : folder->dir,
+                          O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder->dir_fd < 0 || fstat(folder->dir_fd, &st) != 0)
+        return key_fail(err, errno, path, "its folder can't be opened", NULL);
+    folder->uid = st.st_uid;
+    return lmi_owner_enter(&folder->saved, st.st_uid, st.st_gid, path, err);
+}
+
+static void
+folder_close(struct key_folder *folder)
+{
+    lmi_owner_leave(&folder->saved);
+    if (folder->dir_fd >= 0)
+        close(folder->dir_fd);
+}
+
+/*
+ * For a moment after its making, a key has the name of its draft as well:
+ * see lmi_keys_make().
+ */
+static void
+wait_for_single_name(int fd, struct stat *st)
+{
+    const struct timespec moment = {.tv_nsec = 5000000};
+
+    for (int i = 0; st->st_nlink > 1 && i < 40; i++) {
+        nanosleep(&moment, NULL);
+        if (fstat(fd, st) != 0)
+            return;
+    }
+}
+
+static enum lmi_rc
+key_check(int fd, const char *path, struct lmi_err *err)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) != 0)
+        return key_fail(err, errno, path, "can't be examined", NULL);
+    wait_for_single_name(fd, &st);
+    if ((st.st_mode & 077) != 0)
+        return key_fail(err, 0, path, "is open to others than its owner",
+                        "chmod 0600 it, and make a new one if in doubt");
+    if (st.st_nlink != 1)
+        return key_fail(err, 0, path, "has more than one hard link",
+                        "remove the other name, perhaps key.* beside it");
+    if (st.st_size != KEY_SIZE)
+        return key_fail(err, 0, path, "is not 32 bytes long", NULL);
+    return LMI_OK;
+}
+
+/* key_out is NULL if there is no such file. */
+static enum lmi_rc
+key_read(const char *path, char **key_out, struct lmi_err *err)
+{
+    struct key_folder folder;
+    struct lmi_file_rules rules = {.code = LMI_KEY, .max_size = KEY_SIZE};
+    char *key = lmi_secret_alloc(KEY_SIZE);
+    int fd = -1;
+    enum lmi_rc rc = folder_open(&folder, path, err);
+
+    *key_out = NULL;
+    if (rc == LMI_OK && key == NULL)
+        rc = lmi_no_memory(err);
+    if (rc != LMI_OK)
+        goto out;
+    rules.root = folder.dir[0] != '\0' ? folder.dir : "";
+    rules.owner = folder.uid;
+    rc = lmi_file_open(folder.dir_fd, folder.name, &rules, &fd, err);
+    if (rc != LMI_OK) {
+        lmi_err_add_location(err, " (key)");
+        goto out;
+    }
+    if (fd < 0)
+        goto out;
+    rc = key_check(fd, path, err);
+    if (rc == LMI_OK && read(fd, key, KEY_SIZE) != KEY_SIZE)
+        rc = key_fail(err, 0, path, "can't be read", NULL);
+    if (rc == LMI_OK) {
+        *key_out = key;
+        key = NULL;
+    }
+out:
+    if (fd >= 0)
+        close(fd);
+    folder_close(&folder);
+    lmi_secret_free(key);
+    return rc;
+}
+
+static enum lmi_rc
+mac_load(struct lmi_crypto *crypto, const char *path, struct lmi_mac **out,
+         struct lmi_err *err)
+{
+    char *key = NULL;
+    enum lmi_rc rc = key_read(path, &key, err);
+
+    if (rc == LMI_OK && key != NULL)
+        rc = lmi_mac_new(crypto, (const uint8_t *)key, KEY_SIZE, out, err);
+    lmi_secret_free(key);
+    return rc;
+}
+
+enum lmi_rc
+lmi_keys_load(struct lmi_crypto *crypto, const char *path, const char *old_path,
+              bool *found_out, struct lmi_keys **out, struct lmi_err *err)
+{
+    struct lmi_keys *keys = calloc(1, sizeof *keys);
+    enum lmi_rc rc;
+
+    *out = NULL;
+    *found_out = false;
+    if (keys == NULL)
+        return lmi_no_memory(err);
+    rc = mac_load(crypto, path, &keys->current, err);
+    if (rc == LMI_OK && old_path != NULL) {
+        rc = mac_load(crypto, old_path, &keys->old, err);
+        if (rc == LMI_OK && keys->old == NULL)
+            rc = key_fail(err, 0, old_path, "is not there",
+                          "take key_file_old out of the settings");
+    }
+    if (rc == LMI_OK && keys->current != NULL) {
+        *found_out = true;
+        *out = keys;
+        return LMI_OK;
+    }
+    lmi_keys_free(keys);
+    return rc;
+}
+
+void
+lmi_keys_free(struct lmi_keys *keys)
+{
+    if (keys == NULL)
+        return;
+    lmi_mac_free(keys->current);
+    lmi_mac_free(keys->old);
+    free(keys);
+}
+
+/* Writes a fresh key to a file of its own name; nobody sees half a key. */
+static enum lmi_rc
+draft_write(struct lmi_crypto *crypto, int dir_fd, const char *name,
+            const char *path, struct lmi_err *err)
+{
+    char key[KEY_SIZE];
+    int fd;
+    enum lmi_rc rc = lmi_random(crypto, key, sizeof key, err);
+
+    if (rc != LMI_OK)
+        return rc;
+    fd = openat(dir_fd, name,
+                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, key, sizeof key) != (ssize_t)sizeof key ||
+        fsync(fd) != 0)
+        rc = key_fail(err, errno, path, "can't be written", NULL);
+    lmi_wipe(key, sizeof key);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+enum lmi_rc
+lmi_keys_make(struct lmi_crypto *crypto, const char *path, struct lmi_err *err)
+{
+    struct key_folder folder;
+    char draft[48];
+    uint64_t number = 0;
+    enum lmi_rc rc = folder_open(&folder, path, err);
+
+    if (rc == LMI_OK)
+        rc = lmi_random(crypto, &number, sizeof number, err);
+    if (rc != LMI_OK)
+        goto out;
+    snprintf(draft, sizeof draft, "key.%016llx", (unsigned long long)number);
+    rc = draft_write(crypto, folder.dir_fd, draft, path, err);
+    /* link() makes the name appear with the whole key, or finds one there. */
+    if (rc == LMI_OK &&
+        linkat(folder.dir_fd, draft, folder.dir_fd, folder.name, 0) != 0 &&
+        errno != EEXIST)
+        rc = key_fail(err, errno, path, "can't be made", NULL);
+    unlinkat(folder.dir_fd, draft, 0);
+    if (rc == LMI_OK && fsync(folder.dir_fd) != 0)
+        rc = key_fail(err, errno, path, "can't be made durable", NULL);
+out:
+    folder_close(&folder);
+    return rc;
+}
+
+#define MAC_MAX (LMI_HASH + 1024)
+
+/* purpose, then the bytes: one purpose's MAC is never another's. */
+static enum lmi_rc
+mac_with(struct lmi_mac *mac, uint8_t purpose, const void *ptr, size_t len,
+         uint8_t out[LMI_HASH], struct lmi_err *err)
+{
+    uint8_t bytes[1 + MAC_MAX];
+
+    memset(out, 0, LMI_HASH);
+    if (len > MAC_MAX)
+        return lmi_fail(err, LMI_CRYPTO, 0, NULL, "is too long for a MAC",
+                        NULL);
+    bytes[0] = purpose;
+    memcpy(bytes + 1, ptr, len);
+    return lmi_mac_sum(mac, bytes, len + 1, out, err);
+}
+
+enum lmi_rc
+lmi_keys_mac(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
+             size_t len, uint8_t out[LMI_HASH], struct lmi_err *err)
+{
+    return mac_with(keys->current, purpose, ptr, len, out, err);
+}
+
+enum lmi_rc
+lmi_keys_verify(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
+                size_t len, const uint8_t mac[LMI_HASH], bool *good_out,
+                bool *old_out, struct lmi_err *err)
+{
+    uint8_t wanted[LMI_HASH];
+    enum lmi_rc rc;
+
+    *good_out = false;
+    if (old_out != NULL)
+        *old_out = false;
+    rc = mac_with(keys->current, purpose, ptr, len, wanted, err);
+    if (rc != LMI_OK)
+        return rc;
+    *good_out = lmi_secret_equal(wanted, mac, LMI_HASH);
+    if (*good_out || keys->old == NULL)
+        return LMI_OK;
+    rc = mac_with(keys->old, purpose, ptr, len, wanted, err);
+    if (rc != LMI_OK)
+        return rc;
+    *good_out = lmi_secret_equal(wanted, mac, LMI_HASH);
+    if (old_out != NULL)
+        *old_out = *good_out;
+    return LMI_OK;
+}

@@ -1,0 +1,209 @@
+#include <string.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "sessions/entry.h"
+
+#define PURGE_BATCH 16
+#define PURGE_PAUSE 3     /* times as long as a step */
+#define SECOND 1000000000 /* in nanoseconds */
+
+/* The beginning of the groups that the list asks for; false: nobody's. */
+static bool
+list_prefix(struct lmi *lmi, const struct lmi_session_list *list,
+            uint8_t prefix[LMI_GROUP], size_t *len_out, enum lmi_rc *rc_out,
+            struct lmi_err *err)
+{
+    char user[LMI_USER_MAX + 1];
+    size_t len;
+
+    *len_out = 0;
+    *rc_out = LMI_OK;
+    if (list->user.kind == LMI_TEXT_ABSENT)
+        return true;
+    len = lmi_text_bytes(list->user, user, LMI_USER_MAX);
+    if (list->user.kind == LMI_TEXT_NOT_A_STRING || len == 0 ||
+        len > LMI_USER_MAX || memchr(user, '\0', len) != NULL)
+        return false;
+    user[len] = '\0';
+    *rc_out =
+        lmi_entry_group(lmi, user, list->service, "0000000000", prefix, err);
+    *len_out = list->service == 0 ? LMI_GROUP_USER : LMI_GROUP_SERVICE;
+    return *rc_out == LMI_OK;
+}
+
+_Static_assert(sizeof(struct lmi_store_cursor) <=
+                   sizeof((struct lmi_session_list *)0)->cursor,
+               "a cursor fits");
+
+/*
+ * Where the list goes on; NULL: at its beginning. The bytes are the caller's,
+ * and checked.
+ */
+static enum lmi_rc
+list_cursor(const struct lmi_session_list *list,
+            struct lmi_store_cursor *cursor,
+            const struct lmi_store_cursor **after_out, struct lmi_err *err)
+{
+    *after_out = NULL;
+    if (list->cursor_len == 0)
+        return LMI_OK;
+    memcpy(cursor, list->cursor, sizeof *cursor);
+    if (list->cursor_len != sizeof *cursor ||
+        cursor->group_len > LMI_STORE_GROUP)
+        return lmi_fail(err, LMI_STORE, 0, NULL, "is no cursor of a list",
+                        NULL);
+    *after_out = cursor;
+    return LMI_OK;
+}
+
+/* A session has one that stands for it, whatever else it has. */
+static bool
+stands_for_session(const struct lmi_record *record)
+{
+    if (record->state == LMI_STATE_SPENT)
+        return !lmi_record_has_peer(record);
+    return record->state != LMI_STATE_CONTENDER;
+}
+
+/* The next live one, with its record. */
+static enum lmi_rc
+next_live(struct lmi *lmi, struct lmi_session_list *list, bool *found_out,
+          struct lmi_entry *out, int64_t *seen_out, struct lmi_err *err)
+{
+    uint8_t prefix[LMI_GROUP];
+    struct lmi_store_cursor cursor, next;
+    const struct lmi_store_cursor *after;
+    struct lmi_life life;
+    size_t len;
+    bool more = true;
+    enum lmi_rc rc = lmi_enter(lmi, err);
+
+    *found_out = false;
+    if (rc != LMI_OK || !list_prefix(lmi, list, prefix, &len, &rc, err))
+        return rc;
+    while (rc == LMI_OK && !*found_out) {
+        rc = list_cursor(list, &cursor, &after, err);
+        if (rc == LMI_OK)
+            rc = lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, prefix, len,
+                                after, &more, &next, err);
+        if (rc != LMI_OK || !more)
+            return rc;
+        memcpy(list->cursor, &next, sizeof next);
+        list->cursor_len = sizeof next;
+        rc = lmi_entry_find(lmi, &next.id, out, err);
+        if (rc != LMI_OK || !out->good || !stands_for_session(&out->record) ||
+            (list->service != 0 && out->record.service != list->service))
+            continue;
+        rc = lmi_entry_life(lmi, out, &life, err);
+        *seen_out = life.seen;
+        *found_out = rc == LMI_OK && lmi_entry_lives(out, &life);
+    }
+    return rc;
+}
+
+enum lmi_rc
+lmi_session_next(struct lmi *lmi, struct lmi_session_list *list,
+                 bool *found_out, struct lmi_session *out, struct lmi_err *err)
+{
+    struct lmi_entry entry;
+    int64_t seen = 0;
+    enum lmi_rc rc = next_live(lmi, list, found_out, &entry, &seen, err);
+
+    memset(out, 0, sizeof *out);
+    if (rc == LMI_OK && *found_out)
+        rc = lmi_entry_describe(lmi, &entry.record, seen, out, err);
+    if (rc != LMI_OK)
+        *found_out = false;
+    return rc;
+}
+
+enum lmi_rc
+lmi_session_end_id(struct lmi *lmi, struct lmi_text id, struct lmi_text user,
+                   bool *found_out, struct lmi_session *out,
+                   struct lmi_err *err)
+{
+    struct lmi_session_list list = {.user = user};
+    struct lmi_bytes wanted = {id.ptr, id.len};
+    struct lmi_entry entry;
+    bool more = true;
+    int64_t seen;
+    enum lmi_rc rc = LMI_OK;
+
+    *found_out = false;
+    if (!lmi_text_given(id))
+        return LMI_OK;
+    while (rc == LMI_OK && !*found_out) {
+        rc = next_live(lmi, &list, &more, &entry, &seen, err);
+        if (rc != LMI_OK || !more)
+            break;
+        rc = lmi_entry_describe(lmi, &entry.record, seen, out, err);
+        *found_out = rc == LMI_OK && lmi_bytes_equal(wanted, out->id);
+    }
+    if (rc == LMI_OK && *found_out)
+        rc = lmi_entry_end(lmi, &entry, lmi_now(lmi), "", "operator", err);
+    if (rc != LMI_OK || !*found_out) {
+        memset(out, 0, sizeof *out);
+        *found_out = false;
+    }
+    return rc;
+}
+
+enum lmi_rc
+lmi_session_discard(struct lmi *lmi, struct lmi_text ticket, bool *found_out,
+                    struct lmi_err *err)
+{
+    struct lmi_entry entry;
+    enum lmi_rc rc = lmi_enter(lmi, err);
+
+    if (rc == LMI_OK)
+        rc = lmi_entry_find_ticket(lmi, ticket, &entry, err);
+    *found_out = rc == LMI_OK && entry.good && entry.named &&
+                 entry.record.state != LMI_STATE_COOKIE &&
+                 entry.record.state != LMI_STATE_CONTENDER;
+    if (*found_out)
+        rc = lmi_entry_end(lmi, &entry, lmi_now(lmi), "", "discarded", err);
+    return rc;
+}
+
+static int64_t
+monotonic_nanoseconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
+}
+
+static void
+pause_for(int64_t nanoseconds)
+{
+    const struct timespec pause = {.tv_sec = nanoseconds / SECOND,
+                                   .tv_nsec = nanoseconds % SECOND};
+
+    nanosleep(&pause, NULL);
+}
+
+enum lmi_rc
+lmi_session_purge(struct lmi *lmi, uint64_t *removed_out, struct lmi_err *err)
+{
+    enum lmi_rc rc = lmi_enter(lmi, err);
+
+    *removed_out = 0;
+    for (int part = LMI_DURABLE; part <= LMI_VOLATILE; part++) {
+        uint32_t removed = PURGE_BATCH;
+        while (rc == LMI_OK && removed == PURGE_BATCH) {
+            int64_t start = monotonic_nanoseconds();
+            rc = lmi_store_purge(lmi_store_of(lmi), (enum lmi_store_part)part,
+                                 lmi_now(lmi), PURGE_BATCH, &removed, err);
+            *removed_out += part == LMI_DURABLE ? removed : 0;
+            /*
+             * Logins that wait for the store get it between two steps: its
+             * lock is not a fair one, and a slow disk is slow for them, too.
+             */
+            if (rc == LMI_OK && removed == PURGE_BATCH)
+                pause_for(PURGE_PAUSE * (monotonic_nanoseconds() - start));
+        }
+    }
+    return rc;
+}

@@ -1,0 +1,99 @@
+/*
+ * The bytes a session is kept as. One function writes them, one reads them,
+ * and neither does I/O.
+ *
+ *     version        1 byte, 1
+ *     kind           1 byte, as in the store
+ *     state          1 byte
+ *     service        1 byte
+ *     session key    16 bytes, random
+ *     token          10 digits
+ *     created        8 bytes, big-endian, as all times
+ *     ends           8 bytes: the overall limit
+ *     changed        8 bytes: when it was made, spent, or redeemed
+ *     fingerprint    16 bytes: a MAC of the account's hash
+ *     origin         16 bytes: a MAC of who redeemed it
+ *     peer           32 bytes: a cookie's ticket; a ticket's cookie, zeros
+ *                    before there is one and while several contend
+ *     user           1 byte of length, and as many bytes
+ *     mac            32 bytes: HMAC over the store key and all before it
+ *
+ * Nothing an unauthenticated client sent is in a record: `user` is a name
+ * that passed the grammar and the password check.
+ */
+#ifndef LMI_RECORD_H
+#define LMI_RECORD_H
+
+#include "sessions/keys.h"
+#include "store/store.h"
+#include "sessions/token.h"
+
+#define LMI_KIND_META 'M'   /* one entry: the key's fingerprint */
+#define LMI_KIND_TICKET 'T' /* key: SHA-256 of the ticket */
+#define LMI_KIND_COOKIE 'C' /* key: SHA-256 of the cookie's secret */
+#define LMI_KIND_KNOWN 'K'  /* a source that a name logged in from */
+/* Volatile, and not maced: who can write there can read the key. */
+#define LMI_KIND_SEEN 'L'   /* last seen; key: as the cookie's */
+#define LMI_KIND_MISS 'W'   /* wrong tokens; key: as the cookie's */
+#define LMI_KIND_NAME 'N'   /* failed logins of a name */
+#define LMI_KIND_PAIR 'P'   /* of a name from a known source */
+#define LMI_KIND_SOURCE 'O' /* of a source */
+
+/* Purposes of MACs. */
+#define LMI_MAC_META 1
+#define LMI_MAC_RECORD 2
+#define LMI_MAC_FINGERPRINT 3
+#define LMI_MAC_ORIGIN 4
+#define LMI_MAC_NAME 5
+#define LMI_MAC_PAIR 6
+#define LMI_MAC_SOURCE 7
+#define LMI_MAC_KNOWN 8
+
+#define LMI_SESSION_KEY 16
+#define LMI_SHORT_MAC 16
+
+enum lmi_record_state {
+    LMI_STATE_FRESH = 1, /* a ticket nobody has used */
+    LMI_STATE_SPENT,     /* a ticket, or a starter, swapped for a cookie */
+    LMI_STATE_COOKIE,    /* a cookie */
+    LMI_STATE_DUAL_USE,  /* its first use makes it a cookie, or a ticket */
+    LMI_STATE_CONTENDER, /* one of several cookies of a ticket: the first that
+                            is used is the session's, the others are dead */
+};
+
+struct lmi_record {
+    enum lmi_record_state state;
+    enum lmi_service service;
+    uint8_t session_key[LMI_SESSION_KEY];
+    char digits[LMI_TOKEN_DIGITS];
+    int64_t created;
+    int64_t ends;
+    int64_t changed;
+    uint8_t fingerprint[LMI_SHORT_MAC];
+    uint8_t origin[LMI_SHORT_MAC];
+    uint8_t peer[LMI_STORE_KEY];
+    char user[LMI_USER_MAX + 1];
+};
+
+bool lmi_record_has_peer(const struct lmi_record *record);
+
+LMI_CHECK enum lmi_rc lmi_record_encode(struct lmi_keys *keys,
+                                        const struct lmi_store_id *id,
+                                        const struct lmi_record *record,
+                                        struct lmi_store_value *out,
+                                        struct lmi_err *err);
+
+/*
+ * good_out is false, and record_out zeroed, for anything that
+ * lmi_record_encode() did not write under this id with this key.
+ */
+LMI_CHECK enum lmi_rc
+lmi_record_decode(struct lmi_keys *keys, const struct lmi_store_id *id,
+                  const struct lmi_store_value *value, bool *good_out,
+                  struct lmi_record *record_out, struct lmi_err *err);
+
+/* Big-endian, as in every value of the store. */
+void lmi_put_time(uint8_t out[8], int64_t time);
+int64_t lmi_get_time(const uint8_t in[8]);
+
+#endif

@@ -1,0 +1,667 @@
+#include "store/lmdb_env.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+
+#define MAP_START ((size_t)1 << 30) /* sparse: costs address space only */
+#define MAP_LIMIT ((size_t)1 << 40)
+#define READERS 4096
+#define READER_CHECK_SECONDS 60
+#define FILE_NAME_SIZE 64
+
+/* A data file, by its name in the folder; all zeros: none. */
+struct data_file {
+    char name[FILE_NAME_SIZE];
+    struct lmi_file_id id;
+};
+
+struct env {
+    struct env *next;
+    struct lmi_file_id folder;
+    unsigned generation;
+    enum lmi_store_part part;
+    unsigned users;
+    struct lmi_lmdb_env open;
+    struct data_file file; /* what is open */
+};
+
+/* generation tells a process from its parent, without a system call. */
+static struct {
+    pthread_mutex_t mutex;
+    pthread_once_t once;
+    unsigned generation;
+    struct env *first;
+} registry = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_ONCE_INIT, 0, NULL};
+
+static void
+registry_lock(void)
+{
+    pthread_mutex_lock(&registry.mutex);
+}
+
+static void
+registry_unlock(void)
+{
+    pthread_mutex_unlock(&registry.mutex);
+}
+
+static void
+registry_in_child(void)
+{
+    registry.generation++;
+    registry_unlock();
+}
+
+/* A child must not inherit a mutex that a vanished thread holds. */
+static void
+registry_guard_fork(void)
+{
+    pthread_atfork(registry_lock, registry_unlock, registry_in_child);
+}
+
+struct lmi_lmdb {
+    char *folder[2];
+    struct data_file file[2]; /* what was opened first */
+    time_t looked;
+    struct env *env[2];
+    unsigned generation;
+};
+
+static enum lmi_rc
+store_fail(struct lmi_err *err, int code, const char *location,
+           const char *text, const char *remedy)
+{
+    enum lmi_rc rc = LMI_STORE;
+
+    if (code == EACCES || code == EPERM)
+        rc = LMI_RIGHTS;
+    else if (code == ENOSPC || code == EDQUOT || code == MDB_MAP_FULL)
+        rc = LMI_STOREFULL;
+    lmi_fail(err, rc, code > 0 ? code : 0, location, text, remedy);
+    if (code < 0) /* LMDB's own codes; the texts are static and short */
+        lmi_err_add_location(err, " (%s)", mdb_strerror(code));
+    return rc;
+}
+
+static enum lmi_rc
+folder_check(int fd, uid_t owner, const char *path, struct stat *st,
+             struct lmi_err *err)
+{
+    if (fstat(fd, st) != 0)
+        return store_fail(err, errno, path, "can't be examined", NULL);
+    if (geteuid() != 0 && st->st_uid != geteuid())
+        return lmi_fail(err, LMI_RIGHTS, 0, path, "belongs to another user",
+                        "call as its owner, or as root");
+    if (owner != (uid_t)-1 && st->st_uid != owner)
+        return store_fail(err, 0, path, "does not belong to the store's owner",
+                          "chown it");
+    if ((st->st_mode & 077) != 0)
+        return store_fail(err, 0, path, "is open to group or others",
+                          "chmod 0700 it");
+    return LMI_OK;
+}
+
+/* Makes a folder; of the way to it, one missing part at most. */
+static enum lmi_rc
+folder_make(const char *path, struct lmi_err *err)
+{
+    char parent[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+
+    if (slash != NULL && slash != path &&
+        (size_t)(slash - path) < sizeof parent) {
+        memcpy(parent, path, (size_t)(slash - path));
+        parent[slash - path] = '\0';
+        if (mkdir(parent, 0755) != 0 && errno != EEXIST)
+            return store_fail(err, errno, parent, "can't be made", NULL);
+    }
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return store_fail(err, errno, path, "can't be made", NULL);
+    return LMI_OK;
+}
+
+static int
+folder_try(const char *path)
+{
+    return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* owner and group: of the durable part's folder, or -1 if this is it. */
+static enum lmi_rc
+folder_open(const char *path, uid_t owner, gid_t group, int *fd_out,
+            struct stat *st, struct lmi_err *err)
+{
+    int fd = folder_try(path);
+    enum lmi_rc rc;
+
+    *fd_out = -1;
+    if (fd < 0 && errno == ENOENT) {
+        rc = folder_make(path, err);
+        if (rc != LMI_OK)
+            return rc;
+        fd = folder_try(path);
+        if (fd >= 0 && geteuid() == 0 && owner != (uid_t)-1 &&
+            fchown(fd, owner, group) != 0) {
+            rc = store_fail(err, errno, path, "can't be given away", NULL);
+            close(fd);
+            return rc;
+        }
+    }
+    if (fd < 0)
+        return store_fail(err, errno, path, "is no folder to open", NULL);
+    rc = folder_check(fd, owner, path, st, err);
+    if (rc != LMI_OK) {
+        close(fd);
+        return rc;
+    }
+    *fd_out = fd;
+    return LMI_OK;
+}
+
+/* A file that LMDB is about to open: absent, or the owner's alone. */
+static enum lmi_rc
+file_check(int dir_fd, const char *name, uid_t owner, const char *folder,
+           struct lmi_err *err)
+{
+    struct stat st;
+    const char *text = NULL;
+    enum lmi_rc rc;
+
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (errno == ENOENT)
+            return LMI_OK;
+        return store_fail(err, errno, folder, "can't be examined", NULL);
+    }
+    if (!S_ISREG(st.st_mode))
+        text = "is not a regular file";
+    else if (st.st_uid != owner)
+        text = "does not belong to the folder's owner";
+    else if ((st.st_mode & 077) != 0)
+        text = "is open to group or others";
+    else if (st.st_nlink != 1)
+        text = "has more than one hard link";
+    if (text == NULL)
+        return LMI_OK;
+    rc = store_fail(err, 0, folder, text,
+                    "somebody has put it there: find out who");
+    lmi_err_add_location(err, "/%s", name);
+    return rc;
+}
+
+/* The data file's name: a volatile one carries the kernel's boot id. */
+static enum lmi_rc
+file_name(enum lmi_store_part part, char out[FILE_NAME_SIZE],
+          struct lmi_err *err)
+{
+    static const char path[] = "/proc/sys/kernel/random/boot_id";
+    char id[37] = "";
+    ssize_t len = -1;
+    int fd;
+
+    if (part == LMI_DURABLE) {
+        snprintf(out, FILE_NAME_SIZE, "data.mdb");
+        return LMI_OK;
+    }
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        len = read(fd, id, 36);
+        close(fd);
+    }
+    if (len != 36 || strspn(id, "0123456789abcdef-") != 36)
+        return store_fail(err, 0, path, "does not tell the boot", NULL);
+    snprintf(out, FILE_NAME_SIZE, "%s.mdb", id);
+    return LMI_OK;
+}
+
+static void
+lock_name(enum lmi_store_part part, const char *file,
+          char out[FILE_NAME_SIZE + 8])
+{
+    if (part == LMI_DURABLE)
+        snprintf(out, FILE_NAME_SIZE + 8, "lock.mdb");
+    else
+        snprintf(out, FILE_NAME_SIZE + 8, "%s-lock", file);
+}
+
+/* Other boots' files may be torn, and are removed unopened. */
+static void
+remove_other_boots(int dir_fd, const char *file)
+{
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    if (dir == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        size_t len = strlen(file);
+        if (strstr(entry->d_name, ".mdb") != NULL &&
+            strncmp(entry->d_name, file, len) != 0)
+            unlinkat(dir_fd, entry->d_name, 0);
+    }
+    closedir(dir);
+}
+
+static void
+env_shut(struct lmi_lmdb_env *env)
+{
+    if (env->mdb == NULL)
+        return;
+    mdb_txn_abort(env->reader);
+    env->reader = NULL;
+    mdb_env_close(env->mdb);
+    env->mdb = NULL;
+}
+
+/* Is the open file still the one in the folder? */
+static bool
+env_in_place(const struct env *env, int dir_fd)
+{
+    struct stat st;
+
+    return fstatat(dir_fd, env->file.name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           lmi_file_is(&env->file.id, &st);
+}
+
+/*
+ * Is the opened file the one that was looked at? And does it reach as far as
+ * LMDB may read? Beyond its end lies a bus error, while the zeros of an
+ * extended file are seen by LMDB as the damage they are. A sound file may be
+ * short, too, by pages that were given up before they were written.
+ */
+static int
+env_file_check(struct env *env, int dir_fd)
+{
+    struct stat opened;
+    MDB_envinfo info;
+    MDB_stat stat;
+    mdb_filehandle_t fd;
+
+    if (mdb_env_info(env->open.mdb, &info) != 0 ||
+        mdb_env_stat(env->open.mdb, &stat) != 0 ||
+        mdb_env_get_fd(env->open.mdb, &fd) != 0 || fstat(fd, &opened) != 0)
+        return MDB_CORRUPTED;
+    env->file.id = lmi_file_id_of(&opened);
+    if (!env_in_place(env, dir_fd))
+        return MDB_CORRUPTED;
+    if ((uint64_t)opened.st_size / stat.ms_psize > info.me_last_pgno)
+        return 0;
+    return posix_fallocate(fd, (off_t)(info.me_last_pgno * stat.ms_psize),
+                           (off_t)stat.ms_psize);
+}
+
+/* The reader, kept for the life of the environment, and the one database. */
+static int
+env_prepare(struct env *env)
+{
+    int code =
+        mdb_txn_begin(env->open.mdb, NULL, MDB_RDONLY, &env->open.reader);
+
+    if (code == MDB_MAP_RESIZED) {
+        code = mdb_env_set_mapsize(env->open.mdb, 0);
+        if (code == 0)
+            code = mdb_txn_begin(env->open.mdb, NULL, MDB_RDONLY,
+                                 &env->open.reader);
+    }
+    if (code == 0)
+        code = mdb_dbi_open(env->open.reader, NULL, 0, &env->open.dbi);
+    if (code == 0)
+        mdb_txn_reset(env->open.reader);
+    return code;
+}
+
+static enum lmi_rc
+env_start(struct env *env, int dir_fd, const char *folder, struct lmi_err *err)
+{
+    char path[PATH_MAX];
+    unsigned flags = MDB_NOTLS;
+    int dead, code = mdb_env_create(&env->open.mdb);
+
+    if (code != 0)
+        return store_fail(err, code, folder, "LMDB can't start", NULL);
+    if (env->part == LMI_VOLATILE)
+        flags |= MDB_NOSUBDIR | MDB_NOSYNC;
+    snprintf(path, sizeof path, "%s%s%s", folder,
+             env->part == LMI_VOLATILE ? "/" : "",
+             env->part == LMI_VOLATILE ? env->file.name : "");
+    code = mdb_env_set_maxreaders(env->open.mdb, READERS);
+    if (code == 0)
+        code = mdb_env_set_mapsize(env->open.mdb, MAP_START);
+    if (code == 0)
+        code = mdb_env_open(env->open.mdb, path, flags, 0600);
+    if (code == 0)
+        code = env_file_check(env, dir_fd);
+    if (code == 0)
+        code = env_prepare(env);
+    if (code == 0) {
+        mdb_reader_check(env->open.mdb, &dead);
+        env->open.readers_checked = time(NULL);
+        return LMI_OK;
+    }
+    env_shut(&env->open);
+    return store_fail(err, code, path, "can't be opened by LMDB", NULL);
+}
+
+/* Opens env->open.mdb; everything is looked at before LMDB touches it. */
+static enum lmi_rc
+env_open(struct env *env, int dir_fd, const struct stat *st, const char *folder,
+         struct lmi_err *err)
+{
+    char lock[FILE_NAME_SIZE + 8];
+    struct lmi_owner saved;
+    enum lmi_rc rc =
+        lmi_owner_enter(&saved, st->st_uid, st->st_gid, folder, err);
+
+    if (rc == LMI_OK)
+        rc = file_name(env->part, env->file.name, err);
+    if (rc != LMI_OK)
+        goto out;
+    lock_name(env->part, env->file.name, lock);
+    rc = file_check(dir_fd, env->file.name, st->st_uid, folder, err);
+    if (rc == LMI_OK)
+        rc = file_check(dir_fd, lock, st->st_uid, folder, err);
+    if (rc == LMI_OK && env->part == LMI_VOLATILE)
+        remove_other_boots(dir_fd, env->file.name);
+    if (rc == LMI_OK)
+        rc = env_start(env, dir_fd, folder, err);
+out:
+    lmi_owner_leave(&saved);
+    return rc;
+}
+
+static struct env *
+registry_find(const struct stat *st, enum lmi_store_part part)
+{
+    for (struct env *env = registry.first; env != NULL; env = env->next)
+        if (lmi_file_is(&env->folder, st) && env->part == part &&
+            env->generation == registry.generation)
+            return env;
+    return NULL;
+}
+
+static struct env *
+registry_add(const struct stat *st, enum lmi_store_part part)
+{
+    struct env *env = calloc(1, sizeof *env);
+
+    if (env == NULL)
+        return NULL;
+    env->folder = lmi_file_id_of(st);
+    env->part = part;
+    env->generation = registry.generation;
+    env->next = registry.first;
+    registry.first = env;
+    return env;
+}
+
+/*
+ * Environments that nobody uses are closed, but for `spared`, which the next
+ * login in this process will want again. Those of a parent process are not
+ * ours to close: LMDB would take the parent's readers for its own.
+ */
+static void
+registry_tidy(const struct env *spared)
+{
+    struct env **link = &registry.first;
+
+    while (*link != NULL) {
+        struct env *env = *link;
+        if (env == spared || env->users > 0 || env->part != spared->part ||
+            env->generation != registry.generation) {
+            link = &env->next;
+            continue;
+        }
+        *link = env->next;
+        env_shut(&env->open);
+        free(env);
+    }
+}
+
+/*
+ * At the end of the process, or when this code is unloaded before, what was
+ * kept open for the next login is closed. If a call is still under way, in
+ * another thread or behind a signal, all stays as it is.
+ */
+static void __attribute__((destructor)) registry_end(void)
+{
+    if (pthread_mutex_trylock(&registry.mutex) != 0)
+        return;
+    for (struct env *env = registry.first; env != NULL; env = env->next)
+        if (env->users == 0 && env->generation == registry.generation)
+            env_shut(&env->open);
+    registry_unlock();
+}
+
+static enum lmi_rc
+part_open(struct lmi_lmdb *lmdb, enum lmi_store_part part, struct lmi_err *err)
+{
+    const char *folder = lmdb->folder[part];
+    uid_t owner = (uid_t)-1;
+    gid_t group = (gid_t)-1;
+    struct env *env;
+    struct stat st;
+    int fd;
+    enum lmi_rc rc;
+
+    if (part == LMI_VOLATILE) {
+        if (stat(lmdb->folder[LMI_DURABLE], &st) != 0)
+            return store_fail(err, errno, lmdb->folder[LMI_DURABLE],
+                              "can't be examined", NULL);
+        owner = st.st_uid;
+        group = st.st_gid;
+    }
+    rc = folder_open(folder, owner, group, &fd, &st, err);
+    if (rc != LMI_OK)
+        return rc;
+    env = registry_find(&st, part);
+    if (env == NULL)
+        env = registry_add(&st, part);
+    else if (!env_in_place(env, fd))
+        env_shut(&env->open);
+    if (env == NULL)
+        rc = lmi_no_memory(err);
+    else if (env->open.mdb == NULL)
+        rc = env_open(env, fd, &st, folder, err);
+    close(fd);
+    if (rc != LMI_OK)
+        return rc;
+    env->users++;
+    lmdb->env[part] = env;
+    if (lmdb->file[part].name[0] == '\0')
+        lmdb->file[part] = env->file;
+    return LMI_OK;
+}
+
+static void
+part_close(struct lmi_lmdb *lmdb, enum lmi_store_part part)
+{
+    struct env *env = lmdb->env[part];
+
+    lmdb->env[part] = NULL;
+    if (env == NULL || env->generation != registry.generation)
+        return;
+    env->users--;
+    registry_tidy(env);
+}
+
+enum lmi_rc
+lmi_lmdb_enter(struct lmi_lmdb *lmdb, enum lmi_store_part part,
+               struct lmi_lmdb_env **env_out, struct lmi_err *err)
+{
+    enum lmi_rc rc = LMI_OK;
+
+    registry_lock();
+    if (lmdb->generation != registry.generation) {
+        lmdb->env[LMI_DURABLE] = lmdb->env[LMI_VOLATILE] = NULL;
+        lmdb->generation = registry.generation;
+    }
+    if (lmdb->env[part] != NULL && lmdb->env[part]->open.mdb == NULL)
+        part_close(lmdb, part);
+    if (lmdb->env[part] == NULL)
+        rc = part_open(lmdb, part, err);
+    if (rc != LMI_OK) {
+        registry_unlock();
+        return rc;
+    }
+    *env_out = &lmdb->env[part]->open;
+    return LMI_OK;
+}
+
+int
+lmi_lmdb_read(struct lmi_lmdb_env *env)
+{
+    int code = mdb_txn_renew(env->reader);
+
+    /* Another process has let the map grow: follow it. */
+    if (code == MDB_MAP_RESIZED) {
+        code = mdb_env_set_mapsize(env->mdb, 0);
+        if (code == 0)
+            code = mdb_txn_renew(env->reader);
+    }
+    return code;
+}
+
+int
+lmi_lmdb_commit(struct lmi_lmdb_env *env, MDB_txn *txn)
+{
+    int code = mdb_txn_commit(txn);
+
+    if (code != 0 && code != MDB_MAP_FULL)
+        env_shut(env);
+    return code;
+}
+
+bool
+lmi_lmdb_grows(struct lmi_lmdb_env *env, int code)
+{
+    MDB_envinfo info;
+
+    if (code == MDB_MAP_RESIZED)
+        return mdb_env_set_mapsize(env->mdb, 0) == 0;
+    return code == MDB_MAP_FULL && mdb_env_info(env->mdb, &info) == 0 &&
+           info.me_mapsize < MAP_LIMIT &&
+           mdb_env_set_mapsize(env->mdb, 2 * info.me_mapsize) == 0;
+}
+
+void
+lmi_lmdb_check_readers(struct lmi_lmdb_env *env)
+{
+    time_t now = time(NULL);
+    int dead;
+
+    if (now - env->readers_checked < READER_CHECK_SECONDS)
+        return;
+    env->readers_checked = now;
+    mdb_reader_check(env->mdb, &dead);
+}
+
+enum lmi_rc
+lmi_lmdb_leave(struct lmi_lmdb *lmdb, enum lmi_store_part part, int code,
+               const char *text, struct lmi_err *err)
+{
+    const char *folder = lmdb->folder[part];
+    struct statvfs vfs;
+
+    registry_unlock();
+    if (code == 0)
+        return LMI_OK;
+    /* A write that was cut short is EIO to LMDB: was it for want of space? */
+    if (code == EIO && statvfs(folder, &vfs) == 0 && vfs.f_bavail == 0)
+        code = ENOSPC;
+    return store_fail(err, code, folder, text, NULL);
+}
+
+/* Other stat errors are not evidence of replacement. */
+static bool
+part_replaced(const struct lmi_lmdb *lmdb, enum lmi_store_part part)
+{
+    const struct data_file *file = &lmdb->file[part];
+    char path[PATH_MAX];
+    struct stat st;
+
+    if (file->name[0] == '\0')
+        return false;
+    snprintf(path, sizeof path, "%s/%s", lmdb->folder[part], file->name);
+    if (stat(path, &st) != 0)
+        return errno == ENOENT || errno == ENOTDIR;
+    return !lmi_file_is(&file->id, &st);
+}
+
+/*
+ * A backup may have been put in its place, or the folder have gone with a
+ * service that stopped.
+ */
+bool
+lmi_lmdb_replaced(void *self)
+{
+    struct lmi_lmdb *lmdb = self;
+    time_t now = time(NULL);
+
+    if (lmdb->looked == now)
+        return false;
+    lmdb->looked = now;
+    return part_replaced(lmdb, LMI_DURABLE) ||
+           part_replaced(lmdb, LMI_VOLATILE);
+}
+
+void
+lmi_lmdb_close(void *self)
+{
+    struct lmi_lmdb *lmdb = self;
+
+    if (lmdb == NULL)
+        return;
+    registry_lock();
+    part_close(lmdb, LMI_DURABLE);
+    part_close(lmdb, LMI_VOLATILE);
+    registry_unlock();
+    free(lmdb->folder[LMI_DURABLE]);
+    free(lmdb->folder[LMI_VOLATILE]);
+    free(lmdb);
+}
+
+enum lmi_rc
+lmi_lmdb_open(const struct lmi_store_where *where, void **out,
+              struct lmi_err *err)
+{
+    struct lmi_lmdb *lmdb = calloc(1, sizeof *lmdb);
+    struct lmi_lmdb_env *env;
+    enum lmi_rc rc;
+
+    *out = NULL;
+    pthread_once(&registry.once, registry_guard_fork);
+    if (lmdb != NULL) {
+        lmdb->folder[LMI_DURABLE] = strdup(where->url + strlen("lmdb:"));
+        lmdb->folder[LMI_VOLATILE] = strdup(where->volatile_dir);
+    }
+    if (lmdb == NULL || lmdb->folder[LMI_DURABLE] == NULL ||
+        lmdb->folder[LMI_VOLATILE] == NULL) {
+        lmi_lmdb_close(lmdb);
+        return lmi_no_memory(err);
+    }
+    rc = lmi_lmdb_enter(lmdb, LMI_DURABLE, &env, err);
+    if (rc != LMI_OK) {
+        lmi_lmdb_close(lmdb);
+        return rc;
+    }
+    registry_unlock();
+    lmdb->looked = time(NULL);
+    *out = lmdb;
+    return LMI_OK;
+}

@@ -1,0 +1,62 @@
+/*
+ * LMDB's environments: one for each part of the store, opened, shared within
+ * the process, and opened again after a fork or a failed commit.
+ *
+ * An environment must not be opened twice in a process, nor used across a
+ * fork. Hence the core's one piece of mutable state: a registry of the open
+ * environments of this process, guarded by a mutex that fork() respects.
+ */
+#ifndef LMI_LMDB_ENV_H
+#define LMI_LMDB_ENV_H
+
+#include <lmdb.h>
+#include <time.h>
+
+#include "store/store.h"
+
+/* One open store: two folders, and what they led to in which process. */
+struct lmi_lmdb;
+LMI_CHECK enum lmi_rc lmi_lmdb_open(const struct lmi_store_where *where,
+                                    void **out, struct lmi_err *err);
+void lmi_lmdb_close(void *self);
+LMI_CHECK bool lmi_lmdb_replaced(void *self);
+
+struct lmi_lmdb_env {
+    MDB_env *mdb; /* NULL: to be opened again */
+    MDB_dbi dbi;
+    MDB_txn *reader; /* reset between reads */
+    time_t readers_checked;
+};
+
+/*
+ * Locks the registry and gives the part's environment in this process, which
+ * may be another process than the last time. Unlocks again on failure, else
+ * lmi_lmdb_leave() does.
+ */
+LMI_CHECK enum lmi_rc lmi_lmdb_enter(struct lmi_lmdb *lmdb,
+                                     enum lmi_store_part part,
+                                     struct lmi_lmdb_env **env_out,
+                                     struct lmi_err *err);
+
+/* Unlocks; code is LMDB's, or errno's, for what was done, and becomes rc. */
+LMI_CHECK enum lmi_rc lmi_lmdb_leave(struct lmi_lmdb *lmdb,
+                                     enum lmi_store_part part, int code,
+                                     const char *text, struct lmi_err *err);
+
+/* Renews the kept reader; a reset ends it. LMDB's code. */
+LMI_CHECK int lmi_lmdb_read(struct lmi_lmdb_env *env);
+
+/*
+ * Ends a transaction in which all went well. After a failed commit nobody
+ * knows what the disk holds, and asking fsync again would get a lie: the
+ * environment is closed, and the next call opens the file anew.
+ */
+LMI_CHECK int lmi_lmdb_commit(struct lmi_lmdb_env *env, MDB_txn *txn);
+
+/* Is it worth trying again? The map has grown, here or in another process. */
+LMI_CHECK bool lmi_lmdb_grows(struct lmi_lmdb_env *env, int code);
+
+/* Frees the slots of readers that died, at most once a minute. */
+void lmi_lmdb_check_readers(struct lmi_lmdb_env *env);
+
+#endif

@@ -1,0 +1,119 @@
+#include "store/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "store/lmdb.h"
+
+struct lmi_store {
+    const struct lmi_store_backend *backend;
+    void *self;
+    bool test_full;
+};
+
+enum lmi_rc
+lmi_store_adopt(const struct lmi_store_backend *backend, void *self,
+                struct lmi_store **out, struct lmi_err *err)
+{
+    *out = calloc(1, sizeof **out);
+    if (*out == NULL)
+        return lmi_no_memory(err);
+    (*out)->backend = backend;
+    (*out)->self = self;
+    return LMI_OK;
+}
+
+enum lmi_rc
+lmi_store_open(const struct lmi_store_where *where, struct lmi_store **out,
+               struct lmi_err *err)
+{
+    const struct lmi_store_backend *backend = &lmi_store_lmdb;
+    void *self;
+    enum lmi_rc rc;
+
+    *out = NULL;
+    if (strncmp(where->url, "lmdb:", 5) != 0)
+        return lmi_fail(err, LMI_STORE, 0, NULL,
+                        "this version keeps sessions in LMDB only",
+                        "set store = lmdb:/FOLDER");
+    rc = backend->open(where, &self, err);
+    if (rc != LMI_OK)
+        return rc;
+    rc = lmi_store_adopt(backend, self, out, err);
+    if (rc != LMI_OK)
+        backend->close(self);
+    else
+        (*out)->test_full = where->test_full;
+    return rc;
+}
+
+void
+lmi_store_close(struct lmi_store *store)
+{
+    if (store == NULL)
+        return;
+    store->backend->close(store->self);
+    free(store);
+}
+
+bool
+lmi_store_replaced(struct lmi_store *store)
+{
+    return store->backend->replaced != NULL &&
+           store->backend->replaced(store->self);
+}
+
+enum lmi_rc
+lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
+              const struct lmi_store_id *id, bool *found_out,
+              struct lmi_store_value *value_out, struct lmi_err *err)
+{
+    *found_out = false;
+    value_out->len = 0;
+    return store->backend->get(store->self, part, id, found_out, value_out,
+                               err);
+}
+
+static bool
+needs_room(const struct lmi_store_op *ops, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ops[i].value != NULL)
+            return true;
+    return false;
+}
+
+enum lmi_rc
+lmi_store_apply(struct lmi_store *store, enum lmi_store_part part,
+                const struct lmi_store_op *ops, size_t count, int64_t now,
+                bool *done_out, struct lmi_err *err)
+{
+    *done_out = false;
+    if (store->test_full && part == LMI_DURABLE && needs_room(ops, count))
+        return lmi_fail(err, LMI_STOREFULL, ENOSPC, "test_fault",
+                        "the store is full, as the settings want it", NULL);
+    return store->backend->apply(store->self, part, ops, count, now, done_out,
+                                 err);
+}
+
+enum lmi_rc
+lmi_store_purge(struct lmi_store *store, enum lmi_store_part part, int64_t now,
+                uint32_t limit, uint32_t *removed_out, struct lmi_err *err)
+{
+    *removed_out = 0;
+    return store->backend->purge(store->self, part, now, limit, removed_out,
+                                 err);
+}
+
+enum lmi_rc
+lmi_store_next(struct lmi_store *store, enum lmi_store_part part,
+               const uint8_t *prefix, size_t prefix_len,
+               const struct lmi_store_cursor *after, bool *found_out,
+               struct lmi_store_cursor *place_out, struct lmi_err *err)
+{
+    *found_out = false;
+    return store->backend->next(store->self, part, prefix, prefix_len, after,
+                                found_out, place_out, err);
+}

@@ -1,0 +1,155 @@
+/*
+ * Where sessions live: the contract that every backend fulfils.
+ *
+ *  - An entry has a kind (one byte) and a key (32 bytes), a value that the
+ *    store does not look into, a time after which it may be removed, and
+ *    perhaps a group, by which entries are found and removed together.
+ *  - Changes come in small batches. A batch happens as a whole or not at
+ *    all, and what lmi_store_apply() has reported as done is durable in the
+ *    durable part.
+ *  - There are no open transactions: every call is complete in itself.
+ *  - A handle survives fork(). A store that comes in the place of the open
+ *    one is for a new handle.
+ *
+ * An expired entry may still be returned; the caller looks at its clock.
+ */
+#ifndef LMI_STORE_H
+#define LMI_STORE_H
+
+#include "logmein.h"
+
+enum lmi_store_part {
+    LMI_DURABLE, /* sessions and tickets */
+    /* The volatile part: losing it ends a session early, nothing else. */
+    LMI_VOLATILE,
+};
+
+#define LMI_STORE_KEY 32     /* bytes */
+#define LMI_STORE_GROUP 64   /* bytes at most */
+#define LMI_STORE_VALUE 1024 /* bytes at most */
+
+struct lmi_store_id {
+    uint8_t kind;
+    uint8_t key[LMI_STORE_KEY];
+};
+
+struct lmi_store_value {
+    size_t len;
+    uint8_t bytes[LMI_STORE_VALUE];
+};
+
+enum lmi_store_verb {
+    LMI_STORE_ADD,        /* fails the batch if an entry is there */
+    LMI_STORE_SWAP,       /* fails the batch unless `old` is there */
+    LMI_STORE_PUT,        /* whatever is there */
+    LMI_STORE_DROP,       /* whatever is there, if anything */
+    LMI_STORE_DROP_GROUP, /* every entry of the group */
+};
+
+struct lmi_store_op {
+    enum lmi_store_verb verb;
+    struct lmi_store_id id;         /* unused by DROP_GROUP */
+    int64_t expires;                /* ADD, SWAP, PUT */
+    uint8_t group[LMI_STORE_GROUP]; /* ADD, SWAP, PUT, DROP_GROUP */
+    size_t group_len;               /* 0: none */
+    uint32_t cap; /* ADD, SWAP, PUT: the most entries that the group may hold,
+                     those that expire first make room; 0: no limit. A group
+                     always has the same cap. */
+    const struct lmi_store_value *value; /* ADD, SWAP, PUT */
+    const struct lmi_store_value *old;   /* SWAP */
+};
+
+struct lmi_store;
+
+/* Which store; the strings are borrowed while the handle lives. */
+struct lmi_store_where {
+    const char *url;          /* "lmdb:/FOLDER" */
+    const char *volatile_dir; /* the folder of the volatile part */
+    bool test_full;           /* behave as if the disk were full; for tests */
+};
+
+/*
+ * Opens a store and makes it if need be. The volatile part is opened, and
+ * made, when it is first used.
+ */
+LMI_CHECK enum lmi_rc lmi_store_open(const struct lmi_store_where *where,
+                                     struct lmi_store **out,
+                                     struct lmi_err *err);
+void lmi_store_close(struct lmi_store *store);
+
+/*
+ * Has another store come in the place of this one, or none? Looked at when a
+ * second has begun since the last call: false until then.
+ */
+LMI_CHECK bool lmi_store_replaced(struct lmi_store *store);
+
+/* A store kept by another backend than the URL would choose; self is its own,
+ * and closed with the store. */
+struct lmi_store_backend;
+LMI_CHECK enum lmi_rc lmi_store_adopt(const struct lmi_store_backend *backend,
+                                      void *self, struct lmi_store **out,
+                                      struct lmi_err *err);
+
+/* found_out is false, and value_out empty, if there is no such entry. */
+LMI_CHECK enum lmi_rc
+lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
+              const struct lmi_store_id *id, bool *found_out,
+              struct lmi_store_value *value_out, struct lmi_err *err);
+
+/*
+ * Applies a batch, and in the same step removes up to 16 entries that
+ * expired before now. done_out is false if an ADD or SWAP did not find what
+ * it expects; nothing has changed then.
+ */
+LMI_CHECK enum lmi_rc lmi_store_apply(struct lmi_store *store,
+                                      enum lmi_store_part part,
+                                      const struct lmi_store_op *ops,
+                                      size_t count, int64_t now, bool *done_out,
+                                      struct lmi_err *err);
+
+/* Removes at most `limit` entries that expired before now, in one step. */
+LMI_CHECK enum lmi_rc lmi_store_purge(struct lmi_store *store,
+                                      enum lmi_store_part part, int64_t now,
+                                      uint32_t limit, uint32_t *removed_out,
+                                      struct lmi_err *err);
+
+/*
+ * The next entry whose group begins with this prefix, behind `after` (NULL:
+ * the first). Inside a group, what expires first comes first. found_out is
+ * false at the end. An empty prefix finds every entry that has a group.
+ */
+struct lmi_store_cursor {
+    size_t group_len;
+    uint8_t group[LMI_STORE_GROUP];
+    int64_t expires;
+    struct lmi_store_id id;
+};
+LMI_CHECK enum lmi_rc
+lmi_store_next(struct lmi_store *store, enum lmi_store_part part,
+               const uint8_t *prefix, size_t prefix_len,
+               const struct lmi_store_cursor *after, bool *found_out,
+               struct lmi_store_cursor *place_out, struct lmi_err *err);
+
+/* The table of functions behind the calls above; one for each backend. */
+struct lmi_store_backend {
+    enum lmi_rc (*open)(const struct lmi_store_where *where, void **out,
+                        struct lmi_err *err);
+    void (*close)(void *self);
+    bool (*replaced)(void *self); /* NULL: never */
+    enum lmi_rc (*get)(void *self, enum lmi_store_part part,
+                       const struct lmi_store_id *id, bool *found_out,
+                       struct lmi_store_value *value_out, struct lmi_err *err);
+    enum lmi_rc (*apply)(void *self, enum lmi_store_part part,
+                         const struct lmi_store_op *ops, size_t count,
+                         int64_t now, bool *done_out, struct lmi_err *err);
+    enum lmi_rc (*purge)(void *self, enum lmi_store_part part, int64_t now,
+                         uint32_t limit, uint32_t *removed_out,
+                         struct lmi_err *err);
+    enum lmi_rc (*next)(void *self, enum lmi_store_part part,
+                        const uint8_t *prefix, size_t prefix_len,
+                        const struct lmi_store_cursor *after, bool *found_out,
+                        struct lmi_store_cursor *place_out,
+                        struct lmi_err *err);
+};
+
+#endif
