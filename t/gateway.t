@@ -203,8 +203,9 @@ for my $form ( sort keys %form_of ) {
     like( $answer->{body}, qr/Invalid Security Token/, '... is told' );
     $answer = ask( $app, $target =~ s/lmt_...../lmt_AAAAA/r );
     is( $answer->{status}, 401, 'no ticket of ours' );
-    like( $answer->{body}, qr/This link is not valid, or not any more/, '... is told' );
-    like( $answer->{body}, qr{name="goto_uri" value="/mail\?a=1"},      '... and goto_uri kept' );
+    like( $answer->{body}, qr/This link is invalid or has expired[.] Please log in[.]/,
+        '... is told' );
+    like( $answer->{body}, qr{name="goto_uri" value="/mail\?a=1"}, '... and goto_uri kept' );
 }
 is( ask( $app, "$token/?session=panels-own", HTTP_COOKIE => $jar )->{status},
     200, 'a parameter of the panel that is called session' );
