@@ -36,17 +36,17 @@ for my $case (
     [ '--help',                              0, qr/^COMMANDS\n.*--front-group/ms ],
     [ 'serve --help',                        0, qr/^EXIT STATUS/m ],
     [ '--version',                           0, qr/\Alogmein [0-9.]+\n\z/ ],
-    [ q{},                                   2, qr/Say which command/ ],
-    [ 'dance',                               2, qr/no command 'dance'/ ],
-    [ 'serve',                               2, qr/what to protect.*Usage:/s ],
+    [ q{},                                   2, qr/A command is missing/ ],
+    [ 'dance',                               2, qr/Unknown command 'dance'/ ],
+    [ 'serve',                               2, qr/Give either --app.*Usage:/s ],
     [ 'serve --colour',                      2, qr/Unknown option: colour/ ],
-    [ 'serve --app x --root y',              2, qr/once/ ],
-    [ 'serve --root . extra',                2, qr/'extra' is no option/ ],
-    [ 'serve --root . --base 70000',         2, qr/--base is/ ],
-    [ 'serve --root . --cert x',             2, qr/go together/ ],
-    [ 'serve --root . --listen www.example', 2, qr/'www[.]example' is none/ ],
-    [ 'serve --front /x --listen ::1',       2, qr/does without/ ],
-    [ "serve --root /nowhere --base $base",  3, qr{/nowhere is no folder} ],
+    [ 'serve --app x --root y',              2, qr/Give either/ ],
+    [ 'serve --root . extra',                2, qr/Unexpected argument 'extra'/ ],
+    [ 'serve --root . --base 70000',         2, qr/--base must be/ ],
+    [ 'serve --root . --cert x',             2, qr/must be given together/ ],
+    [ 'serve --root . --listen www.example', 2, qr/'www[.]example' is not/ ],
+    [ 'serve --front /x --listen ::1',       2, qr/can't be combined/ ],
+    [ "serve --root /nowhere --base $base",  3, qr{/nowhere is not a folder} ],
     [ "serve --app /nowhere --base $base",   3, qr{/nowhere: } ],
     [ 'serve --root . --base 9000',          3, qr/^port[.]cpanel = 9001\nport[.]whm = 9003\n/m ],
     [ "serve --root . --base $base --cert x --key y",   3, qr/x, y: / ],
@@ -114,7 +114,7 @@ like( $answer->{body}, qr{"login_url":"https://localhost:$port{cpanel}/cpsess}, 
 is( request( $lane, 0, '/' )->{status}, 400, '... and does nothing else' );
 my ( $status, $out ) = logmein("serve --root . --base $base");
 is( $status, 3, 'another server there is refused' );
-like( $out, qr/another process answers there/, '... and is told why' );
+like( $out, qr/another process listens there/, '... and is told why' );
 ( $status, $out ) = logmein("serve --no-socket --root . --base $base");
 is( $status, 3, 'ports that are taken, too' );
 like( $out, qr/Address already in use/, '... and is told why' );
@@ -122,7 +122,7 @@ chmod oct 777, "$dir/run";
 ( $status, $out ) = logmein("serve --root . --base $base");
 like(
     $out,
-    qr/others may write there; change that, or use --no-socket/,
+    qr/is writable by others; change that, or use --no-socket/,
     'a folder for all is refused'
 );
 chmod oct 755, "$dir/run";

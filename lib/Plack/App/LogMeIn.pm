@@ -62,7 +62,7 @@ sub prepare_app {
 
 sub call {
     my ( $self, $env ) = @_;
-    return $self->admit($env) // $self->_short( 404, 'There is nothing here.' );
+    return $self->admit($env) // $self->_short( 404, 'Not found.' );
 }
 
 # Returns the answer; if the request is allowed, returns nothing and sets the
@@ -225,10 +225,10 @@ sub _cookies {
 
 sub _refuse {
     my ( $self, $request, $reason ) = @_;
-    return $self->_fault($request)                        if $reason eq 'fault';
-    return $self->_short( 404, 'There is nothing here.' ) if $request->is_incidental;
-    return $self->_refuse_program($request)               if $request->wants_json;
-    return $self->_token_denied($request)                 if $reason eq 'wrong_token';
+    return $self->_fault($request)            if $reason eq 'fault';
+    return $self->_short( 404, 'Not found.' ) if $request->is_incidental;
+    return $self->_refuse_program($request)   if $request->wants_json;
+    return $self->_token_denied($request)     if $reason eq 'wrong_token';
     my $alert =
         $reason eq 'no cookie'
         ? undef
