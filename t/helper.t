@@ -147,10 +147,13 @@ like( $said, qr/the password is wrong/,                                    '... 
 
 # Mistakes.
 for my $case (
-    [ [ colour   => 1 ], qr/no option 'colour'/ ],
-    [ [ accounts => { alice => { size => 1 } } ],                 qr/no 'size'/ ],
-    [ [ accounts => { alice => {} } ],                            qr/'alice' has no password/ ],
-    [ [ accounts => { a     => 1, b => 1, 'x@y.example' => 1 } ], qr/whose y[.]example is/ ],
+    [ [ colour   => 1 ], qr/Unknown option 'colour'/ ],
+    [ [ accounts => { alice => { size => 1 } } ], qr/Unknown key 'size'/ ],
+    [ [ accounts => { alice => {} } ],            qr/'alice' has no password/ ],
+    [
+        [ accounts => { a => 1, b => 1, 'x@y.example' => 1 } ],
+        qr/owner of y[.]example is not known/
+    ],
     )
 {
     my ( $given, $why ) = @{$case};
