@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# The scripts in examples/ do what they say.
+# The scripts in examples/ work as described.
 
 use strict;
 use warnings;
@@ -53,7 +53,7 @@ SKIP: {
     my ($folder) = $tour =~ m{^\s+(/\S+)/site$}m;
     ok( $folder && !-e $folder, '... and leaves nothing behind' );
 
-    # Without --once the gateway goes on
+    # Without --once the gateway keeps running
     my $pid = open my $running, '-|', $^X, 'examples/quickstart' or die "fork: $!";
     my ( $said, $login_url ) = (q{});
     while ( my $line = readline $running ) {

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# `logmein serve`: its ports, its sockets, its certificate; what it refuses; how
-# it stops and reads its files anew.
+# `logmein serve`: its ports, its sockets, its certificate; refused requests; stopping
+# and reloading.
 
 use strict;
 use warnings;
@@ -26,7 +26,7 @@ my $lane = "$dir/run/gateway.sock";
 $site->settings( gateway_socket => $lane );
 my @panel = ( '--app', 'examples/panel.psgi', '--base', $base );
 
-# How it is called
+# The command line
 sub logmein {
     my ($arguments) = @_;
     my $out = `$^X -Iblib/arch -Iblib/lib blib/script/logmein $arguments 2>&1 </dev/null`;
@@ -56,7 +56,7 @@ for my $case (
     my ( $arguments, $status, $text ) = @{$case};
     my ( $got, $out ) = logmein($arguments);
     is( $got, $status, "logmein $arguments: $status" );
-    like( $out, $text, '... with a sentence' );
+    like( $out, $text, '... with a message' );
 }
 
 # Six ports, three of them with TLS, and the socket
@@ -127,7 +127,7 @@ like(
 );
 chmod oct 755, "$dir/run";
 
-# Requests that two programs may understand in two ways
+# Ambiguous requests
 my $good = "GET $where HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: $cookie\r\n";
 like( raw( $port{cpanel}, 1, "$good\r\n" ), qr{\AHTTP/1.1 200 }, 'control: a good request' );
 for my $case (
@@ -171,7 +171,7 @@ $answer = request( $port{cpanel}, 1, $where, undef, 'X_Remote_User: root',
     'Cookie: x=y', "Coo_kie: $cookie" );
 is( $answer->{status}, 401, 'a field with an underscore is none' );
 
-# Logins hold up nobody
+# Logins do not delay other requests
 $site->settings( test_fault => 'slow' );
 $server->signal('HUP');
 sleep 1;
@@ -208,7 +208,7 @@ sub name_shown {
     return $socket && $socket->peer_certificate('cn');
 }
 
-# Workers of before answer until the new ones are there.
+# Old workers answer until the new ones have started.
 sub wait_until {
     my ($job) = @_;
     for ( 1 .. 200 ) {
@@ -218,14 +218,14 @@ sub wait_until {
     return;
 }
 
-# A connection that a worker has, and waits for TLS at.
+# A connection that a worker has accepted, before its TLS handshake.
 sub accepted {
     my $connection = Serve::connection( $port{cpanel}, 0 );
     sleep 0.3;
     return $connection;
 }
 
-# ... and what it says, a while later.
+# ... and a request on it, some time later.
 sub answer_to {
     my ($connection) = @_;
     sleep 0.3;
@@ -259,7 +259,7 @@ ok( -e $log, '... and the log is opened anew' );
 $site->write_file( $cert, 'broken' );
 $server->signal('HUP');
 wait_until( sub { text_of($log) =~ /Not reloaded/ } );
-is( name_shown(), 'two', 'a certificate that is not in order is not taken' );
+is( name_shown(), 'two', 'an invalid certificate is not loaded' );
 like( text_of($log), qr/Not reloaded/, '... and the log says so' );
 $site->settings( cookie_prefix => 'mine_' );
 Serve::write_certificate( $cert, $key, 'three' );
