@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# A login form as a CGI script: it asks for user and password, and sends the
-# browser on with a login URL. Copy it into a web server's cgi-bin, behind
+# A login form as a CGI script: it asks for user and password, and redirects the
+# browser to a login URL. Copy it into a web server's cgi-bin, behind
 # TLS, and set the two values below. Needs CGI.pm (Debian: libcgi-pm-perl).
 
 use strict;
@@ -9,8 +9,8 @@ use warnings;
 use CGI             ();
 use Cpanel::LogMeIn ();
 
-# These are configuration. Never take the hostname from the form: it decides
-# which machine is given the password.
+# These are configuration. Never take the hostname from the form: the password is
+# sent to that machine.
 my $HOSTNAME = $ENV{LOGIN_HOSTNAME} || 'localhost';
 my $SERVICE  = $ENV{LOGIN_SERVICE}  || 'cpanel';
 
@@ -28,8 +28,8 @@ my %SAFE_HEADERS = (
 
 my $cgi = CGI->new;
 
-# The form's own POST is not followed blindly from other sites: they could log
-# a visitor in to an account of theirs.
+# A POST from another site is refused: it could log a user in to an attacker's
+# account (login CSRF).
 sub is_foreign {
     my $site = $ENV{HTTP_SEC_FETCH_SITE} // 'none';
     return $site eq 'cross-site' || $site eq 'same-site';
@@ -74,7 +74,7 @@ sub log_in {
     return;
 }
 
-# Credentials count in the body of a POST only; a query ends up in logs.
+# Credentials are accepted in the body of a POST only; queries are logged.
 if    ( $cgi->request_method ne 'POST' ) { show_form('200 OK') }
 elsif ( is_foreign() )                   { show_form( '403 Forbidden', 'Please log in here.' ) }
 else                                     { log_in() }

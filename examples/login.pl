@@ -1,13 +1,12 @@
 #!/usr/bin/perl
 
-# Logs a user in and prints the headers that send a browser to the page, as a
-# CGI script would: first to the home page, then to another page of the same
-# login.
+# Logs a user in and prints the headers that redirect a browser to a page, as a CGI
+# script does: first to the home page, then to another page of the same login.
 #
 #     examples/login.pl USER HOSTNAME SERVICE < FILE-WITH-THE-PASSWORD
 #
-# The password comes from standard input: an argument could be read by every
-# user of the machine.
+# The password is read from standard input, because all users of the machine can see
+# arguments.
 
 use strict;
 use warnings;
@@ -34,7 +33,7 @@ for my $goto_uri ( '/', "/frontend/$theme/domains/index.html" ) {
     if ($login_ok) {
         print "Location: $login_url\r\n\r\n";
 
-        # The next URL shares this token, so that both belong to one login.
+        # The next URL uses the same token, so that both belong to one login.
         $token = $security_token;
     }
     else {

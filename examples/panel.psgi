@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# A small panel, to see who is logged in where:
+# A small panel that shows user, service and path:
 #
 #     logmein serve --app examples/panel.psgi
 
@@ -13,7 +13,7 @@ my %SERVICE = (
     webmail => [ 'Webmail',               qw(inbox drafts) ],
 );
 
-# What is shown comes from a browser, in part.
+# Parts of the page come from the browser.
 sub escape {
     my ($text) = @_;
     return $text =~ s/([&<>"'])/'&#' . ord($1) . ';'/ger;

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Who may log in where, on a site made by hand.
+# Which accounts may log in to which service.
 
 use strict;
 use warnings;
@@ -20,7 +20,7 @@ my $site = Test::Cpanel::LogMeIn->new(
 
 sub try_login { return $site->login(@_) }
 
-# The one answer for everything that a person may not be told.
+# All refusals give the same answer.
 sub refused_ok {
     my ( $name, %login ) = @_;
     is_deeply( [ try_login(%login) ], [ 0, 'The login is invalid.', undef, undef ], $name )
@@ -64,7 +64,7 @@ refused_ok(
     service => 'webmail'
 );
 
-# Refusals that are the account's own, each undone before the next.
+# Refusals because of the account; each change is undone before the next.
 my %states = (
     'a locked hash'      => { hash    => '!' . Test::Cpanel::LogMeIn::hash_of('secret') },
     'a starred hash'     => { hash    => '*' },
@@ -119,7 +119,7 @@ granted_ok('control: no longer suspended');
     granted_ok('control: its owner is not');
 }
 
-# Only the account's own line decides.
+# Only the line of the requested account matters.
 sub append {
     my ( $name, $text ) = @_;
     open my $file, '>>', $site->path($name) or die $!;

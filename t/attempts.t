@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Failed logins and the waits that follow them, by a clock that stands where
-# we put it; and many guesses at once.
+# Failed logins and the waits that follow them, with a fixed clock; and many parallel
+# attempts.
 
 use strict;
 use warnings;
@@ -26,7 +26,7 @@ sub at {
     return;
 }
 
-# 'ok', 'invalid', or the seconds to wait.
+# Returns 'ok', 'invalid', or the seconds to wait.
 sub attempt {
     my (%login) = @_;
     my ( $ok, $message ) = $site->login(%login);
@@ -38,7 +38,7 @@ sub attempt {
 }
 sub guess { my (%login) = @_; return attempt( pass => 'wrong', %login ) }
 
-# A name: three free, then waits that double.
+# A name: three free failures, then waits that double.
 is( join( ' ', map { guess() } 1 .. 4 ), 'invalid invalid invalid 1', 'three failures are free' );
 is( attempt(),              1,         'inside the wait the right password is refused, too' );
 is( guess( user => 'bob' ), 'invalid', '... but not for another name' );
@@ -54,7 +54,7 @@ at( $second += 900 );
 is( attempt(), 'ok',      'after the wait the right password is let in' );
 is( guess(),   'invalid', '... and the failures are forgotten' );
 
-# Names that do not exist wait alike.
+# Names that do not exist have the same waits.
 is(
     join( ' ', map { guess( user => 'nobody' ) } 1 .. 4 ),
     'invalid invalid invalid 1',
@@ -66,7 +66,7 @@ is(
     '... and so does a mailbox'
 );
 
-# Forgotten after a day.
+# Failures expire after a day.
 at( $second += 90_000 );
 guess( user => 'bob' ) for 1 .. 3;
 is( guess( user => 'bob' ), 1, 'a name inside its wait' );
@@ -88,7 +88,7 @@ for my $wait ( 1, 2 ) { at( $second += $wait ); guess( user => 'carol' ) }
 is( guess( user => 'carol' ), 3600, 'from attempts_max on the wait is an hour' );
 delete $site->{settings}{attempts_max};
 
-# A source: thirty free, over all names.
+# A source: thirty free failures, for all names together.
 at( $second += 90_000 );
 my @from = ( remote_addr => '192.0.2.66' );
 is(
@@ -119,7 +119,7 @@ is( guess( user => 'other', remote_addr => '2001:db8:0:2::1' ),
     'invalid', '... and others another' );
 is( guess( user => 'third', remote_addr => '::ffff:192.0.2.99' ), 'invalid', 'a mapped address' );
 
-# Nobody's sources.
+# Addresses that are not counted as sources.
 at( $second += 90_000 );
 $site->{settings}{trusted_proxies} = '198.51.100.0/24 2001:db8:9::/48';
 at($second);
@@ -135,7 +135,7 @@ for my $address ( '198.51.101.1', '2001:db8:a::1' ) {
 }
 delete $site->{settings}{trusted_proxies};
 
-# A known source: only the pair counts.
+# A known source: only failures of the pair of name and source count.
 at( $second += 90_000 );
 my @home = ( remote_addr => '203.0.113.5' );
 is( attempt(@home), 'ok', 'the owner logs in from home' );
@@ -158,7 +158,7 @@ at( $second += 30 * 86_400 + 1 );
 for my $number ( 1 .. 9 ) { guess( remote_addr => "192.0.2.$number" ) }
 is( attempt(@home), 1, '... and then is a stranger' );
 
-# A CGI script's address counts; others' does not.
+# REMOTE_ADDR is used in CGI scripts only.
 at( $second += 90_000 );
 {
     local $ENV{REMOTE_ADDR} = '192.0.2.50';
@@ -169,7 +169,7 @@ at( $second += 90_000 );
     is( guess( user => 'gi' ), 1, '... in a CGI script it is' );
 }
 
-# A gateway is told by numbers.
+# log_in returns the wait as a number.
 at( $second += 90_000 );
 guess( user => 'bob' ) for 1 .. 3;
 my $answer = Cpanel::LogMeIn::Session->log_in(
@@ -189,7 +189,7 @@ is_deeply(
     'a login answer says how long to wait'
 );
 
-# Nothing that would tell names or addresses is in the store.
+# The store contains neither names nor addresses.
 open my $file, '<:raw', glob("$site->{dir}/store/volatile/*.mdb") or die $!;
 my $image = do { local $/ = undef; <$file> };
 unlike(
@@ -198,7 +198,7 @@ unlike(
     'the store holds no name and no address'
 );
 
-# Many at once.
+# Parallel attempts.
 $site->forget;
 delete $site->{settings}{test_clock};
 $site->write_settings;
@@ -219,7 +219,7 @@ cmp_ok( $hashes, '<=', 32,
 cmp_ok( $hashes, '>=', 3, '... and the three free ones' );
 like( guess( user => 'user2' ), qr/\A[0-9]+\z/, '... and the name waits' );
 
-# The same harness, with a counter that is read before and written after.
+# The same test with a non-atomic counter.
 my $naive = "$site->{dir}/naive";
 
 sub naive_guess {

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# The documented call: what it takes, what it gives, and that it never dies.
+# The documented call: parameters, return values, and that it never dies.
 
 use strict;
 use warnings;
@@ -67,13 +67,13 @@ for my $name ( sort keys %calls ) {
     isnt( $Cpanel::LogMeIn::detail, '', "$name: \$detail is set" );
 }
 
-# What was passed in must not come back: scripts print messages to browsers.
+# Messages must not contain parameters: scripts print them to browsers.
 for my $name (qw(user pass hostname service goto_uri remote_addr tfa_token)) {
     my $message = ( call( @good, $name => "<b>zq\x01xj</b>" ) )[1];
     unlike( $message, qr/zq|xj|<b>/, "$name: the message does not echo it" );
 }
 
-# Values that are the caller's stay as they are.
+# The caller's values are not changed.
 my $number = 12345;
 call( @good, user => $number );
 require B;
@@ -83,7 +83,7 @@ chop $wide;
 call( @good, pass => $wide );
 ok( utf8::is_utf8($wide), 'a flagged string stays flagged' );
 
-# Tied arguments run code of their own, once each.
+# Tied arguments are read once each.
 {
 
     package Counter;

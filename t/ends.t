@@ -1,8 +1,7 @@
 #!/usr/bin/perl
 
-# What ends a session besides time and logging out: wrong tokens, and changes
-# of its account. And what an operator can do: list, show, revoke, purge; and
-# read in the log.
+# The end of sessions by wrong tokens and by changes of the account; list, show,
+# revoke and purge; the log.
 
 use strict;
 use warnings;
@@ -58,7 +57,7 @@ my ( $one, $two ) = ( open_session(), open_session() );
 reason_of( $one, token => wrong($_) ) for 1 .. 3;
 is( reason_of($two), 'granted', 'another session of the same user lives' );
 
-# A changed account, seen at the next touch.
+# A changed account, detected at the next recorded access.
 sub with_account {
     my ( $account, $name, $expected, %login ) = @_;
     my $user = $login{user} // 'alice';
@@ -111,10 +110,10 @@ $site->write_site;
 
 at(0);
 $session = open_session();
-rename $site->path('etc/shadow'), $site->path('etc/away') or die $!;
+rename $site->path('etc/shadow'), $site->path('etc/moved') or die $!;
 at(60);
 is( reason_of($session), 'fault', 'a site that cannot be read allows nothing' );
-rename $site->path('etc/away'), $site->path('etc/shadow') or die $!;
+rename $site->path('etc/moved'), $site->path('etc/shadow') or die $!;
 is( reason_of($session), 'granted', '... and ends nothing' );
 
 # List, show, revoke.
@@ -160,7 +159,7 @@ like(
 
 for my $bytes ( 'x', "\377" x 120, "\377" x 128, "\0" x 100 ) {
     ok( !eval { $sessions->_next( $bytes, undef, undef ); 1 },
-        'bytes that are no place in a list' );
+        'bytes that are not a cursor of a list' );
     like( $@, qr/no place in a list/, '... are an exception' );
 }
 at(86_400);
@@ -178,7 +177,7 @@ $session = open_session();
 Cpanel::LogMeIn::Session->purge;
 is( reason_of($session), 'granted', '... and leaves what lives' );
 
-# Operators are told of faults, not of an end.
+# A fault while listing is not reported as the end of the list.
 chmod oct 750, "$site->{dir}/second" or die $!;
 my $said = Test::Cpanel::LogMeIn::in_child(
     sub {

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# What a gateway asks for besides redeeming and checking.
+# Functions for gateways, other than redeeming and checking.
 
 use strict;
 use warnings;
@@ -32,8 +32,8 @@ is_deeply(
 );
 $site->settings( test_clock => undef );
 $site->write_settings( colour => 'blue' );
-is_deeply( [ Cpanel::LogMeIn::settings() ], [], 'a file that is not in order has none' );
-like( $Cpanel::LogMeIn::detail, qr/unknown key/, '... and it is said why' );
+is_deeply( [ Cpanel::LogMeIn::settings() ], [], 'an invalid file has none' );
+like( $Cpanel::LogMeIn::detail, qr/unknown key/, '... and the reason is reported' );
 $site->write_settings;
 
 # goto_uri
@@ -41,7 +41,7 @@ is( Cpanel::LogMeIn::goto_uri('a b?c=d#e'), '/a%20b?c=d#e', 'a canonical goto_ur
 is( Cpanel::LogMeIn::goto_uri(undef),       q{/},           '... of nothing' );
 is( Cpanel::LogMeIn::goto_uri($_),          undef,          "none: $_" )
     for '//x', 'https://x', '/a/../b', '/?session=1';
-like( $Cpanel::LogMeIn::detail, qr/named session/, '... and it is said why' );
+like( $Cpanel::LogMeIn::detail, qr/named session/, '... and the reason is reported' );
 
 # serves
 ok( Cpanel::LogMeIn::Session->serves($_), "$_ is this machine's" )
@@ -67,7 +67,8 @@ my $answer = Cpanel::LogMeIn::Session->log_in(
     hostname => 'localhost',
     service  => 'cpanel'
 );
-ok( Cpanel::LogMeIn::Session->discard( $answer->{cookie} ), 'nor is a starter' );
+ok( Cpanel::LogMeIn::Session->discard( $answer->{cookie} ),
+    'an unused dual-use cookie is discarded' );
 is(
     (
         Cpanel::LogMeIn::Session->check(
@@ -80,7 +81,7 @@ is(
     '... of any use'
 );
 my $session = url_redeems_ok( scalar login_ok( {}, 'a session' ), 'that is opened' );
-ok( !Cpanel::LogMeIn::Session->discard( $session->{cookie} ), 'a cookie is no ticket' );
+ok( !Cpanel::LogMeIn::Session->discard( $session->{cookie} ), 'a used cookie is not a ticket' );
 session_ok( $session, '... and its session lives' );
 
 $url     = ( $site->login )[2];
@@ -94,13 +95,13 @@ $session = url_redeems_ok( scalar login_ok( {}, 'another session' ), 'that is op
 $answer = Cpanel::LogMeIn::Session->log_in_by_url(
     user     => 'alice',
     pass     => 'secret',
-    hostname => 'elsewhere.example',
+    hostname => 'other.example',
     service  => 'cpanel',
     goto_uri => '/x'
 );
 like(
     $answer->{url},
-    qr{\Ahttps://elsewhere[.]example:2083\Q$answer->{token}\E/x[?]session=lmt_},
+    qr{\Ahttps://other[.]example:2083\Q$answer->{token}\E/x[?]session=lmt_},
     'a login by URL'
 );
 ok( !exists $answer->{cookie}, '... has no cookie' );
@@ -124,7 +125,7 @@ for my $case (
         $in, ( $address // 'no address' ) . " in '$list'" );
 }
 
-# A process of this machine that asks through the gateway
+# A local process that logs in through the gateway
 $site->{waits} = 1;
 
 sub ask_as {
@@ -135,18 +136,19 @@ ok( ask_as(%right)->{login_ok}, 'a login for user 33' );
 like( $site->log_text, qr/alice "login by uid 33" SUCCESS LOGIN/, '... is logged as such' );
 ask_as( user => "nobody$_", pass => 'x', caller_uid => 33 ) for 1 .. 31;
 cmp_ok( ask_as(%right)->{wait}, '>', 0, 'thirty failures of user 33 make it wait, known or not' );
-is( ask_as( %right, caller_uid  => 34 )->{wait},          0, '... but not user 34' );
-is( ask_as( %right, remote_addr => '192.0.2.7' )->{wait}, 0, '... nor a browser it speaks for' );
+is( ask_as( %right, caller_uid  => 34 )->{wait}, 0, '... but not user 34' );
+is( ask_as( %right, remote_addr => '192.0.2.7' )->{wait},
+    0, '... nor a browser whose address it passes' );
 $site->forget;
 
 # end without a token
 my %who = ( cookie => $session->{cookie}, service => 'cpanel' );
 is( ( Cpanel::LogMeIn::Session->check( %who, any_token => 1 ) )[1],
-    'wrong_token', 'a check needs its token, whatever is asked' );
+    'wrong_token', 'a check needs its token, in spite of any_token' );
 is( ( Cpanel::LogMeIn::Session->end(%who) )[1], 'wrong_token', 'so does an end' );
 is( ( Cpanel::LogMeIn::Session->end( %who, service => 'whm', any_token => 1 ) )[1],
     'wrong_service', '... and its service' );
 is( ( Cpanel::LogMeIn::Session->end( %who, any_token => 1 ) )[1],
-    'granted', '... unless any token will do' );
+    'granted', '... unless any_token is set' );
 session_ended_ok( $session, '... and the session has ended' );
 done_testing();

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Clients of cPanel's login, as they are written in the wild, against a real
-# gateway over TLS: what each of them takes from an answer must be there.
+# Typical clients of cPanel's login, with a real gateway over TLS: the answers must
+# contain what each client needs.
 
 use strict;
 use warnings;
@@ -12,8 +12,8 @@ use Test::Cpanel::LogMeIn;
 plan skip_all => 'The gateway needs Plack, HTML::Template and IO::Socket::SSL'
     if !eval { require HTML::Template; require HTTP::Server::PSGI; require IO::Socket::SSL; 1 };
 
-# Nothing of the caller's network: no proxy, no other certificates. Nor of a
-# build with a sanitizer: the clients are not ours.
+# Independent of the caller's network settings: no proxy, no other certificates. The
+# clients run without the sanitizer of a build.
 delete @ENV{
     grep { /(?:_proxy|_CA_BUNDLE|\ASSL_CERT_FILE|\ASSL_CERT_DIR|\ALD_PRELOAD)\z/i }
         keys %ENV
@@ -50,7 +50,7 @@ sub has {
     return system("@command >/dev/null 2>&1") == 0;
 }
 
-# A script in a file, for an interpreter.
+# Writes a script to a file, for an interpreter.
 sub run_script {
     my ( $name, $text, @command ) = @_;
     $site->write_file( "$dir/$name", $text );
@@ -82,7 +82,7 @@ SKIP: {
         '... a form leads to the panel, as a GET without a body'
     );
 
-    # Headers and body as a client sees them that follows nothing
+    # Headers and body without following redirects
     $out = run_client( @curl, '-i', '--data', 'user=alice&pass=secret', "$base/login/" );
     my ($second) = $out =~ m{^Location: ([^\r]*)}mi;
     is( ( split m{/}, $second )[0], q{}, '... Location begins with a slash' );
@@ -99,7 +99,7 @@ SKIP: {
         '... the session cookie, then its companion'
     );
 
-    # Refusals are told by the status alone
+    # Refusals can be recognized by the status alone
     for my $case ( [ 'user=alice&pass=wrong', 401 ], [ 'pass=secret', 401 ], [ 'user=a/b', 400 ] ) {
         my ( $form, $status ) = @{$case};
         is(
@@ -112,7 +112,7 @@ SKIP: {
         );
     }
 
-    # The other way round: a login URL, opened with a jar
+    # A login URL, opened with a cookie jar
     my $url = login_ok( { goto_uri => '/mail' }, 'a login URL' );
     is(
         run_client( @curl, '-L', '-c', $jar, $url ),
@@ -154,7 +154,7 @@ function fetch($url, $ca, $post, $cookies) {
     if ($answer === false) die(curl_error($curl));
     return explode("\r\n\r\n", $answer, 2);
 }
-# The token by the second part of Location, both cookies by their lines.
+# The token from the second part of Location, both cookies from their header lines.
 list($head, $body) = fetch("$base/login/", $ca, http_build_query(['user' => 'alice', 'pass' => 'secret']), '');
 preg_match('/^Location: (.*?)\r?$/mi', $head, $location);
 $token = explode('/', $location[1])[1];
@@ -184,18 +184,18 @@ SKIP: {
 import re, sys
 import requests
 base, ca = sys.argv[1:]
-# A session object, as most scripts have it.
+# A session object, as most scripts use it.
 client = requests.Session()
 client.verify = ca
 answer = client.post(base + "/login/?login_only=1", data={"user": "alice", "pass": "secret", "goto_uri": "/x"})
 answer.raise_for_status()
 token = answer.json()["security_token"]
 print(client.get(base + token + "/execute/Email/list", allow_redirects=False).text, end="")
-# One that follows the META element, and sends the cookies by hand.
+# A client that follows the META element, and sends the cookies by hand.
 answer = requests.post(base + "/login/", data={"user": "alice", "pass": "secret"}, verify=ca, allow_redirects=False)
-place = re.search(r"URL=([^\"]+)\"", answer.text).group(1)
+target = re.search(r"URL=([^\"]+)\"", answer.text).group(1)
 cookies = "; ".join(c.split(";")[0] for c in answer.headers["Set-Cookie"].split(", "))
-print(requests.get(base + place + "index.html", headers={"Cookie": cookies}, verify=ca).text, end="")
+print(requests.get(base + target + "index.html", headers={"Cookie": cookies}, verify=ca).text, end="")
 answer = requests.post(base + "/login/?login_only=1", data={"user": "alice", "pass": "no"}, verify=ca)
 print(answer.status_code, answer.json()["message"])
 PYTHON
@@ -223,7 +223,7 @@ PYTHON
     like(
         $first,
         qr/\Acpsession=[^;]+; HttpOnly; path=\/; port=\d+/,
-        '... and has its port in place'
+        '... and its port attribute is in the expected position'
     );
     my ($token) = $answer->{content} =~ /"security_token":"([^"]+)"/;
     my $page = $client->get("$base$token/login/?session=$value");
@@ -239,7 +239,7 @@ PYTHON
     is( $client->get("$base/cpsess0123456789/x")->{status}, 401, '... and no panel' );
 }
 
-# Certificates are made for the site: who does not know it does not log in
+# The certificate is the site's own: a client that does not trust it can't log in
 isnt( HTTP::Tiny->new( verify_SSL => 1 )->get("$base/login/")->{status},
     200, 'a client that does not know the certificate is not served' );
 

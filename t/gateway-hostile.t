@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# What a gateway must not do, whatever it is sent: let somebody in without a
-# session, say more than it should, repeat what it was sent, lead elsewhere.
+# Attacks on the gateway: it must not allow a request without a session, disclose
+# information, reflect input, or redirect to other hosts.
 
 use strict;
 use warnings;
@@ -38,8 +38,8 @@ for my $service (@SERVICES) {
     is( $page->{status}, 200, "control: a session of $service opens $service" );
 }
 
-# Every pair of a port and a cookie, with every token; the cookie under its own
-# name and under that of the port's service
+# Every pair of a port and a cookie, with every token; the cookie with its own name
+# and with the name of the port's service
 my %name = map { $_ => $cookie{$_} =~ /\A([^=]*)/ } @SERVICES;
 my ( $pairs, @opened ) = (0);
 for my $port (@SERVICES) {
@@ -67,7 +67,7 @@ is( ask( $app, "$token{$_}/", service => $_, HTTP_COOKIE => $cookie{$_} )->{stat
     200, "control: after that the session of $_ still opens it" )
     for qw(cpanel);
 
-# A token is no credential, and no unknown cookie is adopted
+# A token is not a credential, and unknown cookies are not adopted
 my $let_in = 0;
 for ( 1 .. 10_000 ) {
     $let_in++ if ask( $app, "$token{cpanel}/x" )->{status} != 401;
@@ -81,15 +81,15 @@ for my $number ( 1 .. 1_000 ) {
 is( $let_in, 0, '1,000 cookies that nobody was given' );
 my $twice = "$cookie{cpanel}; cpsession=alice%3a" . 'A' x 43;
 is( ask( $app, "$token{cpanel}/x", HTTP_COOKIE => $twice )->{status},
-    401, 'of two cookies none counts' );
+    401, 'of two different cookies none is used' );
 is(
     ask( $app, "$token{cpanel}/x", HTTP_COOKIE => "$cookie{cpanel}; a=b; $cookie{cpanel}" )
         ->{status},
     200,
-    'control: one that is sent twice does'
+    'control: the same cookie twice is used'
 );
 
-# Everything that goes out: no raw byte of what came in
+# Answers contain no raw bytes of the request
 my @raw;
 
 sub look {
@@ -139,10 +139,10 @@ for my $byte (@bytes) {
 is_deeply( \@raw, [], 'control bytes in every field, header and path' );
 ok( !scalar( $site->log_text =~ /[^\n\x20-\x7e]/ ), '... and none of them in the log' );
 look( 'control', { status => 200, headers => [ 'X', "a\rb" ], body => "a\tPANEL" } );
-is( scalar @raw, 3, 'control: it would be seen' );
+is( scalar @raw, 3, 'control: it would be found' );
 @raw = ();
 
-# Paths that mean different things to different programs
+# Ambiguous paths
 my @tricks = (
     '/a%2fb',         '/a%2Fb',   '/%2f',      '/../x',
     '/./x',           '/a/..',    '/a/.',      '/%2e%2e/',
@@ -182,11 +182,11 @@ for my $target ( "$token{cpanel};x/", "$token{cpanel}1/", uc "$token{cpanel}/",
         ask( $app, $target, HTTP_COOKIE => $cookie{cpanel}, HTTP_ACCEPT => 'application/json' );
     push @raw, "$target: $answer->{status}" if $answer->{status} != 403;
 }
-is_deeply( \@raw, [], 'paths that servers do not agree on; control: others pass' );
+is_deeply( \@raw, [], 'ambiguous paths are refused; control: others are allowed' );
 is( ask( $app, "$token{cpanel}/x", HTTP_COOKIE => $cookie{cpanel}, PATH_INFO => '/y' )->{status},
     400, 'a server that sees another path than the gateway' );
 
-# A parameter that comes twice
+# Duplicate parameters
 for my $form (
     'user=alice&user=bob&pass=secret',
     'user=alice&pass=secret&pass=x',
@@ -197,11 +197,11 @@ for my $form (
 }
 my $url = ( $site->login )[2] =~ s{\Ahttps://[^/]+}{}r;
 my ($ticket) = $url =~ /session=(.*)/;
-is( ask( $app, "$url&session=$ticket" )->{status}, 400, 'a ticket that comes twice' );
+is( ask( $app, "$url&session=$ticket" )->{status}, 400, 'a duplicate ticket' );
 is( ask( $app, $url )->{status},                   302, '... is not spent' );
 
-# Where a login leads to
-my @away = (
+# Redirects after a login
+my @foreign = (
     '//evil.example',             '/\\evil.example',
     '/%5cevil.example',           "/\t/evil.example",
     '/%09/evil.example',          'https://evil.example',
@@ -212,8 +212,8 @@ my @away = (
     '/%2f/evil.example',          'javascript:alert(1)',
     '/x?session=lmt_' . 'A' x 43, '/"><script>alert(1)</script>',
 );
-for my $away (@away) {
-    my $coded = $away =~ s/([^A-Za-z0-9])/sprintf '%%%02x', ord $1/ger;
+for my $foreign (@foreign) {
+    my $coded = $foreign =~ s/([^A-Za-z0-9])/sprintf '%%%02x', ord $1/ger;
     for my $answer (
         ask( $app, '/login/', form => "user=alice&pass=secret&goto_uri=$coded" ),
         ask(
@@ -222,16 +222,16 @@ for my $away (@away) {
         )
         )
     {
-        my $place = header_of( $answer, 'Location' );
-        push @raw, "$away: $place"
-            if defined $place && $place !~ m{\A/cpsess[0-9]{10}(?:/(?![/\\])[^\\<>"]*)\z};
-        push @raw, "$away: on the page"       if $answer->{body}   =~ /<script|javascript:/;
-        push @raw, "$away: $answer->{status}" if $answer->{status} !~ /\A(?:302|400)\z/;
+        my $target = header_of( $answer, 'Location' );
+        push @raw, "$foreign: $target"
+            if defined $target && $target !~ m{\A/cpsess[0-9]{10}(?:/(?![/\\])[^\\<>"]*)\z};
+        push @raw, "$foreign: on the page"       if $answer->{body}   =~ /<script|javascript:/;
+        push @raw, "$foreign: $answer->{status}" if $answer->{status} !~ /\A(?:302|400)\z/;
     }
 }
 is_deeply( \@raw, [], 'no goto_uri leads to another host, or into the page' );
 
-# Generated ones, in all that a page may show
+# Generated strings in all fields that a page may contain
 my @pieces =
     ( qw(< > " ' & ; / = ` script img onerror svg), ' ', '<!--', '-->', '&#x3c;', '{{', q{} );
 for my $number ( 1 .. 2_000 ) {
@@ -245,9 +245,9 @@ for my $number ( 1 .. 2_000 ) {
     push @raw, "$text: quotes" if $page =~ /value="[^"]*"[^ >]/;
 }
 is_deeply( \@raw, [], '2,000 strings, none of them unescaped on a page' );
-like( '<input value="/"><script>', qr/value="[^"]*"[^ >]|<script/, 'control: it would be seen' );
+like( '<input value="/"><script>', qr/value="[^"]*"[^ >]|<script/, 'control: it would be found' );
 
-# One answer for all who may not log in, and for those who do not exist
+# The same answer for all refused accounts, and for names that do not exist
 for my $target ( '/login/', '/login/?login_only=1' ) {
     my %answers;
     for my $form (
@@ -264,7 +264,7 @@ for my $target ( '/login/', '/login/?login_only=1' ) {
         or diag( join "\n", values %answers );
 }
 
-# Too much
+# Large requests
 my $long = ask( $app, '/login/', form => 'user=alice&pass=' . 'x' x 1_048_576 );
 is( $long->{status}, 413, 'a login form of a mebibyte' );
 is( ask( $app, '/login/', form => 'user=alice&pass=secret', CONTENT_TYPE => $_ )->{status},
@@ -280,17 +280,17 @@ is(
         CONTENT_LENGTH => undef
     )->{status},
     413,
-    'a long form that does not say so'
+    'a long form without Content-Length'
 );
 
-# No more hashes at once than the machine can compute
+# The number of parallel hashes is limited
 {
     my $busy = gateway( logins_at_once => 1 );
     open my $slot, '+>', $site->dir . '/store/login-slot.1' or die $!;
     flock $slot, LOCK_EX or die $!;
     my $start  = time;
     my $answer = ask( $busy, '/login/', form => 'user=alice&pass=secret' );
-    is( $answer->{status}, 503, 'while others log in, a login waits, and is then sent away' );
+    is( $answer->{status}, 503, 'while others log in, a login waits, and is then refused' );
     is( header_of( $answer, 'Retry-After' ), 5, '... for a while' );
     cmp_ok( time - $start, '>=', 4, '... after five seconds' );
     is( ask( $busy, "$token{cpanel}/", HTTP_COOKIE => $cookie{cpanel} )->{status},
@@ -300,7 +300,7 @@ is(
         302, 'control: then it is good' );
 }
 
-# Who is believed about the browser's address
+# Trusted sources of the browser's address
 my @believed = (
     [ q{},            '192.0.2.7',    '203.0.113.9',            '192.0.2.7' ],
     [ '192.0.2.7',    '192.0.2.7',    '203.0.113.9',            '203.0.113.9' ],
@@ -344,10 +344,10 @@ is(
         HTTP_X_FORWARDED_PROTO => 'https'
     )->{status},
     302,
-    'control: nobody else can say that it was TLS'
+    'control: other clients can not claim TLS'
 );
 
-# Nothing secret in the log
+# No secrets in the log
 my $log = $site->log_text;
 cmp_ok( length $log, '>', 10_000, 'there is a log' );
 unlike( $log, qr/lmt_|secret/, '... without tickets and passwords' );

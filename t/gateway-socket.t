@@ -1,8 +1,7 @@
 #!/usr/bin/perl
 
-# The gateway's socket, behind a real server: logins of local programs, and who
-# is believed about the browser's address. A front server on a Unix socket of
-# its own.
+# The gateway's socket, with a real server: logins of local programs, and whose
+# remote_addr is trusted. A front server with a separate Unix socket.
 
 use strict;
 use warnings;
@@ -28,7 +27,7 @@ $site->settings( gateway_socket => "$dir/gateway.sock" );
 my $server = Serve->new( '--front', "$dir/front.sock" );
 like( $server->{said}, qr/^unix:\Q$dir\E\/gateway[.]sock$/m, 'the gateway is there' );
 
-# One request; as another user if there is a uid.
+# Sends one request; as another user if a uid is given.
 sub say_to {
     my ( $socket, $request, $uid ) = @_;
     return Test::Cpanel::LogMeIn::in_child(
@@ -73,7 +72,7 @@ for my $case ( [ 2083, 'cpanel' ], [ 2087, 'whm' ], [ 2096, 'webmail' ] ) {
     is( url_redeems_ok( $url, '... that opens' )->{service}, $service, "... $service" );
 }
 
-# Refusals are get_loggedin_url's own sentences
+# Refusals contain the messages of get_loggedin_url
 my ( $status, $body, $head ) = log_in('user=alice&pass=wrong');
 is( $status, 401,                                              'a wrong password' );
 is( $body,   '{"status":0,"message":"The login is invalid."}', '... is told in a sentence' );
@@ -105,7 +104,7 @@ for my $line (
 }
 $site->forget;
 
-# Who is believed
+# Whose remote_addr is trusted
 my $nobody = getpwnam 'nobody';
 SKIP: {
     skip 'only root can be another user' if $< != 0;
@@ -121,7 +120,7 @@ SKIP: {
     );
     like( $log, qr/- - uother "login by uid $nobody"/, '... but not everybody' );
 
-    # The other user has a count of its own
+    # The other user has a separate count
     log_in( "user=nobody$_&pass=x", $nobody ) for 1 .. 31;
     ( $status, $body, $head ) = log_in( $GOOD, $nobody );
     is( $status, 429, 'after thirty failures a user waits' );

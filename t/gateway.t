@@ -1,7 +1,6 @@
 #!/usr/bin/perl
 
-# The gateway's answers, one after the other: logging in, redeeming, the check of
-# every request, logging out.
+# The gateway's answers: logging in, redeeming, checking requests, logging out.
 
 use strict;
 use warnings;
@@ -25,19 +24,19 @@ my $FORM = 'user=alice&pass=secret';
 
 # The login page
 my $answer = ask( $app, '/' );
-is( $answer->{status}, 401, 'nobody is let in without a login' );
-like( $answer->{body}, qr{<form method="post" action="/login/">}, '... but sees the login page' );
-unlike( $answer->{body}, qr/role="alert"/, '... without a complaint' );
+is( $answer->{status}, 401, 'a request without a session is refused' );
+like( $answer->{body}, qr{<form method="post" action="/login/">}, '... with the login page' );
+unlike( $answer->{body}, qr/role="alert"/, '... without an error message' );
 unlike( $answer->{body}, qr/PANEL/,        '... and not the app' );
-is( header_of( $answer, 'WWW-Authenticate' ), undef, '... in no browser window of its own' );
-like( header_of( $answer, 'Cache-Control' ), qr/no-store/, '... which no cache keeps' );
+is( header_of( $answer, 'WWW-Authenticate' ), undef, '... without a browser dialog' );
+like( header_of( $answer, 'Cache-Control' ), qr/no-store/, '... which is not cached' );
 like(
     header_of( $answer, 'Content-Security-Policy' ),
     qr/\Adefault-src 'none'; style-src 'sha256-[A-Za-z0-9+\/]{43}='; /,
     '... and which can run no script'
 );
 $answer = ask( $app, '/login/?goto_uri=%2fmail%3Fa%3D1' );
-is( $answer->{status}, 200, 'the login page by its own name' );
+is( $answer->{status}, 200, 'the login page at its own URL' );
 like( $answer->{body}, qr/name="goto_uri" value="\/mail\?a=1"/, '... keeps goto_uri' );
 $answer = ask( $app, '/cpsess0123456789/mail?x=%22%3E%3Cb%3E' );
 like( $answer->{body}, qr/name="goto_uri" value="\/mail\?x=%22%3E%3Cb%3E"/, 'so does any page' );
@@ -50,7 +49,7 @@ for my $service (qw(cpanel whm webmail)) {
     );
 }
 is( ask( $app, '/login/', REQUEST_METHOD => 'HEAD' )->{body},  q{}, 'HEAD has no body' );
-is( ask( $app, '/login/', REQUEST_METHOD => 'PUT' )->{status}, 405, 'PUT is no login' );
+is( ask( $app, '/login/', REQUEST_METHOD => 'PUT' )->{status}, 405, 'PUT is refused' );
 
 # Logging in, as programs do
 my %COOKIE = (
@@ -90,7 +89,7 @@ for my $service ( sort keys %COOKIE ) {
 }
 $answer = ask( $app, '/login/?login_only=1', form => 'user=alice&pass=wrong' );
 is( $answer->{status}, 401,                                      'a wrong password' );
-is( $answer->{body},   '{"status":0,"message":"see_login_log"}', '... is told as cPanel does' );
+is( $answer->{body},   '{"status":0,"message":"see_login_log"}', '... is answered as by cPanel' );
 is( header_of( $answer, 'Set-Cookie' ), undef,                   '... and sets no cookie' );
 $answer = ask( $app, '/login/?login_only=1', form => 'pass=secret' );
 is( $answer->{body}, '{"status":0,"message":"no_username"}', 'no user name' );
@@ -98,14 +97,14 @@ $answer = ask( $app, '/login/?login_only=1', form => 'user=a/b&pass=secret' );
 is( $answer->{status}, 400, 'no possible user name' );
 like( $answer->{body}, qr/\A\{"status":0,"message":"The parameter 'user' /, '... is a sentence' );
 is( ask( $app, '/login/?user=alice&pass=secret', form => 'x=1' )->{status},
-    401, 'a password in the query counts for nothing' );
+    401, 'a password in the query is ignored' );
 
 # Logging in, as browsers do
 $answer = ask( $app, '/login/', form => "$FORM&goto_uri=mail%3Fa%3D1%26b%3D2" );
 my ($token) = header_of( $answer, 'Location' ) =~ m{\A(/cpsess[0-9]{10})/};
 my $jar = cookie_of($answer);
 is( $answer->{status},                302,                   'a login by form' );
-is( header_of( $answer, 'Location' ), "$token/mail?a=1&b=2", '... leads on, on the same host' );
+is( header_of( $answer, 'Location' ), "$token/mail?a=1&b=2", '... redirects on the same host' );
 like( $answer->{body}, qr{content="2;URL=$token/mail\?a=1&amp;b=2"}, '... in HTML, too' );
 like( $jar,            qr/\Acpsession=alice%3a/,                     '... with a cookie' );
 is(
@@ -119,7 +118,7 @@ $answer = ask( $app, '/login/', form => 'user=alice&pass=wrong&goto_uri=%2fmail'
 is( $answer->{status}, 401, 'a wrong password in the form' );
 like( $answer->{body}, qr{role="alert">The login is invalid[.]<}, '... is told on the page' );
 like( $answer->{body}, qr{name="goto_uri" value="/mail"},         '... which keeps goto_uri' );
-is( header_of( $answer, 'Location' ), undef, '... and leads nowhere' );
+is( header_of( $answer, 'Location' ), undef, '... without a redirect' );
 like(
     ask( $app, '/login/', form => 'user=&pass=x' )->{body},
     qr/You must specify a username to log in[.]/,
@@ -129,7 +128,8 @@ like(
 # Another login of the same browser
 my $second = ask( $app, '/login/', form => $FORM, HTTP_COOKIE => $jar );
 isnt( cookie_of($second), $jar, 'another login has a cookie of its own' );
-is( ask( $app, "$token/", HTTP_COOKIE => $jar )->{status}, 401, '... and ends the session before' );
+is( ask( $app, "$token/", HTTP_COOKIE => $jar )->{status},
+    401, '... and ends the previous session' );
 ($token) = header_of( $second, 'Location' ) =~ m{\A(/cpsess[0-9]{10})/};
 $jar = cookie_of($second);
 is( ask( $app, "$token/", HTTP_COOKIE => $jar )->{status}, 200, '... but not itself' );
@@ -139,14 +139,14 @@ $site->{waits} = 1;
 ask( $app, '/login/', form => 'user=carol&pass=x' ) for 1 .. 4;
 $answer = ask( $app, '/login/', form => 'user=carol&pass=x' );
 is( $answer->{status},                   429, 'after too many failures a wait' );
-is( header_of( $answer, 'Retry-After' ), 1,   '... of so many seconds' );
+is( header_of( $answer, 'Retry-After' ), 1,   '... with its seconds' );
 like( $answer->{body}, qr/Please try again in 1 seconds/, '... is told on the page' );
 $site->forget;
 $site->fault('store-away');
 
 for my $login_only ( q{}, '?login_only=1' ) {
     $answer = ask( $app, "/login/$login_only", form => $FORM );
-    is( $answer->{status}, 503, 'a fault is no wrong password' );
+    is( $answer->{status}, 503, 'a fault is not a wrong password' );
     like( $answer->{body}, qr/Logins are not possible at the moment/, '... and is told' );
     is( header_of( $answer, 'Set-Cookie' ), undef, '... without a cookie' );
 }
@@ -169,7 +169,7 @@ for my $form ( sort keys %form_of ) {
     my ($ours) = $target =~ m{\A(/cpsess[0-9]{10})};
     $answer = ask( $app, $target );
     is( $answer->{status},                302,              "a login URL of the form $form" );
-    is( header_of( $answer, 'Location' ), "$ours/mail?a=1", '... leads on, without its secret' );
+    is( header_of( $answer, 'Location' ), "$ours/mail?a=1", '... redirects, without the ticket' );
     my $cookie = cookie_of($answer);
     is( ask( $app, "$ours/mail", HTTP_COOKIE => $cookie )->{status}, 200, '... with a cookie' );
     my $again = ask( $app, $target, HTTP_COOKIE => $cookie );
@@ -202,9 +202,10 @@ for my $form ( sort keys %form_of ) {
     is( $answer->{status}, 401, "a login URL of the form $form with another token" );
     like( $answer->{body}, qr/Invalid Security Token/, '... is told' );
     $answer = ask( $app, $target =~ s/lmt_...../lmt_AAAAA/r );
-    is( $answer->{status}, 401, 'no ticket of ours' );
-    like( $answer->{body}, qr/This link is not valid, or not any more/, '... is told' );
-    like( $answer->{body}, qr{name="goto_uri" value="/mail\?a=1"},      '... and goto_uri kept' );
+    is( $answer->{status}, 401, 'an unknown ticket' );
+    like( $answer->{body}, qr/This link is invalid or has expired[.] Please log in[.]/,
+        '... is told' );
+    like( $answer->{body}, qr{name="goto_uri" value="/mail\?a=1"}, '... and goto_uri kept' );
 }
 is( ask( $app, "$token/?session=panels-own", HTTP_COOKIE => $jar )->{status},
     200, 'a parameter of the panel that is called session' );
@@ -215,22 +216,22 @@ $answer = ask( $app, "$ours/login", form => "session=$ticket&goto_uri=x" );
 is( header_of( $answer, 'Location' ), "$ours/x", 'a ticket in a form' );
 is( ask( $app, "$ours/x", HTTP_COOKIE => cookie_of($answer) )->{status}, 200, '... opens, too' );
 
-# A starter in the place of a ticket
+# A dual-use cookie as a ticket
 $answer = ask( $app, '/login/?login_only=1', form => $FORM );
 ($ours) = $answer->{body} =~ m{(/cpsess[0-9]{10})};
 my ($pasted) = header_of( $answer, 'Set-Cookie' ) =~ /session=([^;]+)/;
 $answer = ask( $app, "$ours/login/?session=$pasted" );
-is( header_of( $answer, 'Location' ), "$ours/", 'a cookie of a login answer, pasted into a URL' );
-isnt( cookie_of($answer), "cpsession=$pasted", '... is swapped for another' );
+is( header_of( $answer, 'Location' ), "$ours/", 'a dual-use cookie in a URL' );
+isnt( cookie_of($answer), "cpsession=$pasted", '... is exchanged for another' );
 is( ask( $app, "$ours/", HTTP_COOKIE => "cpsession=$pasted" )->{status},
     401, '... and opens nothing itself' );
 is( ask( $app, "$ours/", HTTP_COOKIE => cookie_of($answer) )->{status},
     200, '... as the other does' );
 
-# Somebody else is logged in
+# Another user is logged in
 my ( $bobs_token, %as_bob );
 
-# A browser follows the redirect of a login, and so makes its cookie one.
+# Following the redirect of a login uses the dual-use cookie as a cookie.
 sub become_bob {
     my $bobs = ask( $app, '/login/', form => 'user=bob&pass=secret' );
     ($bobs_token) = header_of( $bobs, 'Location' ) =~ m{\A(/cpsess[0-9]{10})/};
@@ -253,13 +254,13 @@ for my $form ( sort keys %form_of ) {
     my ($action) = $answer->{body} =~ /action="([^"]*)"/;
     my %yes      = ( form => join q{&}, map { "$_=$hidden{$_}" } sort keys %hidden );
     my $sent     = ask( $app, $action, %as_bob, %yes, HTTP_SEC_FETCH_SITE => 'cross-site' );
-    is( header_of( $sent, 'Set-Cookie' ), undef, '... and nobody else can say yes for bob' );
+    is( header_of( $sent, 'Set-Cookie' ), undef, '... and another site can not confirm for bob' );
     is( ask( $app, header_of( $sent, 'Location' ), %as_bob )->{status},
         409, '... who is asked again' );
     $answer = ask( $app, $action, %as_bob, %yes );
-    is( $answer->{status}, 302, '... or can go on' );
-    like( header_of( $answer, 'Location' ), qr{/mail\?a=1\z}, '... to where the link led' );
-    is( ask( $app, "$bobs_token/", %as_bob )->{status}, 401, '... and is bob no more' );
+    is( $answer->{status}, 302, '... or can continue' );
+    like( header_of( $answer, 'Location' ), qr{/mail\?a=1\z}, '... to the page of the link' );
+    is( ask( $app, "$bobs_token/", %as_bob )->{status}, 401, '... and is no longer bob' );
     become_bob();
 }
 
@@ -277,7 +278,7 @@ for my $foreign (
         409, '... but bob is asked' );
     $answer = ask( $app, '/login/', form => $FORM, %{$foreign} );
     like( cookie_of( ask( $app, header_of( $answer, 'Location' ) ) ),
-        qr/=alice%3a/, '... and nobody is alice' );
+        qr/=alice%3a/, '... and no session of alice is set' );
 }
 for my $own ( { HTTP_SEC_FETCH_SITE => 'same-origin' },
     { HTTP_ORIGIN => 'https://host.example:2083' } )
@@ -315,8 +316,7 @@ for my $path (qw(/logout /logout/ TOKEN/logout TOKEN/logout/)) {
     $jar = cookie_of($login);
     my $target = $path =~ s/TOKEN/$token/r;
     ask( $app, $target, HTTP_COOKIE => $jar, HTTP_SEC_PURPOSE => 'prefetch' );
-    is( ask( $app, "$token/", HTTP_COOKIE => $jar )->{status},
-        200, 'looking ahead logs nobody out' );
+    is( ask( $app, "$token/", HTTP_COOKIE => $jar )->{status}, 200, 'a prefetch does not log out' );
     $answer = ask( $app, $target, HTTP_COOKIE => $jar );
     is( $answer->{status}, 200, "$path: logged out" );
     like( $answer->{body}, qr/role="status">You have logged out[.]</, '... is told' );
@@ -334,7 +334,7 @@ for my $path (qw(/logout /logout/ TOKEN/logout TOKEN/logout/)) {
 }
 is( ask( $app, '/logout/' )->{status}, 200, 'logging out twice does no harm' );
 
-# Programs get no pages
+# Programs get JSON
 $answer = ask( $app, '/login/?login_only=1', form => $FORM );
 ($token) = $answer->{body} =~ m{(/cpsess[0-9]{10})};
 my %as_program = ( HTTP_COOKIE => cookie_of($answer), HTTP_ACCEPT => 'application/json' );
@@ -362,7 +362,7 @@ $answer = ask( $app, "$ours/x?session=$ticket", %clear );
 is(
     header_of( $answer, 'Location' ),
     "https://host.example:2083$ours/x",
-    'clear text leads to TLS'
+    'clear text redirects to TLS'
 );
 is( header_of( $answer, 'Set-Cookie' ), undef, '... without a cookie' );
 is( ask( $app, "$ours/x?session=$ticket" )->{status},
@@ -383,7 +383,7 @@ is( ask( $app, '/', %clear, HTTP_HOST => 'evil.example' )->{status},
 is( ask( $app, '/login/', %clear, form => $FORM )->{status}, 302, '... a password neither' );
 is( header_of( ask( $app, '/login/', %clear, form => $FORM ), 'Set-Cookie' ),
     undef, '... logs nobody in' );
-is( ask( $app, '/', SERVER_PORT => 5000 )->{status}, 404, 'a port that is no service' );
+is( ask( $app, '/', SERVER_PORT => 5000 )->{status}, 404, 'a port without a service' );
 is( ask( gateway( service => 'cpanel' ), '/', SERVER_PORT => 5000 )->{status},
     401, '... unless it is said' );
 
@@ -402,16 +402,16 @@ is( header_of( $answer, 'X-LogMeIn-Login' ),
     '/login/?goto_uri=%2Fx%3Fy', '... tells where to log in' );
 is( header_of( $answer, 'X-LogMeIn-User' ), undef, '... and no name' );
 is( ask( $app, '/logmein/check', %by_cookie, HTTP_X_ORIGINAL_URI => "$token/%2e%2e/x" )->{status},
-    401, 'a check of a path that is not in order' );
+    401, 'a check of an invalid path' );
 $answer = ask( $app, '/logmein/health' );
 is( $answer->{status}, 200,    'the gateway is well' );
 is( $answer->{body},   "ok\n", '... and says so' );
 
-# The store goes away, and comes back
+# The store is unavailable, and available again
 {
-    rename $site->dir . '/store', $site->dir . '/away' or die $!;
+    rename $site->dir . '/store', $site->dir . '/moved' or die $!;
     my $poor = gateway();
-    $site->write_file( $site->dir . '/store', 'in the way' );
+    $site->write_file( $site->dir . '/store', 'a file instead of the folder' );
     is( ask( $poor, "$token/x", %by_cookie )->{status}, 503, 'no store: a fault, never a yes' );
     is( ask( $poor, "$token/json-api/x", %by_cookie )->{status}, 503, '... for programs, too' );
     is( ask( $poor, '/logmein/check',    %by_cookie, HTTP_X_ORIGINAL_URI => "$token/x" )->{status},
@@ -422,8 +422,9 @@ is( $answer->{body},   "ok\n", '... and says so' );
     is( ask( $poor, '/login/', form => $FORM )->{status}, 503,
         '... or that the password is wrong' );
     unlink $site->dir . '/store';
-    rename $site->dir . '/away', $site->dir . '/store' or die $!;
-    is( ask( $poor, "$token/x", %by_cookie )->{status}, 200, 'it is back: so is the gateway' );
+    rename $site->dir . '/moved', $site->dir . '/store' or die $!;
+    is( ask( $poor, "$token/x", %by_cookie )->{status},
+        200, 'the store is available again: so is the gateway' );
 }
 
 # The app's own pages
@@ -432,7 +433,7 @@ $answer = ask(
     HTTP_X_REMOTE_USER  => 'root',
     HTTP_X_LOGMEIN_USER => 'root'
 );
-is( header_of( $answer, 'Cache-Control' ), 'no-store', 'a page of the app is for no cache' );
+is( header_of( $answer, 'Cache-Control' ), 'no-store', 'a page of the app is not cached' );
 my $plain = Plack::Middleware::LogMeIn->wrap(
     sub {
         my ($env) = @_;
@@ -449,14 +450,14 @@ $answer = ask(
     HTTP_X_LOGMEIN_USER => 'root'
 );
 is( header_of( $answer, 'Cache-Control' ), 'max-age=5', '... unless the app says otherwise' );
-is( $answer->{body}, q{}, '... and it hears nothing of who a client claims to be' );
+is( $answer->{body}, q{}, '... and client headers with user names are removed' );
 is(
     ask( $app, "$token/x", %by_cookie, form => 'a=1' )->{body},
     "PANEL|POST|alice|cpanel|$token|/x|3",
     'a POST to the app has its body'
 );
 is( ask( Plack::App::LogMeIn->new->to_app, "$token/x", %by_cookie )->{status},
-    404, 'the gateway alone has nothing behind it' );
+    404, 'the gateway alone has no pages' );
 
 # Times
 $site->clock( $START + 900 );

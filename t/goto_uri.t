@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# goto_uri: which page a login URL leads to, and that it never leads elsewhere.
+# goto_uri: the page of a login URL, and that it never leads to another host.
 
 use strict;
 use warnings;
@@ -153,7 +153,7 @@ for ( 1 .. 3000 ) {
     $off++;
     diag("off: $uri -> $url");
 }
-is( $off, 0, "of 3,000 nasty values none leads elsewhere" );
+is( $off, 0, "none of 3,000 hostile values leads to another host" );
 cmp_ok( $accepted, '>', 100, "and $accepted were accepted, so that this says something" );
 
 done_testing();

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# The gateway of a test's site: it answers at login URLs, and ends with the
-# site, or with a test that is killed.
+# The gateway of a test's site: it serves login URLs, and ends with the site, or when
+# the test is killed.
 
 use strict;
 use warnings;
@@ -23,7 +23,7 @@ my $browser = HTTP::Tiny->new(
     max_redirect => 0
 );
 
-# Opens a login URL, and the page it leads to.
+# Opens a login URL, and follows its redirect.
 my $open = sub {
     my ( $link, $agent ) = @_;
     my ($base)   = $link =~ m{\A(https://[^/]+)};
@@ -51,7 +51,7 @@ ok( $listens->($port), 'it listens' );
 undef $served;
 ok( !$listens->($port), '... as long as there is a site' );
 
-# Here the test is killed, and so can't clean up.
+# This test is killed, and can't clean up.
 my $pid = open( my $out, '-|' ) // die "fork: $!";
 if ( !$pid ) {
     my $short = Test::Cpanel::LogMeIn->new( gateway => 1 );

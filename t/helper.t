@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# The helper for other people's suites: each option, each test function, good
-# and bad; and that it leaves nothing behind.
+# The helper for test suites: each option, each test function, passing and failing;
+# and that it removes all its files.
 
 use strict;
 use warnings;
@@ -11,7 +11,7 @@ use Test::Cpanel::LogMeIn;
 
 my $scratch = tempdir( CLEANUP => 1 );
 
-# What a test file prints, and its exit status.
+# Returns the output of a test file, and its exit status.
 sub run_test {
     my ( $code, %environment ) = @_;
     local @ENV{ keys %environment } = values %environment;
@@ -23,7 +23,7 @@ sub run_test {
     return ( $said, $? >> 8 );
 }
 
-# The whole day of an account.
+# Login, session and end of an account.
 my $site = Test::Cpanel::LogMeIn->new(
     accounts => {
         alice                => 'secret',
@@ -63,7 +63,7 @@ for my $login (
         '... by a URL whose port tells the service' );
     is( $session->{service}, $login->{service}, '... which it is' );
 }
-login_fails_like( { user => '' }, qr/'user' is missing/, 'a sentence is matched' );
+login_fails_like( { user => '' }, qr/'user' is missing/, 'a message is matched' );
 login_fails( { pass => 'wrong' }, 'failures are forgotten' ) for 1 .. 6;
 
 # Changes.
@@ -91,7 +91,7 @@ cmp_ok( time - $started, '>=', 1, '... but slow' );
 $site->fault(undef);
 login_ok( {}, 'control: without a fault' );
 
-# Waits, if they are asked for.
+# Waits, if they are switched on.
 {
     my $waiting = Test::Cpanel::LogMeIn->new( waits => 1 );
     login_fails( { pass => 'wrong' }, 'a failure' ) for 1 .. 3;
@@ -126,7 +126,7 @@ is( run_cgi($script)->{body}, '|GET||-|192.0.2.1|-|-', '... without a form' );
 $site->write_file( $script, "exit 3;\n" );
 is( run_cgi($script)->{exit} >> 8, 3, '... that fails' );
 
-# The test functions fail where they must.
+# Failing test functions.
 my ( $said, $status ) = run_test(<<'PERL');
 my $site = Test::Cpanel::LogMeIn->new( accounts => { alice => 'secret' } );
 login_ok( { pass => 'wrong' }, 'one' );
@@ -145,12 +145,15 @@ like( $said, qr/^not ok \d+ - $_$/m, "... $_" ) for qw(one two three four five s
 like( $said, qr/Failed test 'one'\n#   at \Q$scratch\E\/test[.]pl line 3/, '... and are found' );
 like( $said, qr/the password is wrong/,                                    '... with the reason' );
 
-# Mistakes.
+# Wrong arguments.
 for my $case (
-    [ [ colour   => 1 ], qr/no option 'colour'/ ],
-    [ [ accounts => { alice => { size => 1 } } ],                 qr/no 'size'/ ],
-    [ [ accounts => { alice => {} } ],                            qr/'alice' has no password/ ],
-    [ [ accounts => { a     => 1, b => 1, 'x@y.example' => 1 } ], qr/whose y[.]example is/ ],
+    [ [ colour   => 1 ], qr/Unknown option 'colour'/ ],
+    [ [ accounts => { alice => { size => 1 } } ], qr/Unknown key 'size'/ ],
+    [ [ accounts => { alice => {} } ],            qr/'alice' has no password/ ],
+    [
+        [ accounts => { a => 1, b => 1, 'x@y.example' => 1 } ],
+        qr/owner of y[.]example is not known/
+    ],
     )
 {
     my ( $given, $why ) = @{$case};
@@ -158,9 +161,10 @@ for my $case (
     like( $@, qr/$why.* at \Q$0\E line/, "... says why: $why" );
 }
 
-# Nothing is left: when the object goes, when the test ends, dies, or forks.
+# The site is removed when the object is destroyed, and when the test ends, dies, or
+# forks.
 my $dir = Test::Cpanel::LogMeIn->new->dir;
-ok( !-e $dir,      'a site that nobody holds is gone' );
+ok( !-e $dir,      'a destroyed site is removed' );
 ok( -e $site->dir, '... and no other' );
 my $leaves = q{my $site = Test::Cpanel::LogMeIn->new; };
 for my $end (
@@ -177,14 +181,14 @@ for my $end (
     my $tmp = tempdir( CLEANUP => 1 );
     ( $said, $status ) = run_test( $leaves . $code, TMPDIR => $tmp );
     is_deeply( [ glob "$tmp/*" ], [], "a test that $how leaves nothing" ) or diag($said);
-    unlike( $said, qr/gone/, '... and loses nothing' );
+    unlike( $said, qr/gone/, '... and removes nothing' );
 }
 SKIP: {
     skip 'there is no other disk', 1 if !-w '/dev/shm';
-    ( $said, $status ) =
-        run_test(
-        'my $site = Test::Cpanel::LogMeIn->new; login_ok( {}, "elsewhere" ); done_testing();',
-        TMPDIR => '/dev/shm' );
+    ( $said, $status ) = run_test(
+        'my $site = Test::Cpanel::LogMeIn->new; login_ok( {}, "on another disk" ); done_testing();',
+        TMPDIR => '/dev/shm'
+    );
     is( $status, 0, 'the temporary folder may be on another disk' ) or diag($said);
 }
 {

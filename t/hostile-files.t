@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# Account files, settings, key and store that are missing, malformed, or not
-# what they should be: a sentence each time, never a crash, a warning or a
-# "yes"; and once the file is mended, all is well again.
+# Account files, settings, key and store that are missing, malformed, or of the wrong
+# type: always an error message, never a crash, a warning or a login; and logins work
+# again when the file is repaired.
 
 use strict;
 use warnings;
@@ -20,7 +20,7 @@ my $site = Test::Cpanel::LogMeIn->new(
 );
 my $root = $< == 0;
 
-# Each way to spoil a file: what is done to its path, which lay there before.
+# The ways to damage a file: each function gets the path of an existing file.
 my %spoilers = (
     missing         => sub { },
     'a folder'      => sub { mkdir $_[0]              or die "$_[0]: $!" },
@@ -47,7 +47,7 @@ sub new_file {
     return $site->write_file( $path, $text, oct 600 );
 }
 
-# With the owner that the file had.
+# Keeps the owner of the file.
 sub copy_of {
     my ($path) = @_;
     open my $in, '<', "$path.kept" or die "$path.kept: $!";
@@ -92,8 +92,8 @@ sub attempt {
 my @cpanel  = ();
 my @webmail = ( user => 'info@alice.example', service => 'webmail' );
 
-# What the login is answered, unless the way to spoil says otherwise. A file
-# that may be trusted but says nothing of the account refuses the account.
+# The expected answer, unless the kind of damage has its own. A valid file without the
+# account refuses the account.
 my @content =
     ( empty => 'invalid', zeros => 'invalid', binary => 'invalid', 'one long line' => 'invalid' );
 my @files = (
@@ -133,7 +133,7 @@ for my $case (@files) {
     attempt( 'ok', "$file, mended", @{$login} );
 }
 
-# Folders on the way to a mailbox.
+# Folders in the path of a mailbox.
 for my $folder ( 'home/alice/etc/alice.example', 'home/alice/etc' ) {
     my $path = $site->path($folder);
     for my $how ( 'missing', 'a FIFO', 'a link', 'a dead link', 'empty' ) {
@@ -144,7 +144,7 @@ for my $folder ( 'home/alice/etc/alice.example', 'home/alice/etc' ) {
 }
 attempt( 'ok', 'the mailbox with its folders back', @webmail );
 
-# Settings. Their sentence is for everybody, and $detail has the path.
+# Settings. The message is the generic one, and $detail contains the path.
 for my $how ( sort keys %spoilers ) {
     next if $how eq 'empty';    # the machine's own accounts: not for a test
     spoil( $site->{conf}, $how );
@@ -159,7 +159,7 @@ for my $how ( sort keys %spoilers ) {
 }
 attempt( 'ok', 'the settings, mended' );
 
-# The key. Lost or spoilt, nobody gets in; brought back, all is well.
+# The key. If it is lost or damaged, logins are refused until it is restored.
 my $key = "$site->{dir}/store/key";
 for my $how ( sort keys %spoilers ) {
     spoil( $key, $how );
@@ -168,7 +168,7 @@ for my $how ( sort keys %spoilers ) {
 }
 attempt( 'ok', 'the key, mended' );
 
-# The store, each time in a process of its own: an open one would not look.
+# The store, each time in a new process, which has not opened it before.
 sub attempt_in_child {
     my ( $expected, $name ) = @_;
     my $said = Test::Cpanel::LogMeIn::in_child( sub { alarm 20; ( $site->login )[1] } );

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Which hostnames are this machine's; the password leaves it for no other one
-# that remote_hosts does not name.
+# Which hostnames are this machine's; passwords are not sent to other hosts, unless
+# remote_hosts allows it.
 
 use strict;
 use warnings;
@@ -10,7 +10,7 @@ use Test::More;
 use Test::Cpanel::LogMeIn;
 
 my $site = Test::Cpanel::LogMeIn->new( settings => { remote_hosts => 'none.invalid' } );
-my $ELSEWHERE =
+my $OTHER_HOST =
     eval { require Cpanel::LogMeIn::Remote; 1 }
     ? 'Logins at this server are not allowed.'
     : 'Logins are not possible at the moment (LIBRARY).';
@@ -20,7 +20,7 @@ sub here_ok { my ( $host, $why ) = @_; is( answers($host), 'Login OK', "$host: $
 
 sub elsewhere_ok {
     my ( $host, $why ) = @_;
-    is( answers($host), $ELSEWHERE, "$host: $why" );
+    is( answers($host), $OTHER_HOST, "$host: $why" );
     return;
 }
 

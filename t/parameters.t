@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Every parameter with everything that a form may bring: a sentence that names
-# it and its rule; never an exception, a warning or a crash.
+# Every parameter with all kinds of values: an error message that names the parameter
+# and its rule; never an exception, a warning or a crash.
 
 use strict;
 use warnings;
@@ -33,7 +33,7 @@ my %odd = (
     'a wide megabyte'    => "\x{263a}" x ( 1 << 20 ),
 );
 
-# Where a value is allowed, or ignored, the login goes through.
+# If a value is allowed, or ignored, the login succeeds.
 my %fine = (
     goto_uri               => { map { $_ => 1 } 'undef', 'empty', 'wide' },
     active_token_for_reuse => { map { $_ => 1 } keys %odd },
@@ -41,7 +41,7 @@ my %fine = (
     tfa_token              => { map { $_ => 1 } 'undef', 'empty' },
 );
 
-# A wrong password, and no more.
+# Treated as a wrong password.
 my %invalid = ( pass => { map { $_ => 1 } 'wide', 'with CR LF' } );
 
 for my $name (qw(user pass hostname service goto_uri active_token_for_reuse remote_addr tfa_token))
@@ -68,7 +68,7 @@ for my $name (qw(user pass hostname service goto_uri active_token_for_reuse remo
     );
 }
 
-# Borders, and values on both sides of them. [ parameter, value, good? ]
+# Limits, and values on both sides of them. [ parameter, value, good? ]
 my $label63 = 'a' x 63;
 my $host253 = join '.', ($label63) x 3, 'b' x 61;
 my @borders = (

@@ -1,7 +1,6 @@
 #!/usr/bin/perl
 
-# Which passwords match which hashes, and which hashes are never let near
-# crypt().
+# Which passwords match which hashes, and which hashes are never passed to crypt().
 
 use strict;
 use warnings;
@@ -28,7 +27,7 @@ sub logs_in {
     return $ok;
 }
 
-# Which bytes a password means does not depend on Perl's flag for strings.
+# The bytes of a password do not depend on Perl's UTF-8 flag.
 my $bytes   = "caf\xc3\xa9";
 my $decoded = "caf\xe9";
 my $flagged = $decoded;
@@ -46,7 +45,7 @@ ok( logs_in("\x{20ac}"), 'a wide character is its UTF-8' );
 set_password('12345');
 ok( logs_in(12345), 'a number is its digits' );
 
-# Every accepted scheme, with a right, a longer and a shorter password.
+# Every accepted scheme, with the right, a longer and a shorter password.
 for my $scheme (
     [ '$1$',  0 ],
     [ '$5$',  1000 ],
@@ -74,7 +73,7 @@ SKIP: {
     }
 }
 
-# bcrypt looks at 72 bytes: a longer password must not match by its beginning.
+# bcrypt uses 72 bytes: a longer password must not match by its prefix.
 my $long = 'x' x 72;
 set_hash( Cpanel::LogMeIn::hash_password( $long, '$2b$', 4 ) );
 ok( logs_in($long),       'bcrypt: 72 bytes' );
@@ -84,7 +83,7 @@ like( crypt( "${long}y", Cpanel::LogMeIn::hash_password( $long, '$2b$', 4 ) ),
 set_password( 'x' x 511 );
 ok( logs_in( 'x' x 511 ), 'SHA-256: 511 bytes' );
 
-# Hashes that match nothing, though crypt() may make the like of them.
+# Hashes that never match, although crypt() supports them.
 my $good = Test::Cpanel::LogMeIn::hash_of('secret');
 for my $hash (
     '',
@@ -121,7 +120,7 @@ for my $hash (
 set_hash($good);
 ok( logs_in('secret'), 'control: the hash that some of these were made of' );
 
-# What a stored hash may cost. Refused ones must not be computed first.
+# The cost limits of hashes. Refused hashes must not be computed.
 my $sha   = 'a' x 43;
 my $start = Time::HiRes::time();
 for my $hash (
@@ -137,7 +136,7 @@ for my $hash (
 }
 cmp_ok( Time::HiRes::time() - $start, '<', 30, 'and none of them was computed' );
 
-# Below a home a quarter is allowed, for the file belongs to a user.
+# Below a home a quarter is allowed, because users control these files.
 sub mailbox_logs_in {
     my ($hash) = @_;
     set_hash($good);

@@ -69,19 +69,19 @@ is_deeply(
 # Objects and forks, in both directions.
 my $sessions = Cpanel::LogMeIn::Session->new;
 my $session  = $site->redeem( ( $site->login( user => 'user2' ) )[2] );
-my @visitor  = map { $_ => $session->{$_} } qw(cookie token service);
-ok( $sessions->check(@visitor), 'an object that has the store open' );
+my @access   = map { $_ => $session->{$_} } qw(cookie token service);
+ok( $sessions->check(@access), 'an object that has the store open' );
 my $said = Test::Cpanel::LogMeIn::in_child(
     sub {
-        my @seen = ( $sessions->check(@visitor) )[1];
-        push @seen, Test::Cpanel::LogMeIn::in_child( sub { ( $sessions->check(@visitor) )[1] } );
+        my @seen = ( $sessions->check(@access) )[1];
+        push @seen, Test::Cpanel::LogMeIn::in_child( sub { ( $sessions->check(@access) )[1] } );
         push @seen, ( $site->login( user => 'user3' ) )[1];
-        push @seen, ( $sessions->end(@visitor) )[1];
+        push @seen, ( $sessions->end(@access) )[1];
         return join ', ', @seen;
     }
 );
 is( $said, 'granted, granted, Login OK, granted', 'serves a child and a grandchild' );
-is( ( $sessions->check(@visitor) )[1], 'unknown', '... and the parent sees what they did' );
+is( ( $sessions->check(@access) )[1], 'unknown',  '... and the parent sees what they did' );
 ok( ( $site->login( user => 'user2' ) )[0], '... and logs in' );
 
 # Random bytes after a fork: a child must not draw what its parent draws.

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# The redeeming table: who gets a cookie for a ticket, row by row; starters,
-# which are ticket or cookie by their first use; and requests that only look.
+# The redeeming table, row by row; dual-use cookies, whose first use decides their
+# kind; and requests that never redeem.
 
 use strict;
 use warnings;
@@ -32,15 +32,15 @@ sub redeem { my (@with) = @_; return Cpanel::LogMeIn::Session->redeem(@with) }
 
 sub reason_of { my (@with) = @_; return ( redeem(@with) )[1] }
 
-# The arguments of a check of a session that was redeemed.
-sub visitor_of {
+# The arguments of a check of a redeemed session.
+sub access_of {
     my ($session) = @_;
     return map { $_ => $session->{$_} } qw(cookie token service);
 }
 
 sub check_reason {
     my ($session) = @_;
-    return ( Cpanel::LogMeIn::Session->check( visitor_of($session) ) )[1];
+    return ( Cpanel::LogMeIn::Session->check( access_of($session) ) )[1];
 }
 
 # How often is the session in the list?
@@ -53,7 +53,7 @@ sub times_listed {
 }
 
 # A browser that has a session already: the session.
-sub visitor { my (%given) = @_; return scalar redeem( ticket(%given) ) }
+sub new_session { my (%given) = @_; return scalar redeem( ticket(%given) ) }
 
 # fresh, no cookie
 my %ticket = ticket();
@@ -62,7 +62,7 @@ is( $reason,                'granted', 'fresh ticket, no cookie: granted' );
 is( check_reason($session), 'granted', '... and the new cookie works' );
 
 # fresh, a cookie of the same user
-my $old = visitor();
+my $old = new_session();
 %ticket = ticket();
 ( $session, $reason ) = redeem( %ticket, cookie => $old->{cookie} );
 is( $reason,                'granted', 'fresh ticket, cookie of the same user: granted' );
@@ -70,7 +70,7 @@ is( check_reason($session), 'granted', '... the new cookie works' );
 is( check_reason($old),     'unknown', '... the old session has ended' );
 
 # fresh, a cookie of another user
-my $bob = visitor( user => 'bob' );
+my $bob = new_session( user => 'bob' );
 %ticket = ticket();
 ( $session, $reason, my $confirm ) = redeem( %ticket, cookie => $bob->{cookie} );
 is( $reason,  'confirm', 'fresh ticket, cookie of another user: to be confirmed' );
@@ -86,16 +86,16 @@ is( $reason,            'granted', 'confirmed: granted' );
 is( $session->{user},   'alice',   '... to the user of the ticket' );
 is( check_reason($bob), 'unknown', '... the other session has ended' );
 
-# A cookie of another service, a dead one and an unused starter are none.
-my $whm = visitor( service => 'whm' );
+# A cookie of another service, an ended one and an unused dual-use cookie are ignored.
+my $whm = new_session( service => 'whm' );
 is( reason_of( ticket( user => 'bob' ), cookie => $whm->{cookie} ),
     'granted', "fresh ticket, another service's cookie: granted" );
 is( check_reason($whm), 'granted', '... which lives on' );
 is( reason_of( ticket( user => 'bob' ), cookie => 'alice%3a' . 'A' x 43 ),
     'granted', 'fresh ticket, a cookie that is none: granted' );
-my $unused = starter();
+my $unused = dual_use();
 is( reason_of( ticket( user => 'bob' ), cookie => $unused->{cookie} ),
-    'granted', 'fresh ticket, a starter not yet used: granted' );
+    'granted', 'fresh ticket, a dual-use cookie not yet used: granted' );
 
 # spent, the session's own cookie
 %ticket  = ticket();
@@ -145,7 +145,7 @@ for my $kept ( 0 .. 2 ) {
     my $late = redeem(%ticket);
     is( check_reason( $cookies[$kept] ), 'granted', '... also when one more answer is lost' );
     is( check_reason($late),             'unknown', '... that came too late' );
-    Cpanel::LogMeIn::Session->end( visitor_of( $cookies[$kept] ) );
+    Cpanel::LogMeIn::Session->end( access_of( $cookies[$kept] ) );
     is( check_reason( $cookies[$_] ), 'unknown', '... until its end' ) for 0 .. 2;
 }
 
@@ -165,8 +165,8 @@ my %other = (
     'no agent'                       => [ agent   => undef ],
     'no address and agent'           => [ agent   => undef, address => undef ],
     'an address that is none'        => [ address => 'localhost' ],
-    'a live cookie of the same user' => [ cookie  => visitor()->{cookie} ],
-    'a live cookie of another user'  => [ cookie  => visitor( user => 'bob' )->{cookie} ],
+    'a live cookie of the same user' => [ cookie  => new_session()->{cookie} ],
+    'a live cookie of another user'  => [ cookie  => new_session( user => 'bob' )->{cookie} ],
 );
 for my $name ( sort keys %other ) {
     %ticket  = ticket();
@@ -213,50 +213,51 @@ for my $look (
 }
 is( reason_of( %ticket, method => 'GET', purpose => '' ), 'granted', 'control: GET redeems' );
 
-# Starters.
-sub starter {
+# Dual-use cookies.
+sub dual_use {
     my (%given) = @_;
     my $answer = Cpanel::LogMeIn::Session->log_in(
         user     => 'alice',
         pass     => 'secret',
-        hostname => 'elsewhere.example',
+        hostname => 'other.example',
         service  => 'cpanel',
         goto_uri => '/',
         %given
     );
     return { %{$answer}, service => $given{service} // 'cpanel' };
 }
-my $starter = starter();
-is( $starter->{login_ok}, 1, 'a login answer has a starter' ) or diag($Cpanel::LogMeIn::detail);
-like( $starter->{cookie}, qr/\Aalice%3a[\w-]{43}\z/, '... of the form of a cookie' );
-is( check_reason($starter), 'granted', 'shown as a cookie, it is one' );
-is( check_reason($starter), 'granted', '... from then on' );
+my $dual_use = dual_use();
+is( $dual_use->{login_ok}, 1, 'a login answer has a dual-use cookie' )
+    or diag($Cpanel::LogMeIn::detail);
+like( $dual_use->{cookie}, qr/\Aalice%3a[\w-]{43}\z/, '... of the form of a cookie' );
+is( check_reason($dual_use), 'granted', 'shown as a cookie, it is one' );
+is( check_reason($dual_use), 'granted', '... from then on' );
 my @as_ticket = ( service => 'cpanel', %BROWSER );
-is( reason_of( @as_ticket, token => $starter->{token}, ticket => $starter->{cookie} ),
+is( reason_of( @as_ticket, token => $dual_use->{token}, ticket => $dual_use->{cookie} ),
     'unknown', '... and worthless in a URL' );
 
-$starter = starter();
+$dual_use = dual_use();
 is(
     (
         Cpanel::LogMeIn::Session->check(
-            cookie  => $starter->{cookie},
+            cookie  => $dual_use->{cookie},
             token   => '/cpsess0000000000',
             service => 'cpanel'
         )
     )[1],
     'wrong_token',
-    'a starter under a wrong token'
+    'a dual-use cookie under a wrong token'
 );
 ( $session, $reason ) =
-    redeem( @as_ticket, token => $starter->{token}, ticket => $starter->{cookie} );
-is( $reason,                'granted', '... is not used up: in a URL, it is a ticket' );
-is( check_reason($session), 'granted', '... swapped for a cookie' );
-is( check_reason($starter), 'unknown', '... and no cookie any more' );
+    redeem( @as_ticket, token => $dual_use->{token}, ticket => $dual_use->{cookie} );
+is( $reason,                 'granted', '... is not used up: in a URL, it is a ticket' );
+is( check_reason($session),  'granted', '... swapped for a cookie' );
+is( check_reason($dual_use), 'unknown', '... and no cookie any more' );
 is(
     reason_of(
         @as_ticket,
-        token   => $starter->{token},
-        ticket  => $starter->{cookie},
+        token   => $dual_use->{token},
+        ticket  => $dual_use->{cookie},
         address => '198.51.100.1'
     ),
     'spent',
@@ -265,23 +266,24 @@ is(
 is(
     reason_of(
         @as_ticket,
-        token  => $starter->{token},
-        ticket => $starter->{cookie},
+        token  => $dual_use->{token},
+        ticket => $dual_use->{cookie},
         cookie => $session->{cookie}
     ),
     'again',
     '... but for the browser that has its cookie'
 );
-$starter = starter();
+$dual_use = dual_use();
 my @twice =
-    map { scalar redeem( @as_ticket, token => $starter->{token}, ticket => $starter->{cookie} ) } 1,
+    map { scalar redeem( @as_ticket, token => $dual_use->{token}, ticket => $dual_use->{cookie} ) }
+    1,
     2;
-is( check_reason( $twice[0] ), 'granted',
-    'a starter swapped twice: the cookie that is used first' );
+is( check_reason( $twice[0] ),
+    'granted', 'a dual-use cookie swapped twice: the cookie that is used first' );
 is( check_reason( $twice[1] ), 'unknown', '... not the other one' );
-$starter = starter();
+$dual_use = dual_use();
 at(900);
-is( check_reason($starter), 'unknown', 'a starter that nobody used expires' );
+is( check_reason($dual_use), 'unknown', 'a dual-use cookie that nobody used expires' );
 at(0);
 %ticket = ticket();
 @twice  = map { scalar redeem(%ticket) } 1, 2;
@@ -289,9 +291,9 @@ at(900);
 is( check_reason( $twice[1] ), 'unknown', '... and so do two cookies that nobody used' );
 is( times_listed( $twice[1] ), 0,         '... with their session' );
 at(0);
-$starter = starter( pass => 'wrong' );
+$dual_use = dual_use( pass => 'wrong' );
 is_deeply(
-    $starter,
+    $dual_use,
     {
         login_ok => 0,
         message  => 'The login is invalid.',

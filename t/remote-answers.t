@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# A login at another server: what it is sent, and what comes of its answers.
+# A login at another server: the request, and the handling of its answers.
 
 use strict;
 use warnings;
@@ -15,7 +15,7 @@ plan skip_all => $lacking if $lacking;
 my $site = Test::Cpanel::LogMeIn->new( settings => { backend => 'remote' } );
 my ( $cert, $key ) = certificate('good');
 
-# The answer to give is in a file, for the server is another process.
+# The answer is passed in a file, because the server is another process.
 my $answer_file = $site->dir . '/answer';
 my $server      = Servers->new(
     cert   => $cert,
@@ -63,7 +63,7 @@ for my $case (
     ) or diag($Cpanel::LogMeIn::detail);
 }
 
-# What was sent.
+# The request that was sent.
 my $two = "\x{e9}&=%+ \x{263a}";
 answered( success('cpsession'), pass => $two, goto_uri => '/a?b=c' );
 my ($head) = $server->record =~ /got (POST .*?)\\x0d\\x0a\\x0d\\x0a/;
@@ -102,7 +102,7 @@ $site->settings( remote_forward_to => '*.example' );
 answered( success('cpsession'), remote_addr => '192.0.2.7' );
 ok( !exists $server->form->{remote_addr}, '... and to no other' );
 
-# Good answers in every dress.
+# Valid answers in all forms.
 my $body = '{"status":1,"redirect":"/cpsess5542387976/","security_token":"/cpsess5542387976"}';
 my $size = 'Content-Length: ' . length $body;
 my $set  = "Set-Cookie: cpsession=$VALUE; HttpOnly; path=/; port=2083; secure";
@@ -150,7 +150,7 @@ for my $token ( q{}, ',"security_token":""', ',"security_token":null' ) {
     );
 }
 
-# Refusals, in sentences of our own.
+# Refusals, with our own messages.
 for my $case (
     [ failure( '401 Access Denied', 'see_login_log' ),   $INVALID ],
     [ failure( '401 Access Denied', 'invalid_login' ),   $INVALID ],
@@ -180,7 +180,7 @@ for my $case (
     unlike( "@{[ $site->log_text ]}$Cpanel::LogMeIn::detail", qr/bold|secret/, '... and no echo' );
 }
 
-# Answers that must not be believed.
+# Invalid answers.
 my $ok  = "HTTP/1.1 200 OK\r\n";
 my $yes = '{"status":1,"security_token":"/cpsess5542387976"}';
 my %bad = (
@@ -299,7 +299,7 @@ is(
 like( $Cpanel::LogMeIn::detail, qr{/nowhere}, '... is named' );
 $site->settings( remote_ca_file => ca_file() );
 
-# The environment has no say.
+# Environment variables are ignored.
 {
     local @ENV{qw(http_proxy https_proxy HTTPS_PROXY ALL_PROXY all_proxy)} =
         ('http://127.0.0.1:1') x 5;
@@ -317,7 +317,7 @@ $site->settings( remote_proxy => 'http://127.0.0.1:1' );
 }
 $site->settings( remote_proxy => undef );
 
-# Nobody there: the port of a server that has stopped may be somebody else's.
+# No server: the port of a stopped server may be in use by another process.
 $server->stop;
 $site->settings( 'port.cpanel' => 1 );
 is( ( $site->login )[1], 'The server refuses connections.', 'nobody listens' );

@@ -58,7 +58,8 @@ sub log_in {
     return $site->login( pass => $PASSWORD, hostname => $host // 'localhost' );
 }
 
-# A client that verifies nothing, as the original does: it must be seen to leak.
+# Control: a client that does not verify certificates, as the original, leaks the
+# password.
 sub careless {
     my ( $server, @how ) = @_;
     my $client = IO::Socket::SSL->new(
@@ -86,7 +87,7 @@ sub refused_ok {
     return;
 }
 
-# The controls: good ones pass.
+# Control: valid certificates are accepted.
 my $good = serve( certificate('good') );
 is( ( log_in() )[1], 'Login OK', 'a good certificate' ) or diag($Cpanel::LogMeIn::detail);
 is( ( log_in('127.0.0.1') )[1], 'Login OK', '... by its address' );
@@ -107,7 +108,7 @@ SKIP: {
     is( ( log_in('[::1]') )[1], 'Login OK', 'IPv6' ) or diag($Cpanel::LogMeIn::detail);
 }
 
-# The system's certificates are not ours, and ours replace them.
+# remote_ca_file replaces the system's certificates.
 $good = serve( certificate('good') );
 $site->settings( remote_ca_file => undef );
 refused_ok( 'of an issuer that the system does not know', $good, $UNKNOWN );
@@ -142,7 +143,7 @@ $site->settings( 'port.cpanel' => $clear->port );
 is( ( log_in() )[1], 'There is no secure connection to the server.', 'a server without TLS' );
 unlike( $clear->record, qr/\Q$PASSWORD\E/, '... is told nothing' );
 
-# For test servers, and never silently.
+# For test servers, with a warning.
 my $stranger = serve( certificate('bad4') );
 $site->settings( insecure_remote_skip_verify => 'yes' );
 for my $time ( 1, 2 ) {

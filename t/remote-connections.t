@@ -1,7 +1,6 @@
 #!/usr/bin/perl
 
-# Connections are kept for the next login, and belong to one process and one
-# thread.
+# Connections are kept for the next login, by each process and thread.
 
 use strict;
 use warnings;
@@ -34,7 +33,7 @@ my $site   = Test::Cpanel::LogMeIn->new(
 );
 sub log_in { my ( undef, $message ) = $site->login; return $message }
 
-# What connections the server has seen, in order, without those before.
+# Returns the connections that the server has seen since the last call, in order.
 sub connections {
     my %seen;
     my @all = grep { !$seen{$_}++ } $server->record =~ /^([0-9]+) got/mg;
@@ -45,7 +44,7 @@ is( log_in(),                    'Login OK', "login $_" ) for 1 .. 10;
 is( $server->count('handshake'), 1,          'ten logins, one connection' );
 my ($parent) = connections();
 
-# Children.
+# Child processes.
 my $said = Test::Cpanel::LogMeIn::in_child(
     sub {
         join ', ', map { log_in() } 1 .. 3;
@@ -64,7 +63,7 @@ $said = Test::Cpanel::LogMeIn::in_child(
 is( $said,                   'Login OK, Login OK, Login OK', 'a grandchild' );
 is( scalar( connections() ), 4,                              '... has one of its own, too' );
 
-# A child that does not log in, but ends as Perl programs do.
+# A child that does not log in, and exits normally.
 my $pid = fork // die "fork: $!";
 if ( !$pid ) {
     Test::More->builder->no_ending(1);
@@ -77,7 +76,7 @@ $server->forget;
 is( log_in(), 'Login OK', "... leaves the parent's connection" );
 is_deeply( [ connections() ], [$parent], '... open' );
 
-# Many children at once.
+# Parallel children.
 my @pids;
 for my $child ( 1 .. 20 ) {
     $pid = fork // die "fork: $!";
@@ -111,8 +110,8 @@ SKIP: {
     is( ( connections() )[-1],       $parent,    '... by its own' ) or diag( $server->record );
 }
 
-# A server that ends its connections: the next login makes a new one, and no
-# signal reaches the program.
+# A server that closes its connections: the next login opens a new one, and the
+# program gets no signal.
 $server = new_server( sub { success('cpsession') =~ s/\r\n/\r\nConnection: close\r\n/r } );
 $site->settings( 'port.cpanel' => $server->port );
 is( log_in(),                    'Login OK', "a server that closes, $_" ) for 1 .. 3;

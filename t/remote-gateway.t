@@ -17,7 +17,7 @@ use Test::Cpanel::LogMeIn;
 my $lacking = Servers::lacks(qw(IO::Socket::SSL remote));
 plan skip_all => $lacking if $lacking;
 
-# The server elsewhere, and this machine, which trusts its certificate alone
+# The remote server, and this machine, which trusts only its certificate
 my $there = Test::Cpanel::LogMeIn->new(
     accounts => {
         alice                => { password => 'secret', reseller => 1 },
@@ -37,7 +37,7 @@ my $here = Test::Cpanel::LogMeIn->new(
     }
 );
 
-# Opens a URL as a browser does, and returns the page it leads to.
+# Opens a URL as a browser does, and returns the resulting page.
 sub open_url {
     my ($url) = @_;
     my $browser = HTTP::Tiny->new(
@@ -58,7 +58,7 @@ for my $service (qw(cpanel whm webmail)) {
     my %who = $service eq 'webmail' ? ( user => 'info@alice.example', pass => 'mail' ) : ();
     my ( $ok, $message, $url, $token ) =
         $here->login( %who, service => $service, goto_uri => '/a b.html?x=1' );
-    is( $message, 'Login OK', "a login to $service elsewhere" ) or diag($Cpanel::LogMeIn::detail);
+    is( $message, 'Login OK', "a remote login to $service" ) or diag($Cpanel::LogMeIn::detail);
     like(
         $url // q{},
         qr{\A\Qhttps://localhost:$port{"port.$service"}$token/login/?session=\E[^&]+$goto\z},
@@ -69,9 +69,13 @@ for my $service (qw(cpanel whm webmail)) {
 }
 my @first = $here->login( goto_uri => '/one' );
 my @again = $here->login( goto_uri => '/two', active_token_for_reuse => $first[3] );
-is( $again[3],             $first[3],             'a token is used again elsewhere' );
+is( $again[3],             $first[3],             'a remote token is reused' );
 is( open_url( $again[2] ), "alice cpanel /two\n", '... and the URL opens' );
-is( ( $here->login( pass => 'wrong' ) )[1], 'The login is invalid.', 'a wrong password elsewhere' );
+is(
+    ( $here->login( pass => 'wrong' ) )[1],
+    'The login is invalid.',
+    'a wrong password at the remote server'
+);
 is( ( $here->login( user => 'carol' ) )[1], 'The login is invalid.', '... an unknown user' );
 $here->login( pass => 'wrong' ) for 1 .. 4;
 like(

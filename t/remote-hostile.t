@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# A server that means harm: a sentence, in time, in bounded memory, and no URL
-# that points anywhere else.
+# A hostile server: an error message, within the time limit and bounded memory, and no
+# URL of another host.
 
 use strict;
 use warnings;
@@ -21,7 +21,7 @@ my $STRANGE = 'The server does not answer as a cPanel server does.';
 my $JSON    = '{"status":1,"security_token":"/cpsess0123456789"}';
 my $COOKIE  = 'Set-Cookie: cpsession=alice%3ax';
 
-# Says something for ever, or until nobody listens.
+# Sends data until the connection is closed.
 sub repeat {
     my ( $connection, $first, $again, $pause ) = @_;
     $again x= 200 if !$pause;    # as fast as Perl can
@@ -58,7 +58,7 @@ my %BEHAVIOR = (
     'noise' => [ qr/\A(?:\Q$STRANGE\E|\Q$LONG\E)\z/, "\0\1\2\3\r\n", "\xff\xfe\r\n" ],
 );
 
-# Odd answers, put together from odd parts: the same in both processes.
+# Generated malformed answers, the same in both processes.
 my @STATUS = (
     'HTTP/1.1 200 OK',
     'HTTP/1.0 200 OK',
@@ -225,7 +225,7 @@ SKIP: {
     cmp_ok( $grown, '<', 1024, "the process has grown by $grown KiB" );
 }
 
-# Nobody says anything, before TLS begins.
+# No data before the TLS handshake.
 my $mute = Servers->new( answer => sub { sleep 20; return } );
 SKIP: {
     $site->settings( 'port.cpanel' => $mute->port );
@@ -244,7 +244,7 @@ is( $answer[1], $SLOW, 'a slow body, with the limit that nobody set' );
 cmp_ok( $seconds, '>', 9, '... is waited for' );
 cmp_ok( $seconds, '<', 10.5, sprintf '... for %.2f s', $seconds );
 
-# 500 odd answers.
+# 500 malformed answers.
 $site->settings( remote_timeout => 2 );
 my $OURS   = qr/\A(?:Login OK|The login is invalid[.]|A two-factor code is needed[.])\z/;
 my $THEIRS = qr/\AThe server[ '][\w' ]+[.]\z/;

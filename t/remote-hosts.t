@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Odd hostnames: whatever is passed, nobody but that host, at the service's
-# port, is asked for. A proxy that refuses everything sees who would be.
+# Unusual hostnames: the request must go to exactly that host, at the service's port.
+# A proxy that refuses all requests records the target.
 
 use strict;
 use warnings;
@@ -58,7 +58,7 @@ push @hosts, map {
         0 .. rand 4
 } 1 .. 500;
 
-# The same host, in one form: addresses as their bytes.
+# The canonical form of a host: addresses as their bytes.
 sub same_form {
     my ($host) = @_;
     $host = lc $host =~ s/[.]\z//r;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# The same against nginx, as a server that many know: TLS, and HTTP/2, which it
-# offers and we don't take; one server block for each recorded answer.
+# Remote logins at nginx, a common server: TLS, and HTTP/2, which it offers and we
+# don't use; one server block for each recorded answer.
 
 use strict;
 use warnings;
@@ -18,7 +18,7 @@ my $TOKEN = '/cpsess5542387976';
 my $GOOD  = qq({"status":1,"redirect":"$TOKEN/frontend/jupiter/index.html?post_login=2638")
     . qq(,"security_token":"$TOKEN"});
 
-# Answers by the name that is asked for, without its ".localhost".
+# Answers by the requested name, without its ".localhost".
 my %ANSWER = (
     cpanel  => [ 200, $GOOD, "cpsession=$VALUE; HttpOnly; path=/; port=2083; secure" ],
     whm     => [ 200, $GOOD, "whostmgrsession=$VALUE; HttpOnly; path=/; port=2087; secure" ],
@@ -38,8 +38,8 @@ my $dir = File::Temp::tempdir( CLEANUP => 1 );
 my ( $cert, $key ) =
     certificate( 'nginx', names => join ', ', map { "DNS:$_.localhost" } sort keys %ANSWER );
 
-# The front records what comes; the answers are behind it, for nginx reads the
-# body of a request for a proxy only.
+# The front server records the requests; the answers are on an upstream server,
+# because nginx reads the body of proxied requests only.
 sub configuration {
     my ($port) = @_;
     my $conf = <<"CONF";
@@ -129,7 +129,7 @@ is(
 );
 is( ( log_in( 'cpanel', service => 'whm' ) )[1], $STRANGE, q{another service's cookie} );
 
-# nginx ends after its own time, or at once.
+# nginx stops after its own timeout, or immediately.
 $nginx->stop;
 is( ( log_in('cpanel') )[1], 'The server refuses connections.', 'nginx is gone' );
 done_testing();

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# A caller who may not read the site asks the gateway, by its socket, and tells
-# the password to nobody else.
+# A caller who may not read the site logs in through the gateway's socket, and sends
+# the password to no other process.
 
 use strict;
 use warnings;
@@ -25,7 +25,7 @@ $site->settings( gateway_socket => $socket, map { +"port.$_" => $port{$_} } keys
 make_path($run);
 $site->login;    # makes the store
 
-# Somebody without rights: root becomes nobody, anybody else gives theirs up.
+# Drops privileges: root becomes nobody, other users give up access to the site.
 chmod oct 711, $site->dir;
 chmod 0,       $site->path('etc/shadow') if $< != 0;
 
@@ -57,7 +57,7 @@ sub detail_of {
     return as_caller( sub { $site->login(%login); $Cpanel::LogMeIn::detail } );
 }
 
-# What the gateway answers is in a file, for it is another process.
+# The gateway's answer is passed in a file, because it is another process.
 my $answer_file = $site->dir . '/answer';
 
 sub new_gateway {
@@ -141,12 +141,12 @@ is( ( ask( hostname => 'other.example', tfa_token => 'x' ) )[1],
 is( $gateway->form->{tfa_token}, 'x', '... and a two-factor code' );
 $site->settings( backend => undef );
 
-# Its own sentences, passed on.
+# The gateway's messages are passed on.
 for my $case (
     [ '401 Denied', 'The login is invalid.' ],
     [ '429 Wait',   'Too many failed logins. Please try again in 8 seconds.', 'Retry-After: 8' ],
-    [ '400 Bad',    q(The parameter 'user' must be a name or name@domain.) ],
-    [ '503 Away',   'Logins are not possible at the moment (STORE).' ],
+    [ '400 Bad',         q(The parameter 'user' must be a name or name@domain.) ],
+    [ '503 Unavailable', 'Logins are not possible at the moment (STORE).' ],
     )
 {
     my ( $status, $sentence, @headers ) = @{$case};
@@ -154,7 +154,7 @@ for my $case (
     is_deeply( [ ask() ], [ 0, $sentence, 'undef', 'undef' ], "$status: its sentence" );
 }
 
-# What it would not say.
+# Invalid answers.
 for my $case (
     [ 'another host',        good( url   => 'https://evil.example:8083/cpsess0123456789/' ) ],
     [ 'another port',        good( url   => 'https://localhost:80830/cpsess0123456789/' ) ],
@@ -189,7 +189,7 @@ is_deeply( [ ask() ], $FAULT{SOCKET}, 'a gateway that does not answer' );
 cmp_ok( time - $started, '<=', 2, '... is waited for no longer than remote_timeout' );
 $site->settings( remote_timeout => undef );
 
-# Who does not ask.
+# Callers who do not use the socket.
 answers( good() );
 $gateway->forget;
 is(
@@ -216,7 +216,7 @@ is( $gateway->count('connected'), 0, '... and the gateway has heard nothing' );
 is( ( ask() )[0],                 1, 'control: the others do' );
 cmp_ok( $gateway->count('connected'), '>', 0, '... and it has heard of them' );
 
-# To whom nothing is sent. Each case spoils something and mends it.
+# Untrusted sockets, to which nothing is sent. Each case is undone afterwards.
 sub refuses {
     my ( $name, $spoil, $mend ) = @_;
     $gateway->forget;
@@ -243,7 +243,7 @@ refuses(
     sub { unlink $socket; rename $moved, $socket }
 );
 SKIP: {
-    skip 'only root can give things away', 10 if $< != 0;
+    skip 'only root can change owners', 10 if $< != 0;
     my @owner = ( 1234, 1234 );
     refuses( q{another's folder}, sub { chown @owner, $run },    sub { chown 0, 0, $run } );
     refuses( q{another's socket}, sub { chown @owner, $socket }, sub { chown 0, 0, $socket } );
@@ -253,7 +253,7 @@ SKIP: {
         sub { chown 0,       0,       $socket }
     );
 
-    # A socket that looks right, and behind which another listens.
+    # A socket with the right owner, but another user's process listens.
     undef $gateway;
     unlink $socket;
     chown @owner, $run;
@@ -267,7 +267,7 @@ SKIP: {
     like( detail_of(), qr/who listens there/, '... of which the operator is told' );
     unlike( $other->record, qr/secret/, '... and no password is sent' );
 
-    # The store's owner is as good as root.
+    # The store's owner is trusted like root.
     chown @owner, $site->dir . '/store', $run, $socket;
     is( ( ask() )[1], 'Login OK', q{the store's owner is trusted} ) or diag( detail_of() );
 }

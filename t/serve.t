@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# `logmein serve`: its ports, its sockets, its certificate; what it refuses; how
-# it stops and reads its files anew.
+# `logmein serve`: its ports, its sockets, its certificate; refused requests; stopping
+# and reloading.
 
 use strict;
 use warnings;
@@ -26,7 +26,7 @@ my $lane = "$dir/run/gateway.sock";
 $site->settings( gateway_socket => $lane );
 my @panel = ( '--app', 'examples/panel.psgi', '--base', $base );
 
-# How it is called
+# The command line
 sub logmein {
     my ($arguments) = @_;
     my $out = `$^X -Iblib/arch -Iblib/lib blib/script/logmein $arguments 2>&1 </dev/null`;
@@ -36,17 +36,17 @@ for my $case (
     [ '--help',                              0, qr/^COMMANDS\n.*--front-group/ms ],
     [ 'serve --help',                        0, qr/^EXIT STATUS/m ],
     [ '--version',                           0, qr/\Alogmein [0-9.]+\n\z/ ],
-    [ q{},                                   2, qr/Say which command/ ],
-    [ 'dance',                               2, qr/no command 'dance'/ ],
-    [ 'serve',                               2, qr/what to protect.*Usage:/s ],
+    [ q{},                                   2, qr/A command is missing/ ],
+    [ 'dance',                               2, qr/Unknown command 'dance'/ ],
+    [ 'serve',                               2, qr/Give either --app.*Usage:/s ],
     [ 'serve --colour',                      2, qr/Unknown option: colour/ ],
-    [ 'serve --app x --root y',              2, qr/once/ ],
-    [ 'serve --root . extra',                2, qr/'extra' is no option/ ],
-    [ 'serve --root . --base 70000',         2, qr/--base is/ ],
-    [ 'serve --root . --cert x',             2, qr/go together/ ],
-    [ 'serve --root . --listen www.example', 2, qr/'www[.]example' is none/ ],
-    [ 'serve --front /x --listen ::1',       2, qr/does without/ ],
-    [ "serve --root /nowhere --base $base",  3, qr{/nowhere is no folder} ],
+    [ 'serve --app x --root y',              2, qr/Give either/ ],
+    [ 'serve --root . extra',                2, qr/Unexpected argument 'extra'/ ],
+    [ 'serve --root . --base 70000',         2, qr/--base must be/ ],
+    [ 'serve --root . --cert x',             2, qr/must be given together/ ],
+    [ 'serve --root . --listen www.example', 2, qr/'www[.]example' is not/ ],
+    [ 'serve --front /x --listen ::1',       2, qr/can't be combined/ ],
+    [ "serve --root /nowhere --base $base",  3, qr{/nowhere is not a folder} ],
     [ "serve --app /nowhere --base $base",   3, qr{/nowhere: } ],
     [ 'serve --root . --base 9000',          3, qr/^port[.]cpanel = 9001\nport[.]whm = 9003\n/m ],
     [ "serve --root . --base $base --cert x --key y",   3, qr/x, y: / ],
@@ -56,7 +56,7 @@ for my $case (
     my ( $arguments, $status, $text ) = @{$case};
     my ( $got, $out ) = logmein($arguments);
     is( $got, $status, "logmein $arguments: $status" );
-    like( $out, $text, '... with a sentence' );
+    like( $out, $text, '... with a message' );
 }
 
 # Six ports, three of them with TLS, and the socket
@@ -114,7 +114,7 @@ like( $answer->{body}, qr{"login_url":"https://localhost:$port{cpanel}/cpsess}, 
 is( request( $lane, 0, '/' )->{status}, 400, '... and does nothing else' );
 my ( $status, $out ) = logmein("serve --root . --base $base");
 is( $status, 3, 'another server there is refused' );
-like( $out, qr/another process answers there/, '... and is told why' );
+like( $out, qr/another process listens there/, '... and is told why' );
 ( $status, $out ) = logmein("serve --no-socket --root . --base $base");
 is( $status, 3, 'ports that are taken, too' );
 like( $out, qr/Address already in use/, '... and is told why' );
@@ -122,12 +122,12 @@ chmod oct 777, "$dir/run";
 ( $status, $out ) = logmein("serve --root . --base $base");
 like(
     $out,
-    qr/others may write there; change that, or use --no-socket/,
+    qr/is writable by others; change that, or use --no-socket/,
     'a folder for all is refused'
 );
 chmod oct 755, "$dir/run";
 
-# Requests that two programs may understand in two ways
+# Ambiguous requests
 my $good = "GET $where HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: $cookie\r\n";
 like( raw( $port{cpanel}, 1, "$good\r\n" ), qr{\AHTTP/1.1 200 }, 'control: a good request' );
 for my $case (
@@ -171,7 +171,7 @@ $answer = request( $port{cpanel}, 1, $where, undef, 'X_Remote_User: root',
     'Cookie: x=y', "Coo_kie: $cookie" );
 is( $answer->{status}, 401, 'a field with an underscore is none' );
 
-# Logins hold up nobody
+# Logins do not delay other requests
 $site->settings( test_fault => 'slow' );
 $server->signal('HUP');
 sleep 1;
@@ -208,7 +208,7 @@ sub name_shown {
     return $socket && $socket->peer_certificate('cn');
 }
 
-# Workers of before answer until the new ones are there.
+# Old workers answer until the new ones have started.
 sub wait_until {
     my ($job) = @_;
     for ( 1 .. 200 ) {
@@ -218,14 +218,14 @@ sub wait_until {
     return;
 }
 
-# A connection that a worker has, and waits for TLS at.
+# A connection that a worker has accepted, before its TLS handshake.
 sub accepted {
     my $connection = Serve::connection( $port{cpanel}, 0 );
     sleep 0.3;
     return $connection;
 }
 
-# ... and what it says, a while later.
+# ... and a request on it, some time later.
 sub answer_to {
     my ($connection) = @_;
     sleep 0.3;
@@ -259,7 +259,7 @@ ok( -e $log, '... and the log is opened anew' );
 $site->write_file( $cert, 'broken' );
 $server->signal('HUP');
 wait_until( sub { text_of($log) =~ /Not reloaded/ } );
-is( name_shown(), 'two', 'a certificate that is not in order is not taken' );
+is( name_shown(), 'two', 'an invalid certificate is not loaded' );
 like( text_of($log), qr/Not reloaded/, '... and the log says so' );
 $site->settings( cookie_prefix => 'mine_' );
 Serve::write_certificate( $cert, $key, 'three' );

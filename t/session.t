@@ -33,8 +33,8 @@ sub log_in {
 sub call   { my ( $method, @with ) = @_; return Cpanel::LogMeIn::Session->$method(@with) }
 sub redeem { return call( redeem => @_ ) }
 
-# The arguments of a check of a session that was redeemed.
-sub visitor {
+# The arguments of a check of a redeemed session.
+sub access {
     my ($session) = @_;
     return map { $_ => $session->{$_} } qw(cookie token service);
 }
@@ -47,7 +47,7 @@ sub outcome_is {
     return $session;
 }
 
-# What a session is.
+# The keys of a session.
 my %ticket  = log_in();
 my $session = outcome_is( 'granted', 'a fresh ticket is redeemed', redeem => %ticket );
 is_deeply(
@@ -67,12 +67,12 @@ is_deeply(
 );
 like( $session->{id},     qr/\A[0-9a-f]{16}\z/,              'its id is 16 hex digits' );
 like( $session->{cookie}, qr/\Aalice%3a[A-Za-z0-9_-]{43}\z/, 'its cookie is USER%3aSECRET' );
-my $checked = outcome_is( 'granted', 'its cookie opens the service', check => visitor($session) );
+my $checked = outcome_is( 'granted', 'its cookie opens the service', check => access($session) );
 is( $checked->{id}, $session->{id}, '... as the same session' );
 ok( !exists $checked->{cookie}, '... and a check tells no cookie' );
-is( scalar call( check => visitor($session) )->{user}, 'alice', 'in scalar context: the session' );
+is( scalar call( check => access($session) )->{user}, 'alice', 'in scalar context: the session' );
 
-# Everything that is no yes.
+# Refusals.
 outcome_is( 'spent', 'a spent ticket', redeem => %ticket );
 my %fresh = log_in();
 outcome_is(
@@ -124,24 +124,24 @@ delete $cookies{'a cookie'};
 for my $name ( sort keys %cookies ) {
     outcome_is(
         'unknown', "a cookie: $name",
-        check  => visitor($session),
+        check  => access($session),
         cookie => $cookies{$name}
     );
 }
 for my $form ( "alice:$secret", "alice%3A$secret", "%61lice%3a$secret" ) {
-    outcome_is( 'granted', "a cookie: $form", check => visitor($session), cookie => $form );
+    outcome_is( 'granted', "a cookie: $form", check => access($session), cookie => $form );
 }
 for my $token ( undef, '', '/cpsess0000000000', "$session->{token}0", "$session->{token}\n",
     "/$session->{token}" )
 {
     outcome_is(
         'wrong_token', 'a cookie under the token ' . ( $token // 'undef' ),
-        check => visitor($session),
+        check => access($session),
         token => $token
     );
 }
 
-# A service's cookie opens no other service.
+# A cookie is valid for its own service only.
 my %owner = ( cpanel => 'alice', whm => 'alice', webmail => 'info@alice.example' );
 for my $from ( sort keys %owner ) {
     my $opened = redeem( log_in( service => $from, user => $owner{$from} ) );
@@ -149,13 +149,13 @@ for my $from ( sort keys %owner ) {
         outcome_is(
             $from eq $to ? 'granted' : 'wrong_service',
             "a cookie of $from at $to",
-            check   => visitor($opened),
+            check   => access($opened),
             service => $to
         );
     }
 }
 
-# What lies in the store opens nothing.
+# The content of the store gives no access.
 my $stored = Digest::SHA::sha256($secret);
 open my $file, '<:raw', "$site->{dir}/store/data.mdb" or die $!;
 my $image = do { local $/ = undef; <$file> };
@@ -166,7 +166,7 @@ ok( index( $image, $secret ) < 0 && index( $image, substr $ticket{ticket}, 4 ) <
 ok( index( $image, 'secret' ) < 0, 'nor is a password' );
 outcome_is(
     'unknown', 'a stored key as a cookie',
-    check  => visitor($session),
+    check  => access($session),
     cookie => 'alice%3a' . encode_base64url($stored)
 );
 outcome_is(
@@ -175,7 +175,7 @@ outcome_is(
     ticket => 'lmt_' . encode_base64url( Digest::SHA::sha256( $ticket{ticket} ) )
 );
 
-# Idle and overall limits, by a clock that stands where we put it.
+# Idle and overall limits, with a fixed clock.
 at(0);
 %ticket = log_in();
 at(899);
@@ -188,50 +188,50 @@ outcome_is( 'unknown', 'a ticket that nobody redeemed in time', redeem => %ticke
 at(0);
 $session = redeem( log_in() );
 at(899);
-outcome_is( 'granted', 'a session in its last idle second', check => visitor($session) );
+outcome_is( 'granted', 'a session in its last idle second', check => access($session) );
 at( 899 + 899 );
-outcome_is( 'granted', '... from which on its idle time starts anew', check => visitor($session) );
+outcome_is( 'granted', '... from which on its idle time starts anew', check => access($session) );
 at( 899 + 899 + 900 );
-outcome_is( 'unknown', '... but not for ever', check => visitor($session) );
+outcome_is( 'unknown', '... but not for ever', check => access($session) );
 
 at(0);
 $session = redeem( log_in() );
 at(59);
-is( call( check => visitor($session) )->{last_seen},
+is( call( check => access($session) )->{last_seen},
     $START, 'a check within the minute is not noted' );
 at(60);
-is( call( check => visitor($session) )->{last_seen}, $START + 60, 'after it, it is' );
+is( call( check => access($session) )->{last_seen}, $START + 60, 'after it, it is' );
 at(120);
 outcome_is(
     'wrong_token', 'a refused check',
-    check => visitor($session),
+    check => access($session),
     token => '/cpsess0000000000'
 );
 at( 60 + 900 );
-outcome_is( 'unknown', '... keeps nothing alive', check => visitor($session) );
+outcome_is( 'unknown', '... keeps nothing alive', check => access($session) );
 
 at(0);
 $session = redeem( log_in() );
 my $last = 0;
 for ( my $second = 800; $second < 86_400; $second += 800 ) {
     at($second);
-    $last = $second if call( check => visitor($session) );
+    $last = $second if call( check => access($session) );
 }
 is( $last, 85_600, 'a session in use lives on' );
 at(86_399);
-outcome_is( 'granted', '... for a day', check => visitor($session) );
+outcome_is( 'granted', '... for a day', check => access($session) );
 at(86_400);
-outcome_is( 'unknown', '... and no longer', check => visitor($session) );
+outcome_is( 'unknown', '... and no longer', check => access($session) );
 
 at(301);
 $session = redeem( log_in() );
 at(1);
-outcome_is( 'granted', 'a session from 300 seconds in the future', check => visitor($session) );
+outcome_is( 'granted', 'a session from 300 seconds in the future', check => access($session) );
 at(0);
-outcome_is( 'unknown', '... from 301', check => visitor($session) );
+outcome_is( 'unknown', '... from 301', check => access($session) );
 
-# The volatile part may be lost: then a session idles since it was redeemed. In
-# processes of their own, for an open file outlives its name.
+# If the volatile part is lost, the idle time starts at redeeming. Each check runs in
+# a new process, because an open file remains usable after its removal.
 sub reason_in_child {
     my (@with) = @_;
     return Test::Cpanel::LogMeIn::in_child( sub { ( call( check => @with ) )[1] } );
@@ -241,10 +241,10 @@ for my $case ( [ 899, 'granted' ], [ 900, 'unknown' ] ) {
     at(0);
     $session = redeem( log_in() );
     at(800);
-    is( reason_in_child( visitor($session) ), 'granted', 'a check that is noted' );
+    is( reason_in_child( access($session) ), 'granted', 'a check that is noted' );
     system 'rm', '-r', "$site->{dir}/store/volatile";
     at($second);
-    is( reason_in_child( visitor($session) ), $expected, "... and lost: $expected at $second" );
+    is( reason_in_child( access($session) ), $expected, "... and lost: $expected at $second" );
 }
 
 # Logging out.
@@ -255,15 +255,15 @@ my %other  = log_in();
 my @opened = map { scalar redeem( %{$_} ) } @shared[ 0, 1 ];
 outcome_is(
     'wrong_token', 'logging out with a wrong token',
-    end   => visitor( $opened[0] ),
+    end   => access( $opened[0] ),
     token => $other{token}
 );
-outcome_is( 'granted', 'does nothing',                         check  => visitor( $opened[0] ) );
-outcome_is( 'granted', 'logging out',                          end    => visitor( $opened[0] ) );
-outcome_is( 'unknown', 'ends the session',                     check  => visitor( $opened[0] ) );
-outcome_is( 'unknown', '... the other one of that token',      check  => visitor( $opened[1] ) );
+outcome_is( 'granted', 'does nothing',                         check  => access( $opened[0] ) );
+outcome_is( 'granted', 'logging out',                          end    => access( $opened[0] ) );
+outcome_is( 'unknown', 'ends the session',                     check  => access( $opened[0] ) );
+outcome_is( 'unknown', '... the other one of that token',      check  => access( $opened[1] ) );
 outcome_is( 'unknown', '... and its ticket not yet redeemed',  redeem => %{ $shared[2] } );
-outcome_is( 'unknown', 'logging out again',                    end    => visitor( $opened[0] ) );
+outcome_is( 'unknown', 'logging out again',                    end    => access( $opened[0] ) );
 outcome_is( 'granted', 'another login of the same user lives', redeem => %other );
 
 # Objects.
@@ -271,21 +271,21 @@ my $sessions = Cpanel::LogMeIn::Session->new;
 isa_ok( $sessions, 'Cpanel::LogMeIn::Session' );
 %ticket = log_in();
 ok( $session = $sessions->redeem(%ticket), 'an object redeems' );
-ok( $sessions->check( visitor($session) ), '... and checks' );
+ok( $sessions->check( access($session) ),  '... and checks' );
 ok( !$sessions->redeem(%ticket),           '... and refuses' );
 my $copy = eval { Storable::dclone($sessions) };
-ok( !$copy || !eval { $copy->check( visitor($session) ); 1 }, 'a deep copy is no object' );
+ok( !$copy || !eval { $copy->check( access($session) ); 1 }, 'a deep copy is no object' );
 
 for my $forged ( bless( [], 'Cpanel::LogMeIn::Session' ),
     bless( \do { my $n = 1234 }, 'Cpanel::LogMeIn::Session' ), {} )
 {
-    ok( !eval { Cpanel::LogMeIn::Session::check( $forged, visitor($session) ); 1 },
+    ok( !eval { Cpanel::LogMeIn::Session::check( $forged, access($session) ); 1 },
         'nor is ' . ref($forged) . ', forged' );
     like( $@, qr/\AThis is no Cpanel::LogMeIn::Session object[.]/,
         '... and the exception says so' );
 }
 
-# A program's mistakes.
+# Wrong calls.
 for my $case (
     [ ['odd'], qr/pairs/ ],
     [ [ colour => 1,   service => 'cpanel' ], qr/no such argument/ ],
@@ -299,16 +299,15 @@ for my $case (
     like( $@, $why, '... that says why' );
 }
 
-# A fault is no yes, and no "unknown" either.
+# A fault is neither "granted" nor "unknown".
 at(0);
-my $visitor = { visitor( redeem( log_in() ) ) };
+my $access = { access( redeem( log_in() ) ) };
 chmod oct 750, "$site->{dir}/store" or die $!;
-is( reason_in_child( %{$visitor} ), 'fault', 'a fault of the store' );
+is( reason_in_child( %{$access} ), 'fault', 'a fault of the store' );
 chmod oct 700, "$site->{dir}/store" or die $!;
-outcome_is( 'granted', 'control: without it', check => %{$visitor} );
+outcome_is( 'granted', 'control: without it', check => %{$access} );
 
-# Another store, with another key, in the place of the one that a handle has
-# open.
+# The store that a handle has open is replaced by one with another key.
 my ( $folder, $kept ) = map { "$site->{dir}/$_" } qw(store kept);
 my $open = Cpanel::LogMeIn::Session->new;
 
@@ -322,17 +321,17 @@ sub follows {
     is( ( $open->check( %{$shown} ) )[1], $expected, $name ) or diag($Cpanel::LogMeIn::detail);
     return;
 }
-follows( $visitor, 'granted', 'control: an open handle knows its session' );
+follows( $access, 'granted', 'control: an open handle knows its session' );
 move( $folder => $kept );
-my $other = { visitor( redeem( log_in() ) ) };
+my $other = { access( redeem( log_in() ) ) };
 is( compare( "$folder/key", "$kept/key" ), 1, 'another store, and key' );
 sleep 2;
-follows( $other,   'granted', '... whose session an open handle knows' );
-follows( $visitor, 'unknown', '... and the old one no more' );
+follows( $other,  'granted', '... whose session an open handle knows' );
+follows( $access, 'unknown', '... and the old one no more' );
 move( "$folder/key" => "$folder/key.kept", $folder => "$folder.2", $kept => $folder );
 sleep 2;
-follows( $visitor, 'granted', 'a backup is in its place: its sessions are known' );
-follows( $other,   'unknown', '... and no others' );
+follows( $access, 'granted', 'after restoring a backup its sessions are known' );
+follows( $other,  'unknown', '... and no others' );
 move( $folder => $kept, "$folder.2" => $folder );
 sleep 2;
 follows( $other, 'fault', 'a store whose key is gone: a fault' );

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# The settings file: every key, good and bad, and what is said of a bad one.
+# The settings file: every key with valid and invalid values, and the error messages.
 
 use strict;
 use warnings;
@@ -66,7 +66,7 @@ for my $key ( sort keys %keys ) {
     }
 }
 
-# The manual knows the same keys.
+# The manual documents the same keys.
 open my $pod, '<', $INC{'Cpanel/LogMeIn.pm'} or die $!;
 my $manual = do { local $/ = undef; readline $pod };
 is_deeply( [ grep { $manual !~ /^=item C<\Q$_\E>/m } sort keys %keys ],
@@ -97,7 +97,7 @@ for my $case (
     like( $Cpanel::LogMeIn::detail, $why, '... and said why' );
 }
 
-# A folder whose settings others can write is no place for a lock.
+# Settings in a folder that others can write to are refused.
 $site->write_settings;
 chmod 0666, $site->{conf} or die $!;
 is( ( $site->login )[1], $FAULT, 'a file that others can write' );

@@ -18,15 +18,15 @@ my $sessions = Cpanel::LogMeIn::Session->new;
 my ( $ok, undef, $url ) = $site->login;
 ok( $ok, 'a login in the first thread' );
 my ($session) = $site->redeem($url);
-my @visitor = map { $_ => $session->{$_} } qw(cookie token service);
-ok( $sessions->check(@visitor), '... whose object has the store open' );
+my @access = map { $_ => $session->{$_} } qw(cookie token service);
+ok( $sessions->check(@access), '... whose object has the store open' );
 
 sub work {
     my @log;
     for ( 1 .. 20 ) {
         my ( undef, $message, $mine ) = $site->login;
         push @log, $message;
-        push @log, ( $sessions->check(@visitor) )[1];
+        push @log, ( $sessions->check(@access) )[1];
         push @log, ( $site->redeem($mine) )[1];
     }
     return join ' ', @log;
@@ -56,9 +56,9 @@ my $loaded = threads->create(
         my $hash = Cpanel::LogMeIn::hash_password( 'x', '$5$', 1000 );
         my $own  = Cpanel::LogMeIn::Session->new;
         undef $sessions;
-        return $hash && $own->check(@visitor) ? 'works' : 'fails';
+        return $hash && $own->check(@access) ? 'works' : 'fails';
     }
 )->join;
 is( $loaded, 'works', 'a thread drops its clone and makes its own' );
-ok( $sessions->check(@visitor), "... and the parent's object is untouched" );
+ok( $sessions->check(@access), "... and the parent's object is untouched" );
 done_testing();

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# A person at a browser, once at `logmein serve` and once at nginx in front of
-# it. A picture of each page is left in a folder.
+# Tests with a browser, with `logmein serve` and with nginx in front of it. A
+# screenshot of each page is saved in a folder.
 
 use strict;
 use warnings;
@@ -46,7 +46,7 @@ sub type_password {
     return $browser->click('button[type=submit]');
 }
 
-# The browser ends at the panel: whose, and where.
+# The browser shows the panel with this user and path.
 sub is_at_panel {
     my ( $browser, $user, $rest, $name ) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -66,11 +66,11 @@ sub says {
     return ok( $there, $name ) || diag( $browser->url, "\n", $browser->text );
 }
 
-sub visit {
+sub browse {
     my ($at) = @_;
     my $picture = sub { my ( $browser, $name ) = @_; $browser->picture("$pictures/$at-$name.png") };
 
-    # A password, typed
+    # A login by form
     my $first = Browser->new($driver);
     $first->go("$home/some/page?x=1");
     says( $first, qr/Log in.*Username.*Password/s, "$at: a login page" );
@@ -129,7 +129,7 @@ sub visit {
     $clicker->reload;
     is_at_panel( $clicker, 'alice', '/mail', '... and leaves one session that works' );
 
-    # Somebody else is logged in
+    # Another user is logged in
     my $bob = Browser->new($driver);
     $bob->go("$home/");
     type_password( $bob, 'bob', 'secret' );
@@ -173,7 +173,7 @@ sub visit {
     $picture->( $guesser, 'wait' );
     $site->forget;
 
-    # On a phone, in the dark
+    # A small screen, in dark mode
     my $phone = Browser->new($driver);
     $phone->devtools(
         'Emulation.setDeviceMetricsOverride',
@@ -201,14 +201,14 @@ sub visit {
 
 {
     my $server = Serve->new( '--base', $base, '--app', 'examples/panel.psgi' );
-    visit('serve');
+    browse('serve');
 }
 
 SKIP: {
     skip 'nginx is not installed', 1 if !has_program('nginx');
     my %files = Front::files( $dir, $base );
 
-    # The panel, as it would be without the middleware.
+    # The panel without the middleware.
     $site->write_file( "$dir/panel.psgi", <<'PERL' );
 my $panel = Plack::Util::load_psgi('examples/panel.psgi');
 sub {
@@ -222,6 +222,6 @@ PERL
     my $gateway = Serve->new( '--front', $files{front}, '--base', $base );
     my $panel   = Serve::panel( $files{panel}, "$dir/panel.psgi" );
     my $nginx   = Front::nginx(%files);
-    visit('nginx');
+    browse('nginx');
 }
 done_testing();

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# What make does: no more than it must, and all that a packager asks for.
+# What make rebuilds, and what packagers need.
 
 use strict;
 use warnings;
@@ -13,7 +13,7 @@ use Author qw(built_clone clone read_file run tracked);
 
 my $folder = built_clone();
 
-# The objects of a build with their times of change, in nanoseconds.
+# The objects of a build with their modification times, in nanoseconds.
 sub objects {
     my %time;
     for my $object ( glob("$folder/csrc/*.o"), map { "$folder/$_.o" } qw(LogMeIn Remote) ) {
@@ -57,7 +57,7 @@ my @few = includers('shadow.h');
 my @all = glob "$folder/csrc/*.c";
 cmp_ok( @few + 0, '<', @all + 0, 'control: not every header is included everywhere' );
 
-# A test program follows the header, too.
+# A test program is rebuilt after a change of a header, too.
 run( $folder, 'sleep 0.1; touch t/core/tap.h' );
 ( undef, $out ) = run( $folder, 'make' );
 like( $out, qr{-o \.\./t/core/text\b}, 'a touched test header rebuilds the C tests' );
@@ -111,7 +111,7 @@ like( $meta, qr/"bugtracker".*"repository"/s,        'META: where to turn to' );
 ( $status, $out ) = run( $folder, 'make disttest' );
 is( $status, 0, 'make disttest' ) or diag( substr $out, -2000 );
 
-# What is missing is named, with the package that holds it.
+# Missing libraries are reported with the name of their package.
 my $bare = clone();
 for my $case (
     [ LMDB   => 'LMDB',     'liblmdb-dev' ],
@@ -130,7 +130,7 @@ for my $case (
 ( $status, $out ) = run( $bare, 'perl Makefile.PL' );
 ok( $status == 0 && -e "$bare/Makefile", 'control: with all of them, one' ) or diag($out);
 
-# Without what is optional, a module that says so when it is needed.
+# Without the optional libraries, the module reports them when they are needed.
 for my $case ( [ CURL => 'libcurl4-openssl-dev' ], [ JANSSON => 'libjansson-dev' ] ) {
     my ( $env, $package ) = @{$case};
     local $ENV{"${env}_LIBS"}   = '-lnowhere';
@@ -154,7 +154,7 @@ for my $case ( [ CURL => 'libcurl4-openssl-dev' ], [ JANSSON => 'libjansson-dev'
     );
 }
 
-# Objects show their boot function, and the second one has no store in it.
+# Objects export their boot function only, and the second one contains no store.
 for my $object (qw(LogMeIn/LogMeIn LogMeIn/Remote/Remote)) {
     my $file = "$folder/blib/arch/auto/Cpanel/$object.so";
     ( undef, $out ) = run( '.', "nm -D --defined-only '$file'" );

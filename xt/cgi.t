@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# examples/login.cgi under a real web server, as www-data, with no right to any
-# password file: the gateway's socket checks the password.
+# examples/login.cgi with a real web server, as www-data, without access to password
+# files: the gateway checks the password.
 
 use strict;
 use warnings;

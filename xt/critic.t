@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# perlcritic, severity 3; .perlcriticrc says what is left out, and why.
+# perlcritic, severity 3; .perlcriticrc lists the exceptions and their reasons.
 
 use strict;
 use warnings;

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# The vendor's documented script runs unchanged. Its text is not ours to copy:
-# it is run from beside the checkout, or from where LOGMEIN_SCRIPT says. It
-# logs in as XXXXXX with the password XXXXXX.
+# The vendor's documented script runs unchanged. Its text may not be copied: it is run
+# from its path beside the checkout, or from LOGMEIN_SCRIPT. It logs in as XXXXXX with
+# the password XXXXXX.
 
 use strict;
 use warnings;

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# A disk that is full, a file system that becomes read-only, a key that can't
-# be read, no room in memory for the map: the sentence, nothing lost, and all
-# is well again when it is mended. Needs root, for a small file system.
+# A full disk, a read-only file system, an unreadable key, no address space for the
+# map: an error message, no data loss, and logins work again when the cause is
+# removed. Needs root, for a small file system.
 
 use strict;
 use warnings;
@@ -28,12 +28,12 @@ my %fault =
 
 sub login_message { return ( $site->login )[1] }
 
-# A process of its own does not have the store open already.
+# A new process, which has not opened the store yet.
 sub fresh_message {
     return Test::Cpanel::LogMeIn::in_child( sub { login_message() } );
 }
 
-# A read-only file system. Nobody may have it open while it changes.
+# A read-only file system. No process may use it while it is remounted.
 my $url = Test::Cpanel::LogMeIn::in_child( sub { ( $site->login )[2] } );
 is( ( run( '/', "mount -o remount,ro '$disk'" ) )[0], 0, 'the file system becomes read-only' );
 is( fresh_message(),                                  $fault{STORE}, '... and the store says so' );
@@ -42,8 +42,8 @@ is( fresh_message(), 'Login OK', '... until it can be written again' );
 is( Test::Cpanel::LogMeIn::in_child( sub { $site->redeem($url) ? 'redeemed' : 'lost' } ),
     'redeemed', '... with what was there' );
 
-# A full disk. A login that fails gives its pages up, and another may find
-# them: it is full when several in a row fail.
+# A full disk. A failed login releases its pages, and another login may use them: the
+# disk is full when several logins in a row fail.
 my ( @urls, @answer, $failures );
 while ( @urls < 5000 && ( $failures // 0 ) < 5 ) {
     @answer = $site->login;
@@ -88,7 +88,7 @@ for my $case ( [ 900_000, $fault{STORE} ], [ 'unlimited', 'Login OK' ] ) {
     is( $out, $expected, "with $limit KiB of address space: $expected" );
 }
 
-# A key that can't be read: root reads anything, so its owner tries.
+# A key that can't be read: root can read all files, so its owner tries.
 chmod 0711, $_ for $site->dir, $disk;    ## no critic (ProhibitLeadingZeros)
 run( '/', "chown -R 65534 '$disk/store' '" . $site->dir . q{'} );
 

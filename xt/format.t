@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# The two formatters have nothing to change.
+# The formatters do not change any file.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# nginx and Apache in front of the gateway, with the files in examples/ as they
-# are; fail2ban's filter; the systemd unit.
+# nginx and Apache in front of the gateway, with the unchanged files in examples/;
+# fail2ban's filter; the systemd unit.
 
 use strict;
 use warnings;
@@ -26,7 +26,7 @@ my $dir   = $site->dir;
 my %files = Front::files( $dir, $base );
 $site->settings( gateway_socket => "$dir/run/gateway.sock" );
 
-# What is behind nginx: it says what it was asked, and by whom it thinks.
+# The server behind nginx: it reports the request and the user.
 $site->write_file( "$dir/echo.psgi", <<'PERL' );
 sub {
     my ($env) = @_;
@@ -37,7 +37,7 @@ sub {
 };
 PERL
 
-# A login URL in its two forms, opened; what came of it.
+# Opens a login URL in both forms, and returns the results.
 sub open_url {
     my ( $form, @more ) = @_;
     $site->settings( login_url => $form );
@@ -49,7 +49,7 @@ sub open_url {
     return ( $answer, $cookie, $target );
 }
 
-# What holds for any front server. $panel: what the panel says to alice.
+# Tests for any front server. $panel: the panel's text for alice.
 sub serves_well {
     my ( $name, $panel, $front ) = @_;
     my $page = request( $port{cpanel}, 1, '/some/page?x=y' );
@@ -138,7 +138,7 @@ sub serves_well {
         push @tickets, $ticket;
     }
 
-    # Requests of two meanings
+    # Ambiguous requests
     my $good = "GET /login/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
     like( raw( $port{cpanel}, 1, "$good\r\n" ), qr{\AHTTP/1.1 200 }, 'control: a good request' );
     like(
@@ -183,14 +183,14 @@ SKIP: {
         $nginx
     );
 
-    # The gateway away, and back: never a yes
+    # The gateway is stopped and started: never allowed
     my ( undef, $cookie, $target ) = open_url('direct');
     my ($where) = $target =~ m{\A(/cpsess[0-9]{10})};
     is( request( $port{cpanel}, 1, "$where/", undef, "Cookie: $cookie" )->{status},
         200, 'a session' );
     $gateway->stop;
     is( request( $port{cpanel}, 1, "$where/", undef, "Cookie: $cookie" )->{status},
-        503, '... opens nothing while the gateway is away' );
+        503, '... opens nothing while the gateway is stopped' );
     $gateway = Serve->new( '--front', $files{front}, '--base', $base, '--no-socket' );
     is( request( $port{cpanel}, 1, "$where/", undef, "Cookie: $cookie" )->{status},
         200, '... and all again when it is back' );
@@ -198,7 +198,7 @@ SKIP: {
     $gateway->signal('HUP');
     select undef, undef, undef, 1.5;    ## no critic (ProhibitSleepViaSelect)
     is( request( $port{cpanel}, 1, "$where/", undef, "Cookie: $cookie" )->{status},
-        503, '... nothing while the store is away' );
+        503, '... nothing while the store is unavailable' );
     $site->fault(undef);
     is( $nginx->stop, 0, 'nginx stops' );
 }

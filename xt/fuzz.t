@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Each parser under libFuzzer, with the sanitizers. LOGMEIN_FUZZ_RUNS says how
-# often; xt/long/fuzz.t does it ten million times.
+# Each parser with libFuzzer and the sanitizers. LOGMEIN_FUZZ_RUNS is the number of
+# runs; xt/long/fuzz.t does ten million.
 
 use strict;
 use warnings;
@@ -18,7 +18,8 @@ my $scratch = tempdir( 'logmein-fuzz-XXXXXX', TMPDIR => 1, CLEANUP => 1 );
 my ( $status, $out ) = run( '.', 'make -s -j2 -C xt/fuzz' );
 is( $status, 0, 'the targets build' ) or diag($out);
 
-# New inputs go to a scratch folder; a crashing one is printed, for the corpus.
+# New inputs are written to a temporary folder; a crashing one is printed, for the
+# corpus.
 sub fuzz {
     my ( $program, $corpus ) = @_;
     mkdir "$scratch/new";

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# A process that logs in is killed with signal 9, again and again: no session
-# that it was told of is lost, and the store stays sound.
+# A process that logs in is killed with signal 9 repeatedly: no acknowledged session
+# is lost, and the store stays consistent.
 
 use strict;
 use warnings;
@@ -14,11 +14,11 @@ use Test::Cpanel::LogMeIn;
 
 my $CYCLES = $ENV{LOGMEIN_CYCLES} || 1000;
 
-# Many names: a login that was killed counts as a failure a minute later.
+# Many names, because a killed login counts as a failure a minute later.
 my @users = map { "user$_" } 1 .. 500;
 my $site  = Test::Cpanel::LogMeIn->new( accounts => { map { $_ => 'secret' } @users } );
 
-# Says "begin" before each login, and its URL once it has it.
+# Prints "begin" before each login, and the URL after it.
 sub log_in_for_ever {
     my ( $out, $user ) = @_;
     while (1) {

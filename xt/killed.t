@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# A hundred times, under load, a worker of the gateway is killed or the store
-# goes away: nobody without a session is let in meanwhile, and who has one is
-# back within two seconds.
+# A hundred times, under load, a worker of the gateway is killed or the store is made
+# unavailable: requests without a session are never allowed, and those with one are
+# allowed again within two seconds.
 
 use strict;
 use warnings;
@@ -24,8 +24,7 @@ my $site     = Test::Cpanel::LogMeIn->new(
     settings => { log => 'none', map { ( "port.$_" => $port{$_} ) } keys %port } );
 my $dir = $site->dir;
 
-# The store's place is a link, which can lead to nowhere from one moment to the
-# next.
+# The store's path is a symbolic link, which can be made dangling atomically.
 mkdir "$dir/disk" or die "$dir/disk: $!";
 $site->settings( store => "lmdb:$dir/mounted/store", volatile_dir => "$dir/mounted/volatile" );
 
@@ -42,7 +41,7 @@ my ( $token, $cookie ) = log_in( $port, 1 ) or BAIL_OUT( $server->{said} );
 my $made_up = $cookie =~ s/(.)\z/$1 eq 'A' ? 'B' : 'A'/er;
 my $target  = "$token/x";
 
-# They say what came to whom, and how often.
+# The clients report the numbers of their answers.
 $site->write_file( "$dir/go", q{} );
 my @readers = in_parallel(
     3,
@@ -64,7 +63,7 @@ my @readers = in_parallel(
     }
 );
 
-# How long until alice is in again; ten times in a row, for there are several
+# The time until alice has access again, ten times in a row, because there are several
 # workers.
 sub recovery {
     my $start = time;

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Who may include whom, held against the drawing in csrc/README.
+# Which parts may include which others, compared with the list in csrc/README.
 
 use strict;
 use warnings;
@@ -11,7 +11,7 @@ use Author qw(read_file tracked);
 my @rows = read_file('csrc/README') =~ /^    ([a-z_]+)  +\S/mg;
 my %row  = map { $rows[$_] => $_ } 0 .. $#rows;
 
-# What a file may not include, of what it includes.
+# The forbidden includes of a file.
 sub offences {
     my ( $file, $text ) = @_;
     my ($part) = $file =~ m{([a-z_]+)[.][ch]\z};
@@ -20,7 +20,7 @@ sub offences {
         my ($other) = $header =~ /\A([a-z_]+)[.]h\z/;
         next if $header eq 'logmein.h' || $header eq "$part.h";
 
-        # A keeper fulfils the contract above it.
+        # A backend implements the interface above it.
         next if $part =~ /\Astore_/ && $header eq 'store.h';
         push @bad, "$file includes $header"
             if !defined $other || !defined $row{$other} || $row{$other} <= $row{$part};
@@ -43,7 +43,11 @@ for my $bad (
     [ 'csrc/shadow.c', qq{#include "session.h"\n}, 'a higher row' ],
     [ 'csrc/site.c',   qq{#include "nosuch.h"\n},  'a row that is not drawn' ],
     [ 'csrc/text.h',   qq{#include "site.h"\n},    'a header that includes a higher one' ],
-    [ 'csrc/log.c',    qq{#include "store.h"\n},   'the contract, by one who is no keeper' ],
+    [
+        'csrc/log.c',
+        qq{#include "store.h"\n},
+        'the store interface, by a part that is not a backend'
+    ],
     )
 {
     my ( $file, $text, $what ) = @{$bad};

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# No call leaves a Perl value behind, and none of the core's memory.
+# No call leaks Perl values or memory of the core.
 
 use strict;
 use warnings;
@@ -15,7 +15,7 @@ use Servers         qw(ca_file certificate failure success);
 
 my $site = Test::Cpanel::LogMeIn->new( settings => { log => 'none' } );
 
-# Logins elsewhere: to a server that lets alice in, and to none.
+# Remote logins: at a server that accepts alice, and at a closed port.
 my ( $cert, $key ) = certificate('good');
 my $server = Servers->new(
     cert   => $cert,
@@ -38,35 +38,39 @@ my $remote = Test::Cpanel::LogMeIn->new(
     }
 );
 
-sub elsewhere {
+sub remote_login {
     my (@login) = @_;
     local $ENV{LOGMEIN_CONF} = $remote->conf;
     my @answer = $remote->login(@login);
     return $answer[1];
 }
 $ENV{LOGMEIN_CONF} = $site->conf;    ## no critic (RequireLocalizedPunctuationVars)
-is( elsewhere(), 'Login OK', 'control: a login elsewhere' );
-is( elsewhere( user    => 'bob' ), 'The login is invalid.', 'control: one that is refused' );
-is( elsewhere( service => 'whm' ), 'The server refuses connections.', 'control: one to nobody' );
+is( remote_login(),                'Login OK',              'control: a remote login' );
+is( remote_login( user => 'bob' ), 'The login is invalid.', 'control: one that is refused' );
+is(
+    remote_login( service => 'whm' ),
+    'The server refuses connections.',
+    'control: one to a closed port'
+);
 
 my %calls = (
-    'a good login'      => sub { my @answer = $site->login },
-    'in scalar context' => sub { my $ok     = $site->login },
-    'a wrong password'  => sub { my @answer = $site->login( pass     => 'wrong' ) },
-    'an unknown user'   => sub { my @answer = $site->login( user     => 'nobody' ) },
-    'a bad parameter'   => sub { my @answer = $site->login( goto_uri => '//x' ) },
-    'an odd list'       => sub { my @answer = Cpanel::LogMeIn::get_loggedin_url('x') },
-    'a reference'       => sub { my @answer = $site->login( pass => {} ) },
-    'wide characters'   => sub { my @answer = $site->login( pass => "\x{263a}" ) },
-    'a fault'           => sub { local $ENV{LOGMEIN_CONF} = '/nowhere'; my @x = $site->login },
-    'a login elsewhere' => sub { elsewhere() },
-    'one refused there' => sub { elsewhere( user    => 'bob' ) },
-    'one to nobody'     => sub { elsewhere( service => 'whm' ) },
-    'a hash'            => sub { my $hash = Cpanel::LogMeIn::hash_password( 'x', '$5$', 1000 ) },
-    'no hash'           => sub { my $hash = Cpanel::LogMeIn::hash_password( 'x', '$nix$' ) },
-    'versions'          => sub { my %of       = Cpanel::LogMeIn::versions() },
-    'an object'         => sub { my $sessions = Cpanel::LogMeIn::Session->new },
-    'an exception'      => sub {
+    'a good login'         => sub { my @answer = $site->login },
+    'in scalar context'    => sub { my $ok     = $site->login },
+    'a wrong password'     => sub { my @answer = $site->login( pass     => 'wrong' ) },
+    'an unknown user'      => sub { my @answer = $site->login( user     => 'nobody' ) },
+    'a bad parameter'      => sub { my @answer = $site->login( goto_uri => '//x' ) },
+    'an odd list'          => sub { my @answer = Cpanel::LogMeIn::get_loggedin_url('x') },
+    'a reference'          => sub { my @answer = $site->login( pass => {} ) },
+    'wide characters'      => sub { my @answer = $site->login( pass => "\x{263a}" ) },
+    'a fault'              => sub { local $ENV{LOGMEIN_CONF} = '/nowhere'; my @x = $site->login },
+    'a remote login'       => sub { remote_login() },
+    'one refused there'    => sub { remote_login( user    => 'bob' ) },
+    'one to a closed port' => sub { remote_login( service => 'whm' ) },
+    'a hash'               => sub { my $hash = Cpanel::LogMeIn::hash_password( 'x', '$5$', 1000 ) },
+    'no hash'              => sub { my $hash = Cpanel::LogMeIn::hash_password( 'x', '$nix$' ) },
+    'versions'             => sub { my %of       = Cpanel::LogMeIn::versions() },
+    'an object'            => sub { my $sessions = Cpanel::LogMeIn::Session->new },
+    'an exception'         => sub {
         eval { Cpanel::LogMeIn::Session->check('odd') }
     },
     'a forged object' => sub {
@@ -90,7 +94,7 @@ sub kilobytes {
     return ( grep { /^VmRSS:/ } <$file> )[0] =~ /([0-9]+)/ ? $1 : 0;
 }
 
-# How much the process grows by, in a hundred calls, once it has settled.
+# The growth of the process in a hundred calls, after a warm-up.
 sub growth {
     my ($call) = @_;
     $call->() for 1 .. 30;

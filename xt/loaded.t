@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# What a login brings into the process, and what it leaves as it was: core
-# modules only, no HTTP library, the site's OpenSSL configuration.
+# What a login loads into the process, and what it does not change: core modules only,
+# no HTTP library, the site's OpenSSL configuration.
 
 use strict;
 use warnings;
@@ -17,7 +17,7 @@ my $site  = Test::Cpanel::LogMeIn->new;
 my $login = q{Cpanel::LogMeIn::get_loggedin_url( user => 'alice', pass => 'secret',}
     . q{ hostname => 'localhost', service => 'cpanel', goto_uri => '/' ) or die;};
 
-# Module names of %INC, and the libraries that are mapped, after a script.
+# The modules in %INC, and the mapped libraries, after a script.
 sub loaded_by {
     my ($code) = @_;
     my $report = q{print map {"$_\n"} keys %INC; open my $m, '<', '/proc/self/maps'; print <$m>;};
@@ -43,16 +43,16 @@ is_deeply(
     'a login loads no module from outside the core: ' . join ' ',
     sort @{$modules}
 );
-my $elsewhere = $login =~ s/'localhost'/'nowhere.invalid'/r =~ s/or die//r;
-my ( undef, $with_curl ) = loaded_by("use Cpanel::LogMeIn; $elsewhere");
-ok( $with_curl->{$_},        "a login elsewhere loads $_" ) for qw(libcurl libjansson);
+my $remote_login = $login =~ s/'localhost'/'nowhere.invalid'/r =~ s/or die//r;
+my ( undef, $with_curl ) = loaded_by("use Cpanel::LogMeIn; $remote_login");
+ok( $with_curl->{$_},        "a remote login loads $_" ) for qw(libcurl libjansson);
 ok( $libraries->{libcrypto}, 'control: mapped libraries are seen' );
 ok( !$libraries->{$_},       "... and $_ is not among them" )
     for qw(libssl libcurl libjansson libhiredis);
 is_deeply( [ foreign( ['Net::SSLeay'] ) ],
     ['Net::SSLeay'], 'control: a foreign module would be seen' );
 
-# The least TLS version of a context that is made after some code, where the
+# The minimum TLS version of a context that is created after some code, if the
 # machine's OpenSSL configuration sets one.
 my $policy = File::Temp->new;
 print {$policy} <<'CONF';
@@ -84,7 +84,7 @@ $policy->flush;
 like( least_tls_after( "$policy", "use Cpanel::LogMeIn; $login" ),
     qr/\Aleast/, 'a broken OpenSSL configuration does not stop a login' );
 
-# The one name that the object exports.
+# The only symbol that the object exports.
 my ( undef, $names ) = run( '.', 'nm -D --defined-only blib/arch/auto/Cpanel/LogMeIn/LogMeIn.so' );
 like( $names, qr/\A[0-9a-f]+ T boot_Cpanel__LogMeIn\n\z/, 'the object exports boot_ alone' );
 done_testing();

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Whatever is passed as a user name, no file outside the site, the store and
-# the settings is opened: an audit of system calls.
+# For any user name, no file outside the site, the store and the settings is opened: an
+# audit of system calls.
 
 use strict;
 use warnings;
@@ -44,7 +44,7 @@ plan skip_all => 'strace may not trace here' if $status != 0 && $out =~ /ptrace/
 is( $status, 0,   '10,000 names are tried' ) or diag($out);
 is( $out,    q{}, '... and none is granted' );
 
-# What is opened, examined or made, once the module is loaded.
+# The paths that are opened, examined or created after the module is loaded.
 open my $file, '<', $trace or die "$trace: $!";
 my ( $pids, %paths ) = (0);
 while ( my $line = <$file> ) {

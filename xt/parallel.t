@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# A hundred test files at once, each with a site of its own.
+# A hundred parallel test files, each with its own site.
 
 use strict;
 use warnings;

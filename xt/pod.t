@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# The manual: well-formed, complete, and true where a machine can tell.
+# The manual: well-formed, complete, and correct as far as a program can check.
 
 use strict;
 use warnings;
@@ -22,13 +22,13 @@ for my $file (@modules) {
     my @heads = read_file($file) =~ /^=head1 (.*)/mg;
     my @known = qw(NAME SYNOPSIS DESCRIPTION METHODS FUNCTIONS CONFIGURATION FILES DIAGNOSTICS
         SECURITY CAVEATS LICENSE);
-    my %place = map { $known[$_] => $_ } 0 .. $#known;
-    my @order = map { $place{$_} // () } @heads;
+    my %position = map { $known[$_] => $_ } 0 .. $#known;
+    my @order    = map { $position{$_} // () } @heads;
     is_deeply( \@order, [ sort { $a <=> $b } @order ], "$file: headings in the usual order" );
     is( $heads[0], 'NAME', "$file: NAME first" );
 }
 
-# Every sentence that the core can say is in the manual.
+# Every message of the core is in the manual.
 my $manual = read_file('lib/Cpanel/LogMeIn.pm');
 my $pod    = $manual =~ s/[BCIL]<([^<>]*)>/$1/gr;
 my $source = join '', map { read_file($_) } qw(csrc/request.c LogMeIn.xs);
@@ -47,11 +47,11 @@ for my $sentence ( sort keys %say ) {
     like( $pod, qr/^=item (?:\QC<\E)?\Q$form\E>?$/m, "the manual has: $sentence" );
 }
 my $remote = read_file('csrc/remote.c') =~ s/"\s*\\?\n\s*"//gr;
-my %elsewhere =
+my %remote_say =
     map { $_ => 1 }
     $remote =~ /"((?:The server|There is no|Logins at|A two-|The two-|Too many)[^"]*[.])"/g;
-cmp_ok( scalar keys %elsewhere, '>', 14, 'the sentences of remote logins are found' );
-like( $pod, qr/^=item \Q$_\E$/m, "the manual has: $_" ) for sort keys %elsewhere;
+cmp_ok( scalar keys %remote_say, '>', 14, 'the sentences of remote logins are found' );
+like( $pod, qr/^=item \Q$_\E$/m, "the manual has: $_" ) for sort keys %remote_say;
 unlike( $pod, qr/^=item The parameter 'user' must be purple/m, 'control: and not just any' );
 my @codes = read_file('csrc/error.c') =~ /return "([A-Z]{3,})";/g;
 like( $pod, qr/^    \Q$_\E +\S/m, "the manual has the code $_" )

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# The races of t/core/race.c and the draws of t/core/forks.c, often enough to
-# be believed.
+# The races of t/core/race.c and the random values of t/core/forks.c, with many
+# repetitions.
 
 use strict;
 use warnings;

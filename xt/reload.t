@@ -1,7 +1,6 @@
 #!/usr/bin/perl
 
-# SIGHUP again and again, under load, at ports with TLS: no request goes
-# unanswered, and each is answered right.
+# Repeated SIGHUP, under load, at ports with TLS: each request gets the right answer.
 
 use strict;
 use warnings;
@@ -23,8 +22,8 @@ my $server = Serve->new( '--base', $base, '--app', 'examples/panel.psgi', '--no-
 
 my ( $token, $cookie ) = log_in( $port{cpanel}, 1 ) or BAIL_OUT( $server->{said} );
 
-# The status of an answer to somebody far away: a connection of its own, whose
-# TLS begins late, and whose request comes later still.
+# The status of the answer to a slow client: a new connection, whose TLS handshake
+# starts late, and whose request follows later.
 sub ask {
     my (@fields) = @_;
     my $connection = Serve::connection( $port{cpanel}, 0 ) or return 'no connection';

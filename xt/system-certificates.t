@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Without remote_ca_file the system's certificates count: an issuer is put among
-# them, in a name space of mounts that nobody else sees. Needs root.
+# Without remote_ca_file the system's certificates are used: an issuer is added to
+# them, in a private mount namespace. Needs root.
 
 use strict;
 use warnings;
@@ -31,7 +31,7 @@ print +( Cpanel::LogMeIn::get_loggedin_url(
     user => 'alice', pass => 'secret', hostname => 'localhost', service => 'cpanel' ) )[1];
 PERL
 
-# What a login says where this folder is the system's.
+# The message of a login if this folder replaces the system's.
 sub said_with {
     my ($folder) = @_;
     return ( run( '.', "unshare -m sh -c 'mount --bind $folder $FOLDER && $^X -Mblib $script'" ) )

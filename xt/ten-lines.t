@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# The vendor's documented script, tested as its user would: in ten lines.
+# The vendor's documented script, tested as a user would test it, in ten lines.
 
 use strict;
 use warnings;

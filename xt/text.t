@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Widths, blanks and lengths that no formatter looks after.
+# Line widths, white space and function lengths that the formatters do not check.
 
 use strict;
 use warnings;
@@ -22,7 +22,7 @@ sub too_wide {
     return grep { length > $width } split /\n/, $text;
 }
 
-# The two commands of the README are single lines, to be pasted.
+# The two commands of the README are single lines, for copying.
 my $readme = read_file('README') =~ s/^    apt-get update.*\n//mgr;
 is_deeply( [ too_wide( $readme, 78 ) ], [], 'README: 78 columns' );
 for my $file ( grep { m{[.][ch]\z|\Acsrc/README\z|[.]xs\z} } @files ) {

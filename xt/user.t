@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# The user tests as a user runs them: in parallel, in any order, twice; as
-# root and as somebody without rights.
+# The user tests in parallel, in random order, twice; as root and as an unprivileged
+# user.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# valgrind finds nothing to say of the C tests, nor of Perl programs that call
-# the module.
+# valgrind reports no errors for the C tests, nor for Perl programs that call the
+# module.
 
 use strict;
 use warnings;
@@ -17,21 +17,20 @@ use Servers         qw(ca_file certificate success);
 
 plan skip_all => 'valgrind is not installed' if !has_program('valgrind');
 
-# Children are silent: a parent's LMDB environment is not theirs to close.
+# Children are not checked: they must not close a parent's LMDB environment.
 my $valgrind = 'valgrind -q --error-exitcode=99 --leak-check=full --num-callers=30'
     . ' --child-silent-after-fork=yes';
 
-# The C tests: no error, and nothing lost for good. password and race take
-# minutes under valgrind, and the sanitizers run them; faults and wipe look
-# after memory themselves.
+# The C tests: no errors, and no definite leaks. password and race take minutes with
+# valgrind, and are run with the sanitizers; faults and wipe check memory themselves.
 for my $program ( grep { !m{/(?:faults|password|race|wipe)[.]c\z} } sort glob 't/core/*.c' ) {
     $program =~ s/[.]c\z//;
     my ( $status, $out ) = run( '.', "$valgrind --errors-for-leak-kinds=definite ./$program" );
     is( $status, 0, "valgrind: $program" ) or diag( join "\n", grep { !/^ok/ } split /\n/, $out );
 }
 
-# Perl keeps things until its end that look lost: of what valgrind says only
-# what has our code in it counts.
+# Perl keeps memory until its end that looks leaked: only reports with our code in the
+# stack count.
 sub complaints_about_us {
     my ($out)  = @_;
     my @blocks = split /^==[0-9]+== \n/m, $out;
@@ -94,7 +93,7 @@ PERL
 like( $out, qr/ran/, 'threads run under valgrind' );
 is_deeply( [ complaints_about_us($out) ], [], '... and nothing is ours of what it says' );
 
-# A login elsewhere, before and after a fork; with libcurl's own memory.
+# A remote login, before and after a fork, including libcurl's memory.
 my ( $cert, $key ) = certificate('good');
 my $server = Servers->new( cert => $cert, key => $key, answer => sub { success('cpsession') } );
 $site->settings(
@@ -115,7 +114,7 @@ log_in();
 Cpanel::LogMeIn::get_loggedin_url( @login, hostname => 'nowhere.invalid' );
 print $? == 0 ? 'ran' : 'failed';
 PERL
-like( $out, qr/ran/, 'logins elsewhere run under valgrind' ) or diag($out);
+like( $out, qr/ran/, 'remote logins run with valgrind' ) or diag($out);
 is_deeply( [ complaints_about_us($out) ], [], '... and nothing is ours of what it says' );
 
 ok(

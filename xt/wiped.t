@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# After a login elsewhere no copy of the password is left in the process:
-# neither ours, nor libcurl's, nor OpenSSL's; whatever version of HTTP is offered.
+# After a remote login no copy of the password is left in the process: neither ours,
+# nor libcurl's, nor OpenSSL's, for all offered versions of HTTP.
 
 use strict;
 use warnings;

@@ -12,8 +12,8 @@ our $reason = '';
 
 XSLoader::load( __PACKAGE__, $VERSION );
 
-# For the XSUB, at the first login that leaves the process: libcurl takes longer
-# to load than all of a login here. Returns why it can't be had, if so.
+# Called by the XSUB at the first remote login: loading libcurl takes longer
+# than a whole local login. Returns an empty string, or why loading failed.
 sub _load_remote {    ## no critic (ProhibitUnusedPrivateSubroutines)
     local ( $@, $! );    ## no critic (RequireInitializationForLocalVars)
     local $SIG{__DIE__} = 'DEFAULT';
@@ -55,27 +55,26 @@ Cpanel::LogMeIn - log users in to cPanel-style services, and get the URL
 =head1 DESCRIPTION
 
 Scripts written for cPanel & WHM call C<get_loggedin_url> to check a user's
-password and to get a URL that opens the user's panel. This module is the same
-call for machines that have no cPanel: such scripts run unchanged. Where they
-log in at a cPanel & WHM server elsewhere, it does that as well, with verified
-TLS, time limits and clear sentences: see L</Remote logins>.
+password and to get a URL that opens the user's panel. This module offers the
+same call on machines that have no cPanel: such scripts run unchanged. Logins at
+another cPanel & WHM server are supported as well, with verified TLS, time
+limits and clear messages: see L</Remote logins>.
 
 The password is checked with libcrypt against the machine's own account files,
-in the layout that cPanel uses, so that a machine which left cPanel works as it
-is. A good login makes a session, kept in an LMDB store, and returns a URL that
-holds a ticket: a secret which is good for one browser. What answers at that
-URL swaps the ticket for a cookie, and checks that cookie and the security
-token at each request; L<Cpanel::LogMeIn::Session> does both. A caller who may
-not read the account files, such as a CGI script, asks the machine's gateway by
-its socket.
+in the layout that cPanel uses, so that a machine migrated from cPanel works
+without changes. A successful login creates a session, kept in an LMDB store,
+and returns a URL that holds a ticket: a secret which is valid for one browser.
+The server at that URL exchanges the ticket for a cookie, and checks that cookie
+and the security token at each request; L<Cpanel::LogMeIn::Session> does both. A
+caller who may not read the account files, such as a CGI script, logs in through
+the socket of the machine's gateway.
 
 "cPanel" is a trademark of its owner. This project is independent of it and
 not endorsed by it.
 
 =head1 FUNCTIONS
 
-Nothing is exported. No function throws an exception for anything that a user
-can type.
+Nothing is exported. No function throws an exception for user input.
 
 =head2 get_loggedin_url
 
@@ -88,7 +87,7 @@ Parameters come as pairs of a name and a value. Unknown names are ignored.
 
 =item C<user>
 
-Required. The account, case as given: a system user, or C<name@domain> for a
+Required. The account, case-sensitive: a system user, or C<name@domain> for a
 mailbox, whose domain is lower-cased. At most 254 bytes of letters, digits and
 C<_ . @ + ->, not beginning with C<-> or C<.>, without C<..>.
 
@@ -101,11 +100,11 @@ it or not, and Perl's internal flag makes no difference.
 
 =item C<hostname>
 
-Required. The name that stands in the URL, and that decides where the password
-is checked: a host name of letters, digits and hyphens, an IPv4 address, or an
-IPv6 address in brackets; at most 253 bytes. It is lower-cased, and one dot at
-the end is removed. Names of other scripts come in their C<xn--> form. This is
-configuration: never take it from a form.
+Required. The host in the URL. It also decides where the password is
+checked: a host name of letters, digits and hyphens, an IPv4 address, or an
+IPv6 address in brackets; at most 253 bytes. It is lower-cased, and one trailing
+dot is removed. Internationalized names must be given in their C<xn--> form.
+This is configuration: never take it from a form.
 
 =item C<service>
 
@@ -114,34 +113,34 @@ C<whostmgrd> and C<webmaild>, which mean the same.
 
 =item C<goto_uri>
 
-Optional, C</> by default. The page to open: a path with, perhaps, a query and
-a fragment; at most 2,048 bytes. A slash in front is added if missing. Spaces,
+Optional, C</> by default. The page to open: a path, optionally with a query and
+a fragment; at most 2,048 bytes. A missing leading slash is added. Spaces,
 bytes from 0x80 on and C<< " < > ^ ` { | } >> become percent-encoded, a C<%>
-without two hex digits becomes C<%25>, other percent-encodings stay. In front,
-C<&goto_uri=> and then C</json-api/dummy> are removed once each, for the
-documentation of the original call has them. Refused are full URLs, control
-bytes and backslashes (encoded or not), two slashes in front, the segments
+without two hex digits becomes C<%25>, other percent-encodings stay. A leading
+C<&goto_uri=> and then a leading C</json-api/dummy> are removed, once each,
+because the documentation of the original call uses them. Refused are full URLs,
+control bytes and backslashes (encoded or not), two leading slashes, the segments
 C<.> and C<..> (encoded or not), and a query parameter named C<session>.
 
 =item C<active_token_for_reuse>
 
 Optional. The C<$security_token> of an earlier call, with or without its slash.
-If a session of the same user and service with that token is alive, the new
-session shares the token: all of them open under one path, and end together.
-Anything else is ignored, and a new token is drawn. The password is checked
-either way.
+If a session of the same user and service with that token is active, the new
+session shares the token: all these sessions have the same path prefix, and end
+together at logout. Any other value is ignored, and a new token is generated. The
+password is checked in both cases.
 
 =item C<remote_addr>
 
 Optional. The browser's address, IPv4 or IPv6, for the log and for counting
-failed logins (see L</SECURITY>). If it is missing, C<REMOTE_ADDR> counts where
-C<GATEWAY_INTERFACE> is set, as in a CGI script; otherwise only the name counts.
+failed logins (see L</SECURITY>). If it is missing, C<REMOTE_ADDR> is used if
+C<GATEWAY_INTERFACE> is set, as in a CGI script; otherwise failures are counted
+by name only.
 
 =item C<tfa_token>
 
 Optional. A two-factor code, at most 64 printable ASCII characters. It is sent to
-another server, if the login goes there; for a login on this machine its form is
-checked, and no more.
+the other server in a remote login; in a local login only its form is checked.
 
 =back
 
@@ -151,12 +150,13 @@ In list context there are always four elements:
 
 =item C<$login_ok>
 
-1 if the login is good, otherwise 0. In scalar context, this is all.
+1 if the login succeeded, otherwise 0. In scalar context only this value is
+returned.
 
 =item C<$login_message>
 
-C<Login OK>, or a sentence for a person. It never holds a path, an inner state
-or anything that was passed in, and may be shown in a browser: see
+C<Login OK>, or an error message for a person. It never holds a path, internal
+details or anything that was passed in, and may be shown in a browser: see
 L</DIAGNOSTICS>.
 
 =item C<$login_url>
@@ -169,25 +169,25 @@ or, if C<login_url = login> is set,
 
     https://HOST:PORT/cpsess##########/login/?session=TICKET&goto_uri=ENCODED
 
-A query in C<goto_uri> is kept, and the ticket then follows behind C<&>; a
-fragment stays last. An unredeemed ticket is good for C<session_idle> seconds.
+A query in C<goto_uri> is kept, and the ticket is appended with C<&>; a
+fragment stays last. An unredeemed ticket is valid for C<session_idle> seconds.
 
-For a login at another server it is what the original returns, with the value of
-that server's cookie, as it came, and without C<goto_uri> if that is C</>:
+For a login at another server it is what the original returns, with the unchanged
+value of that server's cookie, and without C<goto_uri> if that is C</>:
 
     https://HOST:PORT/cpsess##########/login/?session=VALUE&goto_uri=ENCODED
 
 =item C<$security_token>
 
 C</cpsess> and ten digits, or undef; empty if another server has such tokens
-switched off. It is part of every URL of the session and
-guards against requests forged by other sites. It is no credential: without the
-cookie it opens nothing.
+switched off. It is part of every URL of the session and protects against
+cross-site request forgery. It is not a credential: without the cookie it gives
+no access.
 
 =back
 
 C<$Cpanel::LogMeIn::detail> is set by every call: the reason, for the operator,
-with path, line and remedy where there are any. It never holds a password or a
+with path, line and remedy if available. It never holds a password or a
 ticket, but do not show it in a browser.
 
 =head2 hash_password
@@ -205,42 +205,45 @@ Returns undef if there is no such hash; C<$Cpanel::LogMeIn::detail> says why.
 
     my $canonical = Cpanel::LogMeIn::goto_uri($text);
 
-The canonical form of a C<goto_uri>, by the rules above, for those who redirect
-to one; undef if it breaks a rule, and C<$Cpanel::LogMeIn::detail> says which.
+The canonical form of a C<goto_uri>, by the rules above, for programs that
+redirect to one; undef if it breaks a rule, which C<$Cpanel::LogMeIn::detail>
+names.
 
 =head2 address_in
 
     my $yes = Cpanel::LogMeIn::address_in( '192.0.2.7', '198.51.100.1 192.0.2.0/24' );
 
-Is the address one of these, or inside one of these networks? Lists are written
-as in the setting C<trusted_proxies>; what is no address is in no list.
+True if the address is in the list of addresses and networks. The list is
+written as in the setting C<trusted_proxies>. False if the first argument is not
+an address.
 
 =head2 settings
 
     my %setting = Cpanel::LogMeIn::settings();
 
-All settings in force with their values, defaults included, as the file would
-have them; an empty list if the file is not in order.
+All current settings with their values, including defaults, in the syntax of the
+settings file; an empty list if the file is invalid.
 
 =head2 versions
 
     my %version = Cpanel::LogMeIn::versions();
 
-Pairs of C<libcrypt>, C<openssl> and C<lmdb> with the versions that run, for
-reports of bugs.
+Pairs of C<libcrypt>, C<openssl> and C<lmdb> with the versions in use, for bug
+reports.
 
 =head1 CONFIGURATION
 
 F</etc/logmein.conf>, or the file that the environment variable C<LOGMEIN_CONF>
-names (ignored in setuid programs). Without a file at F</etc/logmein.conf> the
-defaults hold; a file that C<LOGMEIN_CONF> names must be there. Lines are
-C<key = value>; lines that begin with C<#> are comments. The file belongs to
-root or the caller, is not writable by group or others, and has at most 64 KiB.
-An unknown key, a key twice, or a bad value is an error that names file, line
-and key. The file is read anew at each call.
+names (ignored in setuid programs). If F</etc/logmein.conf> does not exist, the
+defaults apply; a file that C<LOGMEIN_CONF> names must exist. Lines are
+C<key = value>; lines that begin with C<#> are comments. The file must belong to
+root or the caller, must not be writable by group or others, and must have at
+most 64 KiB. An unknown key, a duplicate key, or an invalid value is an error
+that names file, line and key. The file is read again at each call.
 
-Some keys are for parts that this version does not have yet, as their text
-says. They are checked all the same, so that one file serves all versions.
+Some keys are for features that this version does not have yet, as their
+description says. They are validated nevertheless, so that the same file works
+with all versions.
 
 =head2 Where logins are checked
 
@@ -248,14 +251,14 @@ says. They are checked all the same, so that one file serves all versions.
 
 =item C<backend>
 
-C<auto> (default): here, if the hostname is this machine's: C<localhost>,
-C<127.0.0.1>, C<[::1]>, the machine's own name, an address of one of its
-interfaces, a name of C<domains>, or one of C<site_hostnames>; no DNS query is
-made. Every other hostname is asked itself: see L</Remote logins>. C<local>:
-always here. C<remote>: never here, whatever the hostname.
+C<auto> (default): on this machine, if the hostname is one of its names:
+C<localhost>, C<127.0.0.1>, C<[::1]>, the machine's own name, an address of one
+of its interfaces, a name in C<domains>, or one of C<site_hostnames>; no DNS
+query is made. For any other hostname, at that host: see L</Remote logins>.
+C<local>: always on this machine. C<remote>: never on this machine.
 
-"Here" is this process, if it may read the account files and own the store; if
-not, the gateway is asked by C<gateway_socket>.
+A login on this machine is checked in this process, if it may read the account
+files and own the store; otherwise by the gateway at C<gateway_socket>.
 
 =item C<site_root>
 
@@ -263,20 +266,20 @@ The folder of the account files, C</> by default: see L</FILES>.
 
 =item C<accounts>
 
-Who is an account of the service C<cpanel>. C<cpanel>: a user with a file in
+Which accounts may use the service C<cpanel>. C<cpanel>: a user with a file in
 F<var/cpanel/users>. C<passwd>: a user of F<etc/passwd> with a UID from 1000 to
 59999 and a shell listed in F<etc/shells>. Unset: C<passwd> if there is no
 F<var/cpanel>, otherwise C<cpanel>. Never root.
 
 =item C<domains>
 
-Further names of this machine, separated by spaces.
+Additional names of this machine, separated by spaces.
 
 =item C<site_hostnames>
 
-C<yes> (default) or C<no>: do the names in F<etc/userdomains> and
-F<etc/localdomains>, and C<www.>, C<mail.>, C<webmail.>, C<cpanel.> and C<whm.>
-before them, belong to this machine?
+C<yes> (default) or C<no>: whether the names in F<etc/userdomains> and
+F<etc/localdomains>, also with the prefixes C<www.>, C<mail.>, C<webmail.>,
+C<cpanel.> and C<whm.>, are names of this machine.
 
 =back
 
@@ -286,23 +289,24 @@ before them, belong to this machine?
 
 =item C<store>
 
-C<lmdb:/FOLDER>, by default C<lmdb:/var/lib/logmein>. The folder is made, mode
+C<lmdb:/FOLDER>, by default C<lmdb:/var/lib/logmein>. The folder is created, mode
 0700, at the first login. The forms C<redis://HOST:PORT/DB>, C<rediss://> and
-C<redis+unix:/PATH> are known, but not served by this version.
+C<redis+unix:/PATH> are recognized, but not supported by this version.
 
 =item C<volatile_dir>
 
-The folder of what need not outlast a restart. F</run/logmein/volatile> for the
-default store, otherwise F<volatile> in the store's folder.
+The folder of data that need not survive a restart. By default
+F</run/logmein/volatile> for the default store, otherwise F<volatile> in the
+store's folder.
 
 =item C<key_file>
 
 The store's key, 32 bytes, mode 0600; F<key> in the store's folder by default.
-Made with the store.
+Created with the store.
 
 =item C<key_file_old>
 
-The key before this one: what it has sealed is still read.
+The previous key: records authenticated with it are still accepted.
 
 =item C<redis_user>
 
@@ -315,11 +319,11 @@ The file that holds its password.
 =item C<session_idle>
 
 Seconds without a request after which a session ends, 60 to 86400, by default
-900. Also the life of a ticket that nobody redeems.
+900. Also the lifetime of an unredeemed ticket.
 
 =item C<session_max>
 
-Seconds after which a session ends in any case, 60 to 2592000, by default 86400.
+Maximum lifetime of a session in seconds, 60 to 2592000, by default 86400.
 
 =back
 
@@ -345,73 +349,75 @@ Likewise, by default 2096.
 
 =item C<cookie_prefix>
 
-What the gateway puts before the name of its session cookies, C<__Host-> where
-every client is a browser: letters, digits, C<-> and C<_>.
+A prefix for the names of the gateway's session cookies: letters, digits, C<->
+and C<_>. Use C<__Host-> if all clients are browsers.
 
 =back
 
-=head2 Limits, and who is believed
+=head2 Limits and trust
 
 =over 4
 
 =item C<attempts_max>
 
-Failed logins in a row from which on a name, or a source, waits an hour after
-each, 4 to 1000000, by default 100: see L</SECURITY>.
+The number of consecutive failed logins of a name, or a source, from which on
+each failure is followed by a wait of an hour: 4 to 1000000, by default 100. See
+L</SECURITY>.
 
 =item C<gateway_socket>
 
 The socket of this machine's gateway, by default F</run/logmein/gateway.sock>: see
-L<Plack::App::LogMeIn/THE SOCKET>. A caller who may not read the account files, or does not own the store, asks there,
-and needs no right to any password file. Nothing is sent unless the socket, its
-folder and who listens (this one with libcurl 7.80 or newer) belong to root or to
-the store's owner, and nobody else can change the folder. If there is no such file, the fault is C<RIGHTS>, as without a
-gateway. C<remote_timeout> holds here, too.
+L<Plack::App::LogMeIn/THE SOCKET>. A caller who may not read the account files,
+or does not own the store, logs in through this socket, and needs no access to
+password files. Nothing is sent unless the socket, its folder and the listening
+process (checked with libcurl 7.80 or newer) belong to root or to the store's
+owner, and nobody else can write to the folder. If the socket does not exist, the
+fault is C<RIGHTS>. C<remote_timeout> applies here, too.
 
 =item C<socket_callers>
 
-Users whose word on the browser's address the gateway believes at that socket,
-separated by spaces, by default C<www-data>.
+Users whose C<remote_addr> the gateway trusts at that socket, separated by
+spaces, by default C<www-data>.
 
 =item C<trusted_proxies>
 
-Addresses of proxies, and networks as C<192.0.2.0/24>, separated by spaces:
-failed logins from there are not counted against the source, for it is
-everybody's. The gateway believes what they say of the browser: see
+Addresses of proxies, and networks such as C<192.0.2.0/24>, separated by spaces.
+Failed logins from there are not counted against the source, because many users
+share it. The gateway trusts their headers about the browser: see
 L<Plack::App::LogMeIn/FRONT SERVERS>.
 
 =item C<hsts>
 
-C<no> (default), or the seconds of the gateway's C<Strict-Transport-Security>.
-It covers every port of the name.
+C<no> (default), or the C<max-age> in seconds of the gateway's
+C<Strict-Transport-Security> header. It applies to every port of the host.
 
 =back
 
 =head2 Remote logins
 
-A hostname that is not this machine's is asked itself, at the port that C<port.*>
-names for the service: C<POST /login/?login_only=1> over TLS 1.2 or newer,
-HTTP/1.1 (servers of HTTP/2 speak that as well), IPv4 or IPv6, to a server whose
-certificate and name are good. No redirect is followed, and proxies that the environment names are passed over. A
-connection is kept for the next login of the process, or thread; a child has its
-own.
+If the hostname is not this machine's, the login request goes to that host, at
+the port that C<port.*> names for the service: C<POST /login/?login_only=1> over
+TLS 1.2 or newer, HTTP/1.1 (HTTP/2 servers support that as well), IPv4 or IPv6.
+The server's certificate and name are verified. Redirects are not followed, and
+proxy variables of the environment are ignored. The connection is kept for the
+next login of the process, or thread; child processes open their own.
 
-Of the answer, the cookie of the service (C<cpsession>, C<whostmgrsession> or
-C<webmailsession>) and the security token are believed, if their form is right
-and the status is 200 with C<"status":1>. Everything else is answered with one of
-the sentences in L</DIAGNOSTICS>; nothing that a server writes is shown to people.
+Only the cookie of the service (C<cpsession>, C<whostmgrsession> or
+C<webmailsession>) and the security token are taken from the answer, if their
+form is valid and the status is 200 with C<"status":1>. Any other answer results
+in one of the messages in L</DIAGNOSTICS>; text from a server is never shown.
 
-Such logins need libcurl and jansson (Debian: libcurl4-openssl-dev and
-libjansson-dev to build, libcurl4 and libjansson4 to run), and so do those by the
-gateway's socket; where they were missing when the module was built, the fault is
-C<LIBRARY>. They are loaded at the first such login, as
+Remote logins, and logins through the gateway's socket, need libcurl and jansson
+(Debian: libcurl4-openssl-dev and libjansson-dev to build, libcurl4 and
+libjansson4 to run). If they were missing when the module was built, the fault is
+C<LIBRARY>. They are loaded at the first such login, by
 L<Cpanel::LogMeIn::Remote>.
 
 =over 4
 
 =item C<remote_hosts>
 
-Hosts that a remote login may go to, separated by spaces: names, addresses (IPv6
+Hosts where remote logins are allowed, separated by spaces: names, addresses (IPv6
 in brackets), C<*.domain> for all names below a domain, and C<*> (default) for
 all.
 
@@ -421,7 +427,7 @@ A file of certificates (PEM) to trust, instead of the system's.
 
 =item C<remote_proxy>
 
-The proxy to go through, as libcurl writes it: C<http://HOST:PORT>,
+The proxy to use, in libcurl's syntax: C<http://HOST:PORT>,
 C<socks5h://HOST:PORT>. None by default.
 
 =item C<remote_timeout>
@@ -436,7 +442,7 @@ module's gateway and are to count failures against the browser. By default none.
 
 =item C<insecure_remote_skip_verify>
 
-C<no> (default) or C<yes>: accept any certificate of anybody. For test servers.
+C<no> (default) or C<yes>: accept any certificate. For test servers only.
 Each login logs a warning.
 
 =back
@@ -462,45 +468,46 @@ at any time. Lines have the form of cPanel's own logs:
     [TIME] info [cpaneld] 192.0.2.7 PURGE alice:ID logout
     [TIME] info FAULT REASON
 
-The third is a login that a local program has asked the gateway for. NEW is a
-ticket that was redeemed, REFUSED one that was not, PURGE the end of a
-session: C<logout>, C<token> (three wrong ones), C<account> (it changed), C<operator> or
-C<discarded>.
+The third is a login of a local program through the gateway's socket. NEW is a
+redeemed ticket, REFUSED a refused one. PURGE is the end of a session, with the
+reason: C<logout>, C<token> (three wrong tokens), C<account> (the account has
+changed), C<operator> or C<discarded>.
 
 =item C<log_unknown_users>
 
-C<no> (default): names of accounts that do not exist are logged as C<->, for
-people type passwords into the wrong field. C<yes>: as they came.
+C<no> (default): names of accounts that do not exist are logged as C<->, because
+people sometimes type a password into the name field. C<yes>: they are logged
+unchanged.
 
 =item C<page_title>
 
-Title of the gateway's pages, in UTF-8. By default each service has its own.
+The title of the gateway's pages, in UTF-8. By default each service has its own.
 
 =item C<page_logo>
 
-Their logo: the path of a PNG, JPEG, GIF, SVG or WebP file of at most 65,536
-bytes, which becomes a part of the page.
+The logo of the gateway's pages: the path of a PNG, JPEG, GIF, SVG or WebP file
+of at most 65,536 bytes, which is embedded in the page.
 
 =item C<page_footer>
 
-Their last line, in UTF-8.
+The footer of the gateway's pages, in UTF-8.
 
 =back
 
 =head2 For tests
 
-Both are refused where C<site_root> is the machine's own root, and logged
-whenever a session object is opened. L<Test::Cpanel::LogMeIn> sets them for you.
+Both are refused if C<site_root> is the machine's own root, and logged whenever a
+session object is opened. L<Test::Cpanel::LogMeIn> sets them for you.
 
 =over 4
 
 =item C<test_clock>
 
-Seconds since 1970, at which the clock stands still.
+A fixed time for the clock, in seconds since 1970.
 
 =item C<test_fault>
 
-C<none>, C<store-full>, C<store-away> or C<slow>: faults on demand. With C<slow>
+C<none>, C<store-full>, C<store-away> or C<slow>: simulated faults. With C<slow>
 each login takes a second longer.
 
 =back
@@ -509,11 +516,11 @@ each login takes a second longer.
 
 =head2 The account files
 
-Below C<site_root>. They belong to root or the caller, and are not writable by
-group or others. Each is read in one full pass, so that time tells nothing
-about where in it a name is. Only the asked account's own line decides: if it
-is malformed, or there twice, the login is refused; other bad lines are passed
-over.
+Below C<site_root>. They must belong to root or the caller, and must not be
+writable by group or others. Each file is always read completely, so that the
+response time does not reveal the position of a name. Only the line of the
+requested account matters: if it is malformed, or occurs twice, the login is
+refused; other malformed lines are ignored.
 
 =over 4
 
@@ -523,44 +530,45 @@ As in passwd(5), shadow(5) and shells(5).
 
 =item F<etc/userdomains>
 
-Lines C<domain: user>: whose domain is this? C<*:> is ignored.
+Lines C<domain: user>: the owner of each domain. C<*:> is ignored.
 
 =item F<etc/localdomains>
 
-A domain a line: further names of this machine.
+One domain per line: additional names of this machine.
 
 =item F<var/cpanel/users/USER>
 
-That it is there makes USER a cPanel account. What it holds is not read.
+If this file exists, USER is a cPanel account. Its content is not read.
 
 =item F<var/cpanel/resellers>
 
-Lines C<user:privilege,privilege>: who may log in to C<whm> besides root.
+Lines C<user:privilege,privilege>: users who may log in to C<whm>, besides root.
 
 =item F<var/cpanel/suspended/USER>
 
-That it is there refuses USER, and USER's mailboxes, everywhere.
+If this file exists, USER and USER's mailboxes may not log in to any service.
 
 =item F<HOME/etc/DOMAIN/shadow>
 
 The mailboxes of DOMAIN, by the part before the C<@>. HOME is the sixth field
-of its owner's line in F<etc/passwd>, below C<site_root>. Such files belong to
-users, and are trusted accordingly: no links are followed below the home, the
-owner is the account or root, there is one hard link, and at most 1 MiB.
+of its owner's line in F<etc/passwd>, below C<site_root>. Users control these
+files, so they are restricted: symbolic links below the home are not followed,
+the owner must be the account or root, and a file must have exactly one hard link
+and at most 1 MiB.
 
 =back
 
 C<cpanel> is for the accounts of the key C<accounts>, C<whm> for root and
 resellers, C<webmail> for mailboxes and for cPanel accounts by their own name.
-Refused everywhere are accounts without a hash or with one that begins with
-C<!> or C<*>, suspended accounts, and accounts or passwords that have expired
-by the fields of F<etc/shadow>.
+Refused at all services are accounts without a hash or with a hash that begins
+with C<!> or C<*>, suspended accounts, and accounts or passwords that have
+expired according to F<etc/shadow>.
 
 Accepted hashes: C<$1$>, C<$5$>, C<$6$>, C<$2a$>, C<$2b$>, C<$2y$>, C<$y$>,
-C<$gy$> and C<$7$>. Hashes made to be slow are refused before they are
+C<$gy$> and C<$7$>. Excessively slow hashes are refused before they are
 computed: more than 500,000 rounds of C<$5$> or C<$6$>, more than 64 MiB of
-C<$y$>, C<$gy$> or C<$7$>, a cost above 14 of C<$2*$>; below homes a quarter of
-that.
+C<$y$>, C<$gy$> or C<$7$>, a cost above 14 of C<$2*$>. Below homes the limits are
+a quarter of that.
 
 =head2 The store's files
 
@@ -573,24 +581,23 @@ grow to 1 TiB; expired sessions are removed by later logins.
 
 =item F<key>
 
-32 random bytes that seal each record. Whoever owns it owns the store. If it is
-lost or changed, all calls end with the fault C<KEY> until it is brought back,
-or the store is emptied, after which everybody logs in again.
+32 random bytes, the key of each record's MAC. The owner of this file is the
+owner of the store. If it is lost or changed, all calls fail with C<KEY> until it
+is restored, or the store is emptied; then all users must log in again.
 
 =item F<volatile/>
 
-When each session was last seen, and failed logins. It may be lost: sessions
-may then end early, and failures are forgotten. Its file carries the kernel's
-boot id; those of other boots are removed unopened.
+When each session was last seen, and failed logins. If it is lost, sessions may
+end early, and failures are forgotten. Its file name contains the kernel's boot
+id; files of other boots are removed unopened.
 
 =back
 
-A store that is moved away, or replaced by a backup, is noticed by every running
-process within a second, and so is its key; sessions that the new one does not
-know have ended.
+Every running process notices within a second that the store, or its key, was
+moved or replaced by a backup. Sessions that are not in the new store have ended.
 
-The store must not lie on NFS. Root may use a store of any user, and acts with
-that user's rights there; everybody else only a store of their own.
+The store must not be on NFS. Root may use the store of any user, and accesses it
+with that user's rights; other users may use only their own store.
 
 =head1 DIAGNOSTICS
 
@@ -602,33 +609,34 @@ What C<$login_message> may be:
 
 =item C<The login is invalid.>
 
-From another server: whatever reason it has. On this machine: unknown user, wrong password, suspended, expired, locked, not allowed at this
-service, a fault in the account's own line or below its home: one sentence for
-all. C<$detail> and the log tell them apart.
+On another server: the login was refused for any reason. On this machine: unknown
+user, wrong password, suspended, expired, locked, not allowed at this service, or
+a fault in the account's own line or below its home. C<$detail> and the log
+contain the reason.
 
 =item C<Too many failed logins. Please try again in N seconds.>
 
-See L</SECURITY>. It is the same for names that do not exist. Another server may
-ask for a wait as well.
+See L</SECURITY>. Names that do not exist get it as well. Another server may
+request a wait, too.
 
 =item C<Too many failed logins. Please try again later.>
 
-Another server asks for a wait, and does not say how long.
+Another server requests a wait, without its length.
 
 =item C<A two-factor code is needed.>
 
-Another server wants a C<tfa_token>.
+Another server requires a C<tfa_token>.
 
 =item C<The two-factor code is wrong.>
 
 =item C<The server's name is not known.>
 
-There is no address for the hostname. This sentence and those that follow are of
-logins at another server; C<$detail> and the log tell the cause.
+The hostname has no address. This message and the following ones are about logins
+at another server; C<$detail> and the log contain the cause.
 
 =item C<The server refuses connections.>
 
-Nobody listens at the service's port.
+No server listens at the service's port.
 
 =item C<The server can't be reached.>
 
@@ -642,16 +650,16 @@ Longer than C<remote_timeout>.
 
 =item C<The server's certificate is from an unknown issuer.>
 
-It is self-signed, its issuer is not among those in C<remote_ca_file> or the
-system's, or the server does not send a certificate in between.
+It is self-signed, its issuer is not trusted by C<remote_ca_file> or the system,
+or the server does not send an intermediate certificate.
 
 =item C<The server's certificate is not valid.>
 
-It is not valid yet, not for servers, or its signature is too weak.
+It is not valid yet, not intended for servers, or its signature is too weak.
 
 =item C<There is no secure connection to the server.>
 
-It does not speak TLS 1.2 or newer.
+It does not support TLS 1.2 or newer.
 
 =item C<The server's answer is too long.>
 
@@ -659,11 +667,11 @@ More than 64 KiB, headers included.
 
 =item C<The server does not answer as a cPanel server does.>
 
-An answer that is not as in L</Remote logins>, or none at all.
+The answer differs from the one in L</Remote logins>, or is missing.
 
 =item C<The server can't log anybody in at the moment.>
 
-A status of 500 to 599.
+The status is 500 to 599.
 
 =item C<Logins at this server are not allowed.>
 
@@ -721,20 +729,20 @@ The list has an odd number of elements.
 
 =item C<Logins are not possible at the moment (CODE).>
 
-A fault that is not the user's. C<$detail> and the log name path, cause and
+A fault that the user did not cause. C<$detail> and the log name path, cause and
 remedy. CODE is one of
 
-    SETTINGS   the settings file, or a value in it
-    SITE       a file of the site
-    RIGHTS     the caller may not read the site or own the store
-    STORE      the store, or its folder
+    SETTINGS   the settings file, or a value in it, is invalid
+    SITE       a file of the site is invalid or can't be read
+    RIGHTS     the caller may not read the site, or does not own the store
+    STORE      the store, or its folder, can't be used
     STOREFULL  no space for another session
-    KEY        the store's key is lost, or another one
-    CRYPTO     OpenSSL gave no random bytes, or no hash
+    KEY        the store's key is lost or was changed
+    CRYPTO     OpenSSL could not generate random bytes, or compute a hash
     ELSEWHERE  the hostname is not this machine's (other programs than Perl)
-    LIBRARY    libcurl or jansson is missing, for a login outside this process
-    SOCKET     the gateway's socket is not to be trusted, or does not answer
-    MEMORY     no memory
+    LIBRARY    libcurl or jansson is missing, for a remote login
+    SOCKET     the gateway's socket can't be trusted, or does not answer
+    MEMORY     out of memory
 
 =back
 
@@ -743,75 +751,78 @@ OpenSSL's random generator does not work.
 
 =head1 SECURITY
 
-The line that says yes is in the function C<decide> of F<csrc/login.c>: the
-account exists, may log in at this service now, and its own hash matched.
+The decision is made in the function C<decide> of F<csrc/login.c>: a login
+succeeds if the account exists, may log in at this service now, and its own hash
+matched.
 
 Every login computes exactly one hash. For names that do not exist, and for
-accounts that may not log in, it is a decoy of the commonest kind in
-F<etc/shadow>, and its result is not looked at. A site of mixed schemes still
-differs in time between accounts.
+accounts that may not log in, it is a decoy of the most common kind in
+F<etc/shadow>, and its result is ignored. On a site with several hash schemes the
+response time still differs between accounts.
 
-Failed logins are counted. A name has three free, whether it exists or not; a
-source, an IPv4 address or 64 bits of an IPv6 one, thirty. From then on each
-failure is followed by a wait of 1, 2, 4 seconds and so on up to 900, and from
-C<attempts_max> on of 3600; a day without a failure forgets them. Inside a wait
-no password is looked at. So that nobody is locked out by others, only the pair
-of name and source counts, with three free of its own, where the name logged in
-from that source during the last 30 days. Success forgets the failures of the
-name, or of the pair, never those of the source. Loopback addresses and
-C<trusted_proxies> are no sources. An attempt is reserved before the password
-is looked at, so that many at once gain nothing. Names and addresses are kept
-under a keyed hash only. The call never sleeps.
+Failed logins are counted per name and per source. A name has three free
+failures, whether it exists or not; a source, which is an IPv4 address or an IPv6
+/64 network, has thirty. After that, each failure is followed by a wait of 1, 2, 4
+seconds and so on up to 900, and from C<attempts_max> on of 3600 seconds; a day
+without a failure resets the count. During a wait no password is checked. To keep
+others from locking out a user, only the pair of name and source is counted, with
+three free failures of its own, if the name logged in from that source during the
+last 30 days. A successful login resets the failures of the name, or of the pair,
+never those of the source. Loopback addresses and C<trusted_proxies> are not
+counted as sources. An attempt is reserved before the password is checked, so that
+parallel attempts give no advantage. Names and addresses are stored as keyed hashes
+only. The call never sleeps.
 
 A ticket and the secret of a cookie have 256 random bits each, and only their
-SHA-256 is stored. A ticket is not a cookie and no cookie is a ticket. A record
-is binary, of fixed layout, and sealed with HMAC-SHA-256 over its place and its
-content; nothing that an unauthenticated client has sent is in it.
+SHA-256 is stored. A ticket is not accepted as a cookie, nor a cookie as a ticket;
+for the one exception see L<Cpanel::LogMeIn::Session/log_in>. A record is binary,
+has a fixed layout, and is authenticated with HMAC-SHA-256 over its key and its
+content; it holds nothing that an unauthenticated client has sent.
 
 The password is wiped from the module's memory before the call returns. Perl's
-own copies are yours: keep them short.
+own copies are the caller's responsibility: keep their lifetime short.
 
-Another server is told a password after it has proved its name, and a hostname
-is only ever what its grammar allows, so that no other server can be meant. Of the
-form that is sent, what the module and libcurl hold is wiped. The URL names the host
-and port that were asked; nothing that a server answers can change that.
+A password is sent to another server only after that server's certificate and name
+are verified. The hostname's syntax is validated, so that it can't redirect the
+request to another server. The copies of the sent form in the module and libcurl
+are wiped. The URL contains the requested host and port; nothing in a server's
+answer can change that.
 
-A login URL opens the session of whoever uses it first. Send it in a redirect
-with C<Referrer-Policy: no-referrer> and C<Cache-Control: no-store>, and do not
-log it. ASVS asks for no secrets in URLs; the documented call cannot work
-without, hence the ticket that is spent at its first use.
+The first user of a login URL gets its session. Send the URL in a redirect with
+C<Referrer-Policy: no-referrer> and C<Cache-Control: no-store>, and do not log it.
+ASVS advises against secrets in URLs; the documented call requires one, therefore
+the ticket is spent at its first use.
 
 OpenSSL is used in a context of the module's own, to which no configuration file
-applies. The site's TLS policy stays in force for the rest of the process.
+applies. The site's TLS policy stays in effect for the rest of the process.
 
-Please report what you find at L<https://logmein.example/bugs>; mark it as a
-security matter and it will not be shown in public until there is a remedy.
+Please report vulnerabilities at L<https://logmein.example/bugs>, marked as a
+security issue; they will not be published before there is a fix.
 
 =head1 CAVEATS
 
 A script that serves browsers should pass C<remote_addr>, or run as CGI:
-otherwise a stranger who guesses at a name makes its owner wait, too.
+otherwise an attacker's failed logins make the owner of a name wait, too.
 
-Hashes that were made from Latin-1 bytes do not match passwords with letters
-beyond ASCII.
+Hashes that were created from Latin-1 bytes do not match passwords with non-ASCII
+letters.
 
 Accounts of PAM, LDAP, NIS or SSSD are not supported; only files are read.
 
-One interpreter is used by one thread, as always; under ithreads each thread
-has its own handles, and a session object that was cloned into a thread opens
-the store for itself. fork() at any time is fine.
+Under ithreads each thread has its own handles, and a session object that was
+cloned into a thread opens its own store handle. fork() may be called at any time.
 
 DES-style hashes, and C<$3$>, never match.
 
-Where there is no gateway, a caller must be able to read F<etc/shadow>, and thus
-runs as root or in the group C<shadow>, and own the store.
+Without a gateway, a caller must be able to read F<etc/shadow>, and therefore run
+as root or in the group C<shadow>, and must own the store.
 
 If C<hostname> could be one of C<site_hostnames>, but the caller may not read
-F<etc/userdomains>, the password goes nowhere, and the fault is C<RIGHTS>: name the
-host in C<domains>, or set C<backend = local>.
+F<etc/userdomains>, the password is not sent anywhere, and the fault is C<RIGHTS>:
+add the host to C<domains>, or set C<backend = local>.
 
 A login at another server without its two-factor code may succeed: such servers ask
-for the code at the page behind the URL.
+for the code on the page that the URL opens.
 
 =head1 DIFFERENCES FROM CPANEL'S MODULE
 
@@ -819,29 +830,30 @@ for the code at the page behind the URL.
 
 =item *
 
-A hostname of this machine is checked on this machine. The original sends each
-password to the host that it is given, without verifying the server's certificate
-or name, and without a limit of time or size.
+If C<hostname> is a name of this machine, the password is checked on this machine.
+The original sends each password to the given host, without verifying the server's
+certificate or name, and without a limit of time or size.
 
 =item *
 
-Of another server's answer, only a good security token and the service's own cookie
-are believed. The original takes any cookie whose name ends in C<session>, and pastes
-what the server calls a token behind the port, which lets it choose another host.
+From another server's answer, only a valid security token and the service's own
+cookie are used. The original accepts any cookie whose name ends in C<session>, and
+appends the unvalidated token to the port, which lets the server choose another
+host.
 
 =item *
 
-C<hostname> is checked for its form. What is no host name never becomes part of
+The syntax of C<hostname> is validated. An invalid host name never becomes part of
 a URL.
 
 =item *
 
-An unknown C<service> is an error. The original silently takes C<cpanel>.
+An unknown C<service> is an error. The original silently uses C<cpanel>.
 
 =item *
 
-A failure is answered with a sentence for people. The original returns a code,
-or the whole page that the server sent. It takes redirects for success.
+On failure there is a message for people. The original returns a code, or the whole
+page that the server sent. It treats redirects as success.
 
 =item *
 
@@ -850,17 +862,17 @@ C<goto_uri> must stay on the host, and a C<session> parameter in it is refused.
 =item *
 
 The URL of a login on this machine holds a ticket for one browser. The original's
-holds the session's cookie itself, and so opens it for everybody who reads it in a
-log; so does that of a login at another server, which knows no tickets.
+URL holds the session's cookie itself, which gives access to everyone who can read
+it in a log; so does the URL of a login at another server, which has no tickets.
 
 =item *
 
-C<$Cpanel::LogMeIn::detail> tells the operator why.
+C<$Cpanel::LogMeIn::detail> contains the reason, for the operator.
 
 =back
 
 On a real cPanel server C<use lib '/usr/local/cpanel'> finds cPanel's own module
-first, and that is right so.
+first, as intended.
 
 =head1 SEE ALSO
 

@@ -7,8 +7,8 @@ use POSIX    ();
 
 our @EXPORT_OK = qw(at_once);
 
-# Starts processes that wait for each other, and then do the job. Returns the
-# lines that they print, and how many ended well.
+# Starts processes that run the job at the same time. Returns the lines that they
+# print, and how many succeeded.
 sub at_once {
     my ( $count, $job ) = @_;
     pipe my $gate,   my $opener or die $!;

@@ -13,7 +13,7 @@ require Plack::Middleware::LogMeIn;
 
 my %PORT = ( cpanel => 2083, whm => 2087, webmail => 2096 );
 
-# An app behind the gateway, which tells what it sees.
+# An app behind the gateway, which reports its environment.
 sub panel {
     my ($env) = @_;
     my $body = do { local $/ = undef; readline $env->{'psgi.input'} };
@@ -71,7 +71,7 @@ sub ask {
     return { status => $answer->[0], headers => $answer->[1], body => join q{}, @{ $answer->[2] } };
 }
 
-# All values of a header; in scalar context the first.
+# All values of a header; in scalar context the first one.
 sub header_of {
     my ( $answer, $name ) = @_;
     my @headers = @{ $answer->{headers} };

@@ -1,14 +1,14 @@
 package Program;
 
-# A program that a test has started: it ends with its object, in the process
-# that made it. A class for others to stand on; {pid} and {owner} are its own.
+# A program that a test has started: it is stopped when the object is destroyed, in
+# the process that created it. A base class; {pid} and {owner} belong to it.
 
 use strict;
 use warnings;
 
 sub signal { my ( $self, $name ) = @_; return kill $name => $self->{pid} }
 
-# Tells it to stop; its wait status.
+# Stops it; returns its wait status.
 sub stop {
     my ( $self, $signal ) = @_;
     my $pid = delete $self->{pid} // return;

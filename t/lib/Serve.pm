@@ -1,6 +1,6 @@
 package Serve;
 
-# A `logmein serve` of a test's own, and raw requests to it.
+# Starts `logmein serve` for a test, and sends raw requests to it.
 
 use strict;
 use warnings;
@@ -24,12 +24,12 @@ for my $module (qw(HTML::Template IO::Socket::SSL Plack Starman::Server URI::Esc
 
 my $PATIENCE = 20;    # seconds
 
-# To write to what the server has closed is no end of a test. Not IGNORE, which
-# the server would inherit.
+# Writing to a closed connection must not end the test. Not IGNORE, because the server
+# would inherit it.
 $SIG{PIPE} = sub { };    ## no critic (RequireLocalizedPunctuationVars)
 
-# The first of so many consecutive ports that nobody listens at. Below those
-# that the kernel gives to clients.
+# The first of a number of consecutive free ports, below the kernel's range for
+# clients.
 sub free_base {
     my ($count) = @_;
     for ( 1 .. 200 ) {
@@ -42,10 +42,10 @@ sub free_base {
     croak 'There are no free ports';
 }
 
-# What to run it by.
+# The command to run it.
 our $BEFORE = [];
 
-# Writes a certificate of a name, and its key.
+# Writes a certificate for a name, and its key.
 sub write_certificate {
     my ( $certificate, $key, $name ) = @_;
     require IO::Socket::SSL::Utils;
@@ -68,7 +68,7 @@ sub panel {
     return Serve->spawn( '-e', $code, $app, $path );
 }
 
-# Starts it, and waits until it serves; what it has said is in {said}.
+# Starts it, and waits until it serves; its output is in {said}.
 sub new {
     my ( $class, @arguments ) = @_;
     return $class->spawn( 'blib/script/logmein', 'serve', @arguments );
@@ -90,7 +90,7 @@ sub spawn {
     return $self;
 }
 
-# Waits until it has said this; false if it ends, or does not.
+# Waits for this output; false if the process ends, or after a timeout.
 sub hear {
     my ( $self, $what ) = @_;
     my $until  = time + $PATIENCE;
@@ -105,7 +105,7 @@ sub hear {
     return;
 }
 
-# The processes that answer.
+# The worker processes.
 sub workers {
     my ($self) = @_;
     open my $file, '<', "/proc/$self->{pid}/task/$self->{pid}/children" or croak "workers: $!";
@@ -126,7 +126,7 @@ sub connection {
     );
 }
 
-# Sends bytes as they are, and returns all that comes back until the end.
+# Sends raw bytes, and returns the answer until the end of the connection.
 sub raw {
     my ( $where, $tls, $bytes ) = @_;
     my $socket = connection( $where, $tls ) // return;
@@ -137,7 +137,7 @@ sub raw {
     return $answer;
 }
 
-# One request with what each request has; a body makes it a POST.
+# Sends one request with the usual headers; a body makes it a POST.
 sub request {
     my ( $where, $tls, $target, $body, @fields ) = @_;
     my $head =

@@ -1,8 +1,7 @@
 package Servers;
 
-# Servers for the tests of logins that leave the process: on loopback, on ports
-# that the kernel picks, each with a folder of its own, and gone with their
-# object. What a client tells them is recorded.
+# Servers for the tests of remote logins: on loopback, on free ports, each with its
+# own folder, and stopped when their object is destroyed. They record requests.
 
 use strict;
 use warnings;
@@ -17,7 +16,7 @@ use Time::HiRes      qw(sleep time);
 
 our @EXPORT_OK = qw(lacks certificate ca_file success failure free_port);
 
-# What is missing on this machine, as a reason to skip; or nothing.
+# A missing package as a reason to skip; or nothing.
 sub lacks {
     my (@needs) = @_;
     for my $need (@needs) {
@@ -37,7 +36,7 @@ sub lacks {
     return;
 }
 
-# Answers as they were recorded.
+# Recorded answers.
 sub success {
     my ( $name, %more ) = @_;
     my $token = $more{token} // '/cpsess5542387976';
@@ -58,7 +57,7 @@ sub failure {
         'Content-Length: ' . length $body, q{}, $body;
 }
 
-# Certificates, made when first asked for, all with one key.
+# Certificates, created at first use, all with the same key.
 my $folder;
 my %made;
 
@@ -95,7 +94,7 @@ sub _issuer {
 
 sub ca_file { return _issuer('ca') . '.pem' }
 
-# A certificate with what is wanted: issuer, names, start, end, digest, usage,
+# A certificate with the given options: issuer, names, start, end, digest, usage,
 # more. Returns its file and its key.
 sub certificate {
     my ( $name, %want ) = @_;
@@ -146,10 +145,10 @@ sub free_port {
     return $socket->sockport;
 }
 
-# A server of our own. `answer` is called with the connection and each request
-# that it brings, a hash of head, host, path and body, and returns the bytes to
-# send; or sends them itself, and returns nothing, which ends the connection.
-# cert and key make it speak TLS; socket is a path to listen on.
+# A test server. `answer` is called with the connection and each request, a hash of
+# head, host, path and body. It returns the bytes to send; or it sends them itself and
+# returns nothing, which closes the connection.
+# cert and key switch on TLS; socket is a path to listen on.
 sub new {
     my ( $class, %given ) = @_;
     my $self = bless { %given, dir => tempdir( CLEANUP => 1 ), owner => $$ }, $class;
@@ -190,7 +189,7 @@ sub _serve {
     return POSIX::_exit(0);
 }
 
-# One line in the record: which connection, and what.
+# Appends a line to the record: the connection, and the event.
 sub _note {
     my ( $self, $text ) = @_;
     return if $self->{quiet};
@@ -248,7 +247,7 @@ sub _context {
     ) // croak 'no TLS: ' . IO::Socket::SSL::errstr();
 }
 
-# A context that speaks what OpenSSL would not: old TLS, weak signatures.
+# A TLS context with old versions and weak signatures, which OpenSSL disables.
 sub _weak_context {
     my ($self) = @_;
     my $context = Net::SSLeay::CTX_new();
@@ -289,7 +288,7 @@ sub _read_request {
     };
 }
 
-# All that was recorded, and how often something was.
+# The whole record, and the number of matching entries.
 sub record {
     my ($self) = @_;
     open my $record, '<', "$self->{dir}/record" or return q{};
@@ -303,7 +302,7 @@ sub count {
     return scalar( () = $record =~ /^[0-9]+ \Q$what\E/mg );
 }
 
-# The form that came last, decoded.
+# The last form, decoded.
 sub form {
     my ($self) = @_;
     my ($body) = $self->record =~ /.*\\x0d\\x0a\\x0d\\x0a(.*)$/m or return {};
@@ -327,7 +326,7 @@ sub stop {
 
 sub DESTROY { my ($self) = @_; return $self->stop }
 
-# A thread's copy stops nothing.
+# A copy in a thread does not stop the server.
 sub CLONE_SKIP { return 1 }
 
 # nginx, with the inside of its http block; @DIR@ stands for its folder.

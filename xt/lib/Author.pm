@@ -1,6 +1,6 @@
 package Author;
 
-# What the author tests share: running commands, and clean copies to build in.
+# Functions for the author tests: running commands, and clean copies for builds.
 
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use File::Temp qw(tempdir);
 our @EXPORT_OK = qw(run tracked perl_files read_file clone built_clone has_program);
 
 # Runs a shell command in this folder; returns its status and all it prints.
-# What this checkout has built is not what a command there shall find.
+# The command must not use the build of this checkout.
 sub run {
     my ( $folder, $command ) = @_;
     delete local $ENV{PERL5LIB};
@@ -20,7 +20,7 @@ sub run {
     return ( $?, $out );
 }
 
-# Like run(), where failing is a fault of the test's surroundings.
+# Like run(), but dies if the command fails.
 sub must {
     my ( $folder, $command ) = @_;
     my ( $status, $out )     = run( $folder, $command );
@@ -28,14 +28,14 @@ sub must {
     return $out;
 }
 
-# The files of the project whose names match, new ones included.
+# The files of the project whose names match, including new ones.
 sub tracked {
     my ($pattern) = @_;
     my @files     = split /\0/, must( '.', 'git ls-files -z --cached --others --exclude-standard' );
     return grep { -e && $_ =~ $pattern } @files;
 }
 
-# Those in Perl, by their names or by their first lines.
+# The Perl files, by their names or their first lines.
 sub perl_files {
     return
         grep { m{[.](?:pm|pl|t|PL|psgi|cgi)\z} || read_file($_) =~ m{\A#!/usr/bin/(?:env )?perl\b} }

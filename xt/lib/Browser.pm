@@ -1,7 +1,7 @@
 package Browser;
 
-# A real browser without a window: Chromium, driven by WebDriver, which is JSON
-# over HTTP. Each object is a profile of its own.
+# Headless Chromium, controlled by WebDriver (JSON over HTTP). Each object is a
+# separate profile.
 
 use strict;
 use warnings;
@@ -86,7 +86,7 @@ sub script {
     return $self->_do( 'execute/sync' => { script => $code, args => [] } );
 }
 
-# All that can be read on the page.
+# The visible text of the page.
 sub text { my ($self) = @_; return $self->script('return document.body.innerText') }
 
 sub _find {
@@ -131,7 +131,7 @@ sub double_click {
     );
 }
 
-# Waits for the page to be so; its URL and text, if it is not in time.
+# Waits for a condition of the page; returns its URL and text after a timeout.
 sub wait_for {
     my ( $self, $condition ) = @_;
     my $until = time + $PATIENCE;
@@ -142,7 +142,7 @@ sub wait_for {
     return;
 }
 
-# Chromium's own language, for what WebDriver has no word for.
+# A command of the Chrome DevTools Protocol, for functions that WebDriver lacks.
 sub devtools {
     my ( $self, $command, %parameters ) = @_;
     return $self->_do( 'goog/cdp/execute' => { cmd => $command, params => \%parameters } );

@@ -17,17 +17,17 @@ my $PATIENCE = 20;    # seconds
 
 my @PORTS = ( 2082, 2083, 2086, 2087, 2095, 2096 );
 
-# The text of an example for this site: ports from the base on, own files in
-# place of the system's. Each of them must be in the text.
+# The text of an example for this site, with its ports and paths replaced. Each of
+# them must be in the text.
 sub adapted {
     my ( $file, $base, %path ) = @_;
     my $text = read_file("examples/$file");
     for my $old ( sort { length $b <=> length $a } keys %path ) {
         $text =~ s/\Q$old\E/$path{$old}/g or croak "$file has no $old";
     }
-    for my $place ( 0 .. $#PORTS ) {
-        my $new = $base + $place;
-        $text =~ s/\b$PORTS[$place]\b/$new/g or croak "$file has no $PORTS[$place]";
+    for my $index ( 0 .. $#PORTS ) {
+        my $new = $base + $index;
+        $text =~ s/\b$PORTS[$index]\b/$new/g or croak "$file has no $PORTS[$index]";
     }
     return $text;
 }
@@ -40,8 +40,7 @@ sub _write {
     return;
 }
 
-# Starts a program that stays in the foreground, and waits until a port is
-# open.
+# Starts a program in the foreground, and waits until a port is open.
 sub start {
     my ( $name, $log, $port, @command ) = @_;
     my $pid = fork // croak "fork: $!";
@@ -61,7 +60,7 @@ sub start {
     croak "$name does not start: " . read_file($log);
 }
 
-# A server's own folder, which its workers can reach.
+# A folder for a server, which its workers can access.
 sub _folder {
     my ( $dir, $name ) = @_;
     mkdir "$dir/$name" or croak "$dir/$name: $!";
@@ -69,8 +68,8 @@ sub _folder {
     return "$dir/$name";
 }
 
-# What nginx() and apache() want, for a site's folder and ports from a base on;
-# with a certificate.
+# The options of nginx() and apache(), for a site's folder and a base port; creates a
+# certificate.
 sub files {
     my ( $dir, $base ) = @_;
     my %files = (
@@ -100,12 +99,12 @@ sub nginx {
     );
     $text =~ s/\blisten (\d)/listen 127.0.0.1:$1/g;
     _write( "$dir/site.conf", $text );
-    my $user   = $< == 0 ? "user root;\n" : q{};
-    my $places = join q{},
+    my $user      = $< == 0 ? "user root;\n" : q{};
+    my $locations = join q{},
         map { "    ${_}_temp_path $dir/$_;\n" } qw(client_body fastcgi proxy scgi uwsgi);
     _write( "$dir/nginx.conf",
               "${user}daemon off;\nworker_processes 2;\npid $dir/pid;\nerror_log $dir/error.log;\n"
-            . "events { worker_connections 512; }\nhttp {\n${places}    access_log off;\n    keepalive_requests 1000000;\n"
+            . "events { worker_connections 512; }\nhttp {\n${locations}    access_log off;\n    keepalive_requests 1000000;\n"
             . "    include $dir/site.conf;\n}\n" );
     my $self = start( 'nginx', "$dir/out", $option{base} + 1,
         'nginx', '-c', "$dir/nginx.conf", '-e', "$dir/error.log" );

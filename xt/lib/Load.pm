@@ -1,7 +1,7 @@
 package Load;
 
-# Clients of a server: a login, and those that ask without a pause, several at
-# once.
+# Clients of a server: a login, and parallel clients that send requests without a
+# pause.
 
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use Serve    ();
 
 our @EXPORT_OK = qw(asker heard in_parallel log_in);
 
-# Logs alice in by the form: the token and the cookie, or nothing.
+# Logs alice in by the form: returns token and cookie, or nothing.
 sub log_in {
     my ( $where, $tls, @fields ) = @_;
     my $answer = Serve::request( $where, $tls, '/login/', 'user=alice&pass=secret', @fields );
@@ -22,9 +22,9 @@ sub log_in {
     return ( $token, $cookie );
 }
 
-# Asks at a connection that stays open as long as the server lets it; gives the
-# status and the body of each answer. A connection that has been used may have
-# ended meanwhile, a new one may not: then the status is 0.
+# Sends requests over a persistent connection; returns the status and body of each
+# answer. A used connection may have been closed meanwhile; if a new one is closed, the
+# status is 0.
 sub asker {
     my ( $where, $tls, @fields ) = @_;
     my ( $socket, $left );
@@ -67,8 +67,8 @@ sub _answer {
     return { status => $status // 0, body => $body, close => $close };
 }
 
-# So many processes do the job, each with its number, and say what they have
-# found, line by line.
+# Starts a number of processes that run the job, each with its number, and print their
+# results as lines.
 sub in_parallel {
     my ( $count, $job ) = @_;
     my @readers;
@@ -84,7 +84,7 @@ sub in_parallel {
     return @readers;
 }
 
-# All that they say until they end.
+# Returns their output until they end.
 sub heard {
     my (@readers) = @_;
     return map { readline $_ } @readers;

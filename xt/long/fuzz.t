@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# xt/fuzz.t, ten million times: some ten minutes in all.
+# xt/fuzz.t with ten million runs: about ten minutes in total.
 
 use strict;
 use warnings;

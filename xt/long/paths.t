@@ -1,9 +1,8 @@
 #!/usr/bin/perl
 
-# nginx with the check, and the middleware, agree about each of 20,000 request
-# targets (LOGMEIN_PATHS says how many); nobody without a session is let in;
-# and while nginx and the gateway read their files anew, no request is answered
-# wrongly.
+# nginx with the check, and the middleware, agree about each of 20,000 request targets
+# (LOGMEIN_PATHS is the number); requests without a session are refused; and while
+# nginx and the gateway reload, all answers are right.
 
 use strict;
 use warnings;
@@ -36,8 +35,8 @@ my %files = Front::files( $dir, $base );
 $site->write_file( "$dir/echo.psgi",
     q{sub { [ 200, [ 'Content-Type' => 'text/plain', 'Content-Length' => 6 ], ["PANEL\n"] ] }} );
 
-# The middleware behind a socket of its own, which is as good as a port with
-# TLS; both use one store.
+# The middleware at a separate socket, which counts as a port with TLS; both use the
+# same store.
 my $gateway    = Serve->new( '--front', $files{front}, '--no-socket', '--base', $base );
 my $middleware = Serve->new( '--front', "$dir/middleware.sock", '--no-socket', '--base', $base,
     '--app', "$dir/echo.psgi" );
@@ -51,8 +50,8 @@ my @front = (
 );
 my ( $token, $cookie ) = log_in( $files{front}, 0, @front ) or BAIL_OUT('no login');
 
-# Targets of all kinds: most begin with the session's token, so that a wrong
-# yes could happen.
+# Targets of all kinds: most begin with the session's token, so that a wrong decision
+# is possible.
 no warnings 'qw';    ## no critic (ProhibitNoWarnings)
 my @PARTS = (
     qw(/ // . .. /./ /../ %2e %2E%2e %2f %2F %5c \\ ; ;a=b %00 %0d%0a %09 %20 %25 %252f %252e %7f
@@ -61,7 +60,7 @@ my @PARTS = (
         ? ?? ?x=y ?session=x ?session=lmt_ &session= # %23 %3f ?a=%zz), chr 0xe9, "\t", q{ }
 );
 
-# Three wrong tokens would end the session; these are two.
+# Only two wrong tokens, because three would end the session.
 my @WRONG = qw(/cpsess0123456789 /cpsess0000000000 /cpsess012345678 /cpsess /CPSESS0123456789);
 
 sub target {

@@ -26,8 +26,8 @@ Cpanel::Config::Constants - the names of the default themes
 
 =head1 DESCRIPTION
 
-Scripts written for cPanel take the theme from here to build the path of a
-page. The module holds four plain package variables and exports nothing:
+Scripts written for cPanel use these names to build the path of a page. The module
+has four package variables and exports nothing:
 
 =over 4
 

@@ -14,18 +14,18 @@ __END__
 
 =head1 NAME
 
-Cpanel::LogMeIn::Remote - what logins that leave the process need
+Cpanel::LogMeIn::Remote - remote logins, and logins through the gateway's socket
 
 =head1 DESCRIPTION
 
 L<Cpanel::LogMeIn> loads this module at the first login that goes to another
-server, or to the gateway's socket. It brings libcurl and jansson with it, which
-other logins do without. There is nothing to call.
+server, or to the gateway's socket. It loads libcurl and jansson, which other
+logins do not need. It has no public functions.
 
-Where the two libraries were missing when Cpanel::LogMeIn was built, loading
-this module fails, and such logins are answered with the fault C<LIBRARY>.
+If the two libraries were missing when Cpanel::LogMeIn was built, loading this
+module fails, and such logins fail with the fault C<LIBRARY>.
 
-A program that forks many children may load it beforehand:
+A program that forks many children may load it in advance:
 
     use Cpanel::LogMeIn::Remote ();
 

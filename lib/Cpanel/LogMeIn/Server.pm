@@ -23,15 +23,15 @@ my $TLS_VERSION = 'SSLv23:!SSLv3:!SSLv2:!TLSv1:!TLSv1_1';
 
 my $TOKEN_BYTES = q{!#$%&'*+.^_`|~0-9A-Za-z-};
 
-# Serves until it is told to stop. Options:
+# Serves until it is stopped. Options:
 #   app          the PSGI app
 #   ports        a list of hashes: host, port, proto (tcp, ssl or unix); of a
 #                unix socket the port is its path, with its mode and gid
-#   workers      how many
-#   certificate  the files that ports of proto ssl show
+#   workers      the number of worker processes
+#   certificate  files with certificate and key of the ports of proto ssl
 #   key
 #   ready        called when all ports are open
-#   reload       called on SIGHUP; returns the app anew, or dies
+#   reload       called on SIGHUP; returns the reloaded app, or dies
 sub serve {
     my ( $class, %option ) = @_;
     my $self = $class->new;
@@ -53,7 +53,7 @@ sub serve {
     );
 }
 
-# What ports of proto ssl show, and the least that they accept.
+# Certificate and TLS versions of ports of proto ssl.
 sub _tls {
     my ($self) = @_;
     return (
@@ -64,23 +64,22 @@ sub _tls {
     );
 }
 
-# What keeps the server from starting is for the caller to tell; in a worker
-# it ends the connection.
+# At the start, the caller reports the error; in a worker, it ends the connection.
 sub fatal {
     my ( $self, $error ) = @_;
     die "$error\n";
 }
 
-# Starman's own way to name ports knows no IPv6.
+# Starman's own option for ports does not support IPv6.
 sub post_configure_hook {
     my ($self) = @_;
     $self->{server}{port}       = $self->{serve}{ports};
-    $self->{server}{multi_port} = 1;                      # even if it is one: see accept_multi_port
+    $self->{server}{multi_port} = 1;    # even for a single port: see accept_multi_port
     return;
 }
 
-# Whoever may reach the folder of a socket may reach the socket. Before this
-# Net::Server has given it to the user that it runs as.
+# Sets owner and mode of the Unix sockets. Before this, Net::Server has changed
+# their owner to the user that it runs as.
 sub pre_loop_hook {
     my ($self) = @_;
     for my $port ( grep { $_->{proto} eq 'unix' } @{ $self->{serve}{ports} } ) {
@@ -91,15 +90,15 @@ sub pre_loop_hook {
     return $self->SUPER::pre_loop_hook;
 }
 
-# The master's SIGHUP. What is not in order leaves all as it was. The open
-# ports stay; there are new workers before the old ones end, which they do when
-# they have answered.
+# SIGHUP in the master. If something is invalid, nothing is changed. The ports stay
+# open. New workers are started before the old ones end, which they do after their
+# current request.
 sub sig_hup {
     my ($self) = @_;
     my $reload = $self->{serve}{reload};
     my $done   = eval {
         my $app = $reload->();
-        $self->_show_certificate($_) for grep { $_->NS_proto eq 'SSL' } @{ $self->{server}{sock} };
+        $self->_set_certificate($_) for grep { $_->NS_proto eq 'SSL' } @{ $self->{server}{sock} };
         $self->{app} = $app;
         1;
     };
@@ -110,14 +109,14 @@ sub sig_hup {
     return;
 }
 
-# A socket keeps the certificate that it has if this one is not in order.
-sub _show_certificate {
+# If the new certificate is invalid, the socket keeps its current one.
+sub _set_certificate {
     my ( $self, $socket ) = @_;
     return $socket->configure_SSL( { $self->_tls, SSL_server => 1, SSL_startHandshake => 0 } )
         || die "$IO::Socket::SSL::SSL_ERROR\n";
 }
 
-# The master ends when its workers have: the ports are free then.
+# The master ends after its workers, so that the ports are free then.
 sub close_children {
     my ($self) = @_;
     my @workers = keys %{ $self->{server}{children} // {} };
@@ -135,20 +134,20 @@ sub close_children {
 
 # In a worker.
 
-# A signal never takes a worker away from a connection that it has accepted, or
-# is about to: it is noted, and the pipe ends the wait for the next one. Reading
-# and writing go on, in a TLS handshake, too, that would take EINTR for its end.
+# A signal does not end a worker while it handles a connection: the signal is noted,
+# and the pipe ends the wait for the next connection. Reading and writing are
+# restarted, because a TLS handshake would fail with EINTR.
 sub child_init_hook {
     my ($self) = @_;
     my $property = $self->{server};
     srand;
     $0 = 'logmein serve (worker)';    ## no critic (RequireLocalizedPunctuationVars)
-    pipe my $told, my $tell or die "pipe: $!\n";
-    $self->{told} = $told;
-    $self->{wait} = IO::Select->new( $told, @{ $property->{sock} } );
+    pipe my $reader, my $writer or die "pipe: $!\n";
+    $self->{signalled} = $reader;
+    $self->{wait}      = IO::Select->new( $reader, @{ $property->{sock} } );
     my $end = sub {
         $property->{SigHUPed} = 1;
-        syswrite $tell, q{.};
+        syswrite $writer, q{.};
         return;
     };
     _on_signal( POSIX::SIGHUP(), $end );
@@ -157,7 +156,7 @@ sub child_init_hook {
     return;
 }
 
-# The job is done between two operations of Perl; a system call is begun anew.
+# The handler runs between two Perl operations; system calls are restarted.
 sub _on_signal {
     my ( $signal, $job ) = @_;
     my $action = POSIX::SigAction->new( $job, POSIX::SigSet->new, POSIX::SA_RESTART() );
@@ -170,9 +169,9 @@ sub accept_multi_port {
     my ($self) = @_;
     my @ready = $self->{wait}->can_read;
 
-    # At once: it holds the lock that the next one waits for.
+    # Immediately: this process holds the lock that the next worker waits for.
     POSIX::_exit(0) if $self->{server}{SigHUPed};
-    my @open = grep { $_ != $self->{told} } @ready;
+    my @open = grep { $_ != $self->{signalled} } @ready;
     return @open ? $open[ rand @open ] : undef;
 }
 
@@ -207,7 +206,7 @@ sub _in_time {
     return $result;
 }
 
-# A connection that fails is no reason for a worker to end.
+# A failed connection does not end the worker.
 sub run_client_connection {
     my ($self) = @_;
     return if eval { $self->SUPER::run_client_connection; 1 };
@@ -218,7 +217,8 @@ sub run_client_connection {
     return;
 }
 
-# Closes this process's end only: no other process's connection is told.
+# Closes the connection in this process only, without a TLS shutdown: another
+# process may still use it.
 sub _drop {
     my ($self) = @_;
     my $connection = $self->{server}{client};
@@ -232,9 +232,8 @@ sub post_accept {
     return $self->_in_time( $HANDSHAKE, sub { $self->SUPER::post_accept(@more) } );
 }
 
-# Reads the head of a request; true if it is one that can be answered. What
-# two programs may understand in two ways is refused here, before any of it
-# has a meaning.
+# Reads the head of a request; true if it is valid. Ambiguous requests, which
+# programs may interpret differently, are refused here, before they are parsed.
 sub _read_headers {    ## no critic (ProhibitUnusedPrivateSubroutines)
     my ($self) = @_;
     my $client = $self->{client};
@@ -250,13 +249,13 @@ sub _read_headers {    ## no critic (ProhibitUnusedPrivateSubroutines)
     return 1;
 }
 
-# Appends what has arrived; false at the end.
+# Appends the available data; false at the end.
 sub _read {
     my ( $self, $buffer, $most ) = @_;
     return sysread $self->{server}{client}, ${$buffer}, $most, length ${$buffer};
 }
 
-# Up to and with the empty line. What follows stays in the buffer.
+# The head, including the empty line. The rest stays in the buffer.
 sub _head {
     my ($self) = @_;
     my $buffer = \$self->{client}{inputbuf};
@@ -268,8 +267,8 @@ sub _head {
     return;
 }
 
-# What is wrong with a head; 0 if nothing is. Fields whose names could be taken
-# for another's, for CGI's names know no hyphen, are left out.
+# The status for an invalid head; 0 if it is valid. Fields with unusual names are
+# removed, because CGI maps different characters to an underscore.
 sub _status_of {
     my ($head) = @_;
     return 431 if length ${$head} > $HEAD_MAX;
@@ -296,7 +295,7 @@ sub _status_of_fields {
     return $length->[0] > $BODY_MAX ? 413 : 0;
 }
 
-# The body is read by the process that answers.
+# The process that answers the request reads the body.
 sub _prepare_env { return }    ## no critic (ProhibitUnusedPrivateSubroutines)
 
 sub _read_body {
@@ -318,7 +317,7 @@ sub _read_body {
 
 sub dispatch_request {
     my ( $self, $env ) = @_;
-    return $self->_hand_over($env) if _is_login($env);
+    return $self->_fork_login($env) if _is_login($env);
     return $self->_answer($env);
 }
 
@@ -335,10 +334,9 @@ sub _is_login {
         && $env->{REQUEST_URI} =~ m{\A(?:/cpsess[0-9]{10})?/login/?(?:[?]|\z)};
 }
 
-# A login takes its time, or waits for a processor. It goes on in a process of
-# its own, which has the connection to itself, so that this one can answer
-# others.
-sub _hand_over {
+# A login takes long, or waits for a processor. It runs in a process of its own,
+# which takes over the connection, so that this process can answer other requests.
+sub _fork_login {
     my ( $self, $env ) = @_;
     $self->_forget_logins;
     my $pid = keys %{ $self->{logins} } < $LOGINS_MAX ? fork : undef;
@@ -372,8 +370,8 @@ Cpanel::LogMeIn::Server - the web server of C<logmein serve>
 
 =head1 DESCRIPTION
 
-Internal to L<logmein>, which says what it is good for. It is L<Starman>, less
-what Starman believes too easily, and with a process of its own for each login.
+Internal to L<logmein>, which describes it. It extends L<Starman> by stricter checks
+of requests, and by a separate process for each login.
 
 =head1 LICENSE
 

@@ -6,13 +6,13 @@ use Cpanel::LogMeIn ();
 
 our $VERSION = '0.01';
 
-# An iterator: each call gives the next session, and at the end nothing.
+# Returns an iterator: each call returns the next session, or nothing at the end.
 sub list {
     my ( $self, %only ) = @_;
-    my $place = q{};
+    my $cursor = q{};
     return sub {
-        my ( $session, $next ) = $self->_next( $place, @only{qw(user service)} );
-        $place = $next if $session;
+        my ( $session, $next ) = $self->_next( $cursor, @only{qw(user service)} );
+        $cursor = $next if $session;
         return $session;
     };
 }
@@ -45,7 +45,7 @@ Cpanel::LogMeIn::Session - redeem login tickets, check and end sessions
 
     my $sessions = Cpanel::LogMeIn::Session->new;
 
-    # What every request shows.
+    # Taken from each request.
     my %request = (
         token   => '/cpsess0123456789',    # from the path
         service => 'cpanel',               # from the port
@@ -53,11 +53,11 @@ Cpanel::LogMeIn::Session - redeem login tickets, check and end sessions
         agent   => 'Mozilla/5.0',
     );
 
-    # The first one, with session=lmt_... in its query.
+    # The first request, with session=lmt_... in its query.
     my ( $session, $reason ) = $sessions->redeem( %request, ticket => $ticket );
     my $cookie = $session->{cookie} if $reason eq 'granted';
 
-    # Every later one.
+    # Each later request.
     ( $session, $reason ) = $sessions->check( %request, cookie => $cookie );
 
     # Logging out.
@@ -71,14 +71,13 @@ Cpanel::LogMeIn::Session - redeem login tickets, check and end sessions
 
 =head1 DESCRIPTION
 
-The other side of L<Cpanel::LogMeIn/get_loggedin_url>: for whatever answers at
-the URLs which that call returns. Only an explicit yes is a yes: let a request
-pass if the first value is true, and in no other case.
+For servers that handle the login URLs of L<Cpanel::LogMeIn/get_loggedin_url>.
+Allow a request only if the first returned value is true.
 
 =head1 METHODS
 
-Each method works on an object, which reads the settings and opens the store
-once; or on the class, which does so at every call.
+Each method can be called on an object, which reads the settings and opens the
+store once, or on the class, which does so at every call.
 
 =head2 new
 
@@ -86,13 +85,13 @@ once; or on the class, which does so at every call.
 
 Never fails: settings are read, and the store is opened, at the first call that
 needs them. An object may be used before and after fork(), in the parent and in
-its children. Cloned into a thread, it opens the store for itself there.
+its children. A clone in another thread opens its own store handle.
 
 =head2 redeem
 
     my ( $session, $reason, $confirm ) = $sessions->redeem(%request);
 
-Swaps a ticket for a cookie, in one atomic and durable step.
+Exchanges a ticket for a cookie, in one atomic and durable step.
 
     ticket    live cookie of this service    reason
     fresh     none                           granted
@@ -100,31 +99,31 @@ Swaps a ticket for a cookie, in one atomic and durable step.
     fresh     of another user                confirm
     spent     of the ticket's own session    again: nothing is written
     spent     none, at most 10 s ago, from   granted: a new cookie; of all
-              the same address and agent     that the ticket was swapped for,
-                                             the first that is used lives
+              the same address and agent     cookies of the ticket, only the
+                                             first that is used stays valid
     spent     any other                      spent
     unknown   any                            unknown
 
-Of many browsers with one ticket one is granted; of many requests of one
-browser exactly one cookie works afterwards. C<confirm> asks for a page: "You
-are logged in as A. Continue as B?" C<$confirm> is then a hash with C<current>,
-who A is, C<current_token>, under which token, and C<user>, who B is; the
+If several browsers use one ticket, one of them is granted; after several requests
+of one browser, exactly one cookie works. C<confirm> requires a page: "You are
+logged in as A. Continue as B?" C<$confirm> is then a hash with C<current>, the
+user A, C<current_token>, the token of A's session, and C<user>, the user B; the
 page's POST redeems with C<confirmed>.
 
 =over 4
 
 =item C<ticket>
 
-The value of the parameter C<session>: C<lmt_> and 43 characters, or a starter
-(see L</log_in>).
+The value of the parameter C<session>: C<lmt_> and 43 characters, or a dual-use
+cookie (see L</log_in>).
 
 =item C<cookie>
 
-The cookie that the browser shows, if any, percent-encoded or not.
+The cookie that the browser sent, if any, percent-encoded or not.
 
 =item C<token>
 
-The security token of the path, with or without its slash. A wrong one does
+The security token in the path, with or without its slash. A wrong token does
 not spend the ticket.
 
 =item C<service>
@@ -134,8 +133,8 @@ L<Cpanel::LogMeIn>.
 
 =item C<address>, C<agent>
 
-The browser's address and its C<User-Agent>, at most 1,000 bytes. Without both
-there is no second chance for a double click.
+The browser's address and its C<User-Agent>, at most 1,000 bytes. If one is
+missing, the second request of a double click is refused.
 
 =item C<method>, C<purpose>
 
@@ -144,7 +143,7 @@ and prefetches never redeem: the reason is C<passive>.
 
 =item C<confirmed>
 
-True if the user has agreed to become the user of the ticket.
+True if the user has agreed to continue as the user of the ticket.
 
 =back
 
@@ -152,51 +151,52 @@ True if the user has agreed to become the user of the ticket.
 
     my ( $session, $reason ) = $sessions->check(%request);
 
-Does this cookie open this service, under this token? If so, the idle time
-starts anew, noted at most once a minute: a session ends after between 14 and
-15 minutes without a request if C<session_idle> is 900. At that moment the
-account is read again: the session ends if the account is gone, suspended,
-expired, no longer allowed at this service, or has another password. If the
-account files cannot be read, the reason is C<fault>, and nothing ends.
+Checks whether the cookie is valid for this service and token. If so, the idle
+time starts again. This access is recorded at most once a minute: with
+C<session_idle> 900 a session ends after 14 to 15 minutes without a request.
+Whenever an access is recorded, the account is read again: the session ends if the
+account is removed, suspended, expired, no longer allowed at this service, or has
+another password. If the account files cannot be read, the reason is C<fault>, and
+the session does not end.
 
 Takes C<cookie>, C<token>, C<service> and, for the log, C<address>. Three
-different wrong tokens, well-formed ones, end a session; with a true
-C<uncounted> a wrong token does not count, as for F</favicon.ico>,
-F</robots.txt> and F</.well-known/>.
+different wrong tokens, if well-formed, end a session; if C<uncounted> is true, a
+wrong token is not counted, as for F</favicon.ico>, F</robots.txt> and
+F</.well-known/>.
 
 =head2 end
 
     my ( $session, $reason ) = $sessions->end(%request);
 
-Logs out: if C<check> would grant, every session of that user, service and
-token ends in one durable commit, and with them their tickets that nobody has
-redeemed yet. Takes what C<check> takes, and returns what it would have. With a
-true C<any_token> the cookie alone says which session it is, for links to
-F</logout> without a token.
+Logs out: if C<check> would grant access, every session of that user, service and
+token ends in one durable commit, including their unredeemed tickets. Takes the
+arguments of C<check>, and returns the same values. If C<any_token> is true, the
+cookie alone identifies the session, for links to F</logout> without a token.
 
 =head2 log_in
 
     my $answer = Cpanel::LogMeIn::Session->log_in(%parameters);
 
-For a gateway that answers logins itself. Takes the parameters of
+For a gateway that handles login requests itself. Takes the parameters of
 L<Cpanel::LogMeIn/get_loggedin_url>, and always checks the password on this
-machine. If a process of this machine has asked the gateway, C<caller_uid> is
-the number of its user: without C<remote_addr>, failures count against that
-user, who is never a known source. Returns a reference to a hash:
+machine. If the request comes from a local process, C<caller_uid> is its user id:
+without C<remote_addr>, failures count against that user, who is never a known
+source. Returns a reference to a hash:
 
 =over 4
 
 =item C<login_ok>, C<message>
 
-As there.
+As C<$login_ok> and C<$login_message> of that function.
 
 =item C<wait>
 
-Seconds until the next attempt, if that is why; otherwise 0.
+Seconds until the next attempt, if the login was refused because of a wait;
+otherwise 0.
 
 =item C<fault>
 
-1 if the refusal is not the user's fault: answer with status 503.
+1 if the user did not cause the failure: answer with status 503.
 
 =item C<token>
 
@@ -204,9 +204,10 @@ The security token, if C<login_ok>.
 
 =item C<cookie>
 
-A starter, if C<login_ok>: C<USER%3aSECRET>. Its first use decides what it is.
-Shown as a cookie, with the right token, it is one from then on; in the place
-of a ticket it is a fresh ticket. After the one it is worthless as the other.
+A dual-use cookie, if C<login_ok>: C<USER%3aSECRET>. Its first use decides its
+kind. Sent as a cookie, with the right token, it is a cookie from then on; passed
+as C<ticket> to C<redeem>, it is a fresh ticket. After that, it is no longer valid
+as the other kind.
 
 =back
 
@@ -214,51 +215,51 @@ of a ticket it is a fresh ticket. After the one it is worthless as the other.
 
 The same, with C<url> instead of C<cookie>: a login URL with a ticket, as
 C<get_loggedin_url> returns it. For a login form that another site has posted:
-no cookie may be set then, but the browser can be sent to the URL, where the
-table of L</redeem> decides.
+no cookie may be set then, but the browser can be redirected to the URL, where
+the rules of L</redeem> apply.
 
 =head2 list
 
     my $next = $sessions->list( user => 'alice', service => 'cpanel' );
 
-Returns an iterator over the live sessions: each call gives one, and at the end
-nothing. Both arguments are optional. Nothing is loaded ahead; what is made or
-ended meanwhile may or may not be seen.
+Returns an iterator over the active sessions: each call returns one, or nothing at
+the end. Both arguments are optional. Sessions are not loaded in advance; those
+created or ended during the iteration may or may not be included.
 
 =head2 show
 
     my $session = $sessions->show( id => '0123456789abcdef', user => 'alice' );
 
-The session with this id, or nothing. With a C<user>, only if it is that
-user's, and faster, for only the user's are looked at.
+The session with this id, or nothing. With C<user>, only if it belongs to that
+user; this is faster, because only that user's sessions are searched.
 
 =head2 revoke
 
     my $session = $sessions->revoke( id => '0123456789abcdef', user => 'alice' );
 
-Ends this one session, and returns it; nothing if there is none.
+Ends this session only, and returns it; returns nothing if it does not exist.
 
 =head2 purge
 
     my $removed = $sessions->purge;
 
-Removes the entries of sessions that have expired, in steps between which
-logins go on, and returns how many. Each login removes some, too.
+Removes the entries of expired sessions, and returns their number. It works in
+small steps, so that logins are possible meanwhile. Each login removes some
+entries, too.
 
 =head2 discard
 
     my $found = $sessions->discard($ticket);
 
-Ends a ticket, or a starter, that was seen where it must not be: in clear text,
-for example. A spent one ends with the session that it was swapped for. True if
-there was one.
+Ends a ticket, or a dual-use cookie, that was exposed, for example in clear text.
+If it is spent, its session ends as well. True if it existed.
 
 =head2 serves
 
     my $mine = Cpanel::LogMeIn::Session->serves('host.example');
 
-Is this a name of this machine, as C<backend = auto> decides? For redirects, so
-that a C<Host> of the browser's choice is not sent on to.
+True if this is a name of this machine, by the rules of C<backend = auto>. Use it
+to check a C<Host> header before redirecting to that host.
 
 =head1 WHAT A SESSION IS
 
@@ -266,7 +267,7 @@ that a C<Host> of the browser's choice is not sent on to.
 
 =item C<user>, C<service>
 
-Whose it is, and for which service: C<cpanel>, C<whm> or C<webmail>.
+The user, and the service: C<cpanel>, C<whm> or C<webmail>.
 
 =item C<token>
 
@@ -274,16 +275,16 @@ C</cpsess> and ten digits.
 
 =item C<id>
 
-A name for logs, 16 hex digits. It opens nothing.
+A name for logs, 16 hex digits. It gives no access.
 
 =item C<created>, C<ends>, C<last_seen>
 
-Seconds since 1970; C<ends> is the overall limit, C<last_seen> is good to a
+Seconds since 1970; C<ends> is the overall limit, C<last_seen> is accurate to a
 minute.
 
 =item C<redeemed>
 
-0 while its ticket or starter waits for its first use.
+0 until the first use of its ticket or dual-use cookie.
 
 =item C<cookie>
 
@@ -294,8 +295,8 @@ it the attributes C<HttpOnly>, C<Secure>, C<Path=/> and C<SameSite=Lax>.
 
 =head1 DIAGNOSTICS
 
-The reasons. With the first two there is a session; in scalar context,
-C<redeem>, C<check> and C<end> return just that.
+The reasons. With the first two, a session is returned. In scalar context,
+C<redeem>, C<check> and C<end> return only the session.
 
 =over 4
 
@@ -303,7 +304,7 @@ C<redeem>, C<check> and C<end> return just that.
 
 =item C<again>
 
-The ticket was spent by the very session whose cookie is shown.
+The ticket was spent before, and the cookie belongs to its session.
 
 =item C<confirm>
 
@@ -311,15 +312,15 @@ The browser is logged in as another user.
 
 =item C<passive>
 
-The request is of a kind that never redeems.
+Requests of this kind never redeem: see C<method>, C<purpose>.
 
 =item C<spent>
 
-The ticket was used before, by somebody else.
+The ticket was used before, by another browser.
 
 =item C<wrong_token>
 
-The token is not this session's, or not one at all.
+The token is not this session's, or is malformed.
 
 =item C<wrong_service>
 
@@ -327,18 +328,17 @@ The ticket or cookie belongs to another service.
 
 =item C<unknown>
 
-There is no such ticket or session, or it has ended, or the value has not the
-form of one.
+The ticket or session does not exist, has ended, or the value is malformed.
 
 =item C<fault>
 
-Settings, store, key or account files are not in order;
-C<$Cpanel::LogMeIn::detail> says what. Answer with status 503.
+Settings, store, key or account files can't be used; C<$Cpanel::LogMeIn::detail>
+contains the cause. Answer with status 503.
 
 =back
 
-No method throws an exception for what comes from a browser. Exceptions are for
-a program's own mistakes, and for faults while listing, revoking and purging:
+No method throws an exception for data from a browser. Exceptions are thrown for
+wrong calls, and for faults while listing, revoking and purging:
 
 =over 4
 

@@ -62,10 +62,11 @@ sub prepare_app {
 
 sub call {
     my ( $self, $env ) = @_;
-    return $self->admit($env) // $self->_short( 404, 'There is nothing here.' );
+    return $self->admit($env) // $self->_short( 404, 'Not found.' );
 }
 
-# The answer; nothing, with the environment filled, if the request may pass.
+# Returns the answer; if the request is allowed, returns nothing and sets the
+# environment.
 sub admit {
     my ( $self, $env ) = @_;
     my $io = $env->{'psgix.io'};
@@ -91,16 +92,16 @@ sub _route {
     return $self->_login($request)  if $rest =~ m{\A/login/?\z};
     return $self->_logout($request) if $rest =~ m{\A/logout/?\z};
     my $ticket = $request->ticket;
-    return $self->_bad_request                                  if !$request->clean;
-    return $self->_redeem( $request, $ticket, $request->place ) if defined $ticket;
-    my ( $session, $reason ) = $self->_judge($request);
+    return $self->_bad_request                                     if !$request->clean;
+    return $self->_redeem( $request, $ticket, $request->goto_uri ) if defined $ticket;
+    my ( $session, $reason ) = $self->_check_session($request);
     return $self->_pass( $request, $session ) if $session;
     return $self->_refuse( $request, $reason );
 }
 
-# The one place that says yes to a request: there is a session if, and only if,
-# its cookie, its token and its service agree.
-sub _judge {
+# The only function that allows a request: it returns a session if, and only if,
+# cookie, token and service match it.
+sub _check_session {
     my ( $self, $request ) = @_;
     my $cookie = $request->cookie;
     return ( undef, 'no cookie' ) if !defined $cookie;
@@ -113,7 +114,7 @@ sub _judge {
     );
 }
 
-# The token moves from the path to the script's name.
+# The token is moved from PATH_INFO to SCRIPT_NAME.
 sub _pass {
     my ( $self, $request, $session ) = @_;
     my $env = $request->env;
@@ -155,10 +156,10 @@ sub _short {
 
 sub _bad_request {
     my ($self) = @_;
-    return $self->_short( 400, 'This request is not in order.' );
+    return $self->_short( 400, 'Bad request.' );
 }
 
-# Pairs in their order, for some clients match the text.
+# Keeps the order of the pairs, because some clients match the text.
 sub _json {
     my ( $self, $status, $pairs, @headers ) = @_;
     my @pairs = @{$pairs};
@@ -181,17 +182,17 @@ sub _login_page {
     return $self->_page( $status, $request->service, { login => 1, %{$parts} }, @headers );
 }
 
-# Some clients follow the header, some the META element.
+# Some clients follow the Location header, others the META element.
 sub _redirect {
-    my ( $self, $place, @headers ) = @_;
-    my $attribute = $place =~ s/&/&amp;/gr;
+    my ( $self, $target, @headers ) = @_;
+    my $attribute = $target =~ s/&/&amp;/gr;
     my $body      = <<"HTML";
 <!DOCTYPE html>
 <html><head><meta http-equiv="refresh" content="2;URL=$attribute"><title>Log in</title></head>
 <body><a href="$attribute">Continue</a></body></html>
 HTML
     return [
-        302, $self->_headers( 'text/html; charset=utf-8', Location => $place, @headers ), [$body]
+        302, $self->_headers( 'text/html; charset=utf-8', Location => $target, @headers ), [$body]
     ];
 }
 
@@ -224,24 +225,24 @@ sub _cookies {
 
 sub _refuse {
     my ( $self, $request, $reason ) = @_;
-    return $self->_fault($request)                        if $reason eq 'fault';
-    return $self->_short( 404, 'There is nothing here.' ) if $request->is_incidental;
-    return $self->_refuse_program($request)               if $request->wants_json;
-    return $self->_token_denied($request)                 if $reason eq 'wrong_token';
+    return $self->_fault($request)            if $reason eq 'fault';
+    return $self->_short( 404, 'Not found.' ) if $request->is_incidental;
+    return $self->_refuse_program($request)   if $request->wants_json;
+    return $self->_token_denied($request)     if $reason eq 'wrong_token';
     my $alert =
         $reason eq 'no cookie'
         ? undef
         : 'Your session has expired. Please log in again.';
-    return $self->_login_page( 401, $request, { alert => $alert, goto_uri => $request->place } );
+    return $self->_login_page( 401, $request, { alert => $alert, goto_uri => $request->goto_uri } );
 }
 
-# A call that would be right at another port is told so.
+# The error differs if the call would be allowed at another service's port.
 sub _refuse_program {
     my ( $self, $request ) = @_;
-    my $elsewhere;
+    my $other_service;
     for my $service ( grep { $_ ne $request->service } @SERVICES ) {
         for my $cookie ( grep { defined } $request->cookie($service), $request->cookie ) {
-            $elsewhere ||= $self->{sessions}->check(
+            $other_service ||= $self->{sessions}->check(
                 cookie    => $cookie,
                 token     => $request->token,
                 service   => $service,
@@ -250,12 +251,12 @@ sub _refuse_program {
         }
     }
     return $self->_json( 403,
-        [ status => 0, error => $elsewhere ? 'Permission denied' : 'Access denied' ] );
+        [ status => 0, error => $other_service ? 'Permission denied' : 'Access denied' ] );
 }
 
 sub _token_denied {
     my ( $self, $request ) = @_;
-    my $place = $request->place;
+    my $goto_uri = $request->goto_uri;
     return $self->_page(
         401,
         $request->service,
@@ -264,14 +265,14 @@ sub _token_denied {
             alert   => defined $request->token
             ? 'The security token in your request is invalid.'
             : 'The security token is missing from your request.',
-            link      => '/login/' . _goto_query($place),
+            link      => '/login/' . _goto_query($goto_uri),
             link_text => 'Log in again',
         }
     );
 }
 
-# Nothing is believed that came in clear text, and nothing is sent on but the
-# path: a secret seen there has been seen by others.
+# Data received in clear text is not trusted, and only the path is kept in the
+# redirect. A ticket sent in clear text may have been intercepted, so it is ended.
 sub _refuse_clear_text {
     my ( $self, $request ) = @_;
     my $host = $request->host;
@@ -280,8 +281,8 @@ sub _refuse_clear_text {
         $self->{sessions}->discard($_) for $request->all('session');
         defined $host && $self->{sessions}->serves($host);
     };
-    return $self->_fault($request)                    if !defined $mine;
-    return $self->_short( 400, 'Use https, please.' ) if !$mine;
+    return $self->_fault($request)            if !defined $mine;
+    return $self->_short( 400, 'Use https.' ) if !$mine;
     my $port = $self->{setting}{ 'port.' . $request->service };
     return $self->_redirect(
         "https://$host:$port" . uri_escape( $request->path, q{^!#-;=?-_a-z~} ) );
@@ -289,9 +290,9 @@ sub _refuse_clear_text {
 
 # Logging out.
 
-# For the back button browsers keep even pages that are marked no-store, until
-# a cookie of the site changes. Chromium overlooks the end of cookies that were
-# set twice with one value; a new cookie it sees.
+# Browsers keep even no-store pages in the back/forward cache until a cookie of
+# the site changes. Chromium does not notice the removal of cookies that were set
+# twice with the same value, but it notices a new cookie.
 sub _left {
     my ( $self, $service ) = @_;
     return $self->_cookie( $service, 'logmein_left', time, 'Max-Age=1' );
@@ -323,7 +324,7 @@ sub _logout {
 
 # Redeeming.
 
-# A link checker, or a browser that looks ahead: nobody has followed the link.
+# Link checkers and prefetching browsers: no user has followed the link.
 sub _is_passive {
     my ($request) = @_;
     return $request->method !~ /\A(?:GET|POST)\z/ || ( $request->purpose // q{} ) =~ /\bpre/i;
@@ -334,15 +335,15 @@ sub _passive {
     return $self->_short( 403, 'Open this link in a browser.' );
 }
 
-# The canonical form of a goto_uri; undef if it is none.
-sub _place_of {
-    my ($wish) = @_;
-    return Cpanel::LogMeIn::goto_uri( $wish // q{} );
+# The canonical form of a goto_uri; undef if it is invalid.
+sub _canonical_goto_uri {
+    my ($parameter) = @_;
+    return Cpanel::LogMeIn::goto_uri( $parameter // q{} );
 }
 
 sub _goto_query {
-    my ($place) = @_;
-    return !defined $place || $place eq q{/} ? q{} : '?goto_uri=' . _encode($place);
+    my ($goto_uri) = @_;
+    return !defined $goto_uri || $goto_uri eq q{/} ? q{} : '?goto_uri=' . _encode($goto_uri);
 }
 
 sub _encode {
@@ -350,18 +351,18 @@ sub _encode {
     return uri_escape( $text, '^A-Za-z0-9._~-' );
 }
 
-# The GET that does the same as a POST from another site asked for.
+# The URL for redeeming by GET instead of a cross-site POST.
 sub _redeem_url {
-    my ( $token, $ticket, $place ) = @_;
+    my ( $token, $ticket, $goto_uri ) = @_;
     my $url = ( $token // q{} ) . '/login/?session=' . _encode($ticket);
-    return $place eq q{/} ? $url : "$url&goto_uri=" . _encode($place);
+    return $goto_uri eq q{/} ? $url : "$url&goto_uri=" . _encode($goto_uri);
 }
 
-# $place is where to go on to, behind the token.
+# $goto_uri follows the token in the redirect's path.
 sub _redeem {
-    my ( $self, $request, $ticket, $place, $confirmed ) = @_;
-    $place //= q{/};
-    return $self->_redirect( _redeem_url( $request->token, $ticket, $place ) )
+    my ( $self, $request, $ticket, $goto_uri, $confirmed ) = @_;
+    $goto_uri //= q{/};
+    return $self->_redirect( _redeem_url( $request->token, $ticket, $goto_uri ) )
         if $request->method eq 'POST' && $request->is_cross_site;
     my ( $session, $reason, $confirm ) = $self->{sessions}->redeem(
         ticket    => $ticket,
@@ -374,23 +375,23 @@ sub _redeem {
         purpose   => $request->purpose,
         confirmed => $confirmed,
     );
-    return $self->_redirect( "$session->{token}$place",
+    return $self->_redirect( "$session->{token}$goto_uri",
         $self->_cookies( $session->{service}, $session->{cookie}, 'no' ) )
         if $session && $reason eq 'granted';
-    return $self->_redirect("$session->{token}$place")        if $session && $reason eq 'again';
-    return $self->_fault($request)                            if $reason eq 'fault';
-    return $self->_passive                                    if $reason eq 'passive';
-    return $self->_token_denied($request)                     if $reason eq 'wrong_token';
-    return $self->_ask( $request, $ticket, $place, $confirm ) if $reason eq 'confirm';
+    return $self->_redirect("$session->{token}$goto_uri")        if $session && $reason eq 'again';
+    return $self->_fault($request)                               if $reason eq 'fault';
+    return $self->_passive                                       if $reason eq 'passive';
+    return $self->_token_denied($request)                        if $reason eq 'wrong_token';
+    return $self->_ask( $request, $ticket, $goto_uri, $confirm ) if $reason eq 'confirm';
     my $alert =
         $reason eq 'spent'
         ? 'This link has been used.'
-        : 'This link is not valid, or not any more. Please log in.';
-    return $self->_login_page( 401, $request, { alert => $alert, goto_uri => $place } );
+        : 'This link is invalid or has expired. Please log in.';
+    return $self->_login_page( 401, $request, { alert => $alert, goto_uri => $goto_uri } );
 }
 
 sub _ask {
-    my ( $self, $request, $ticket, $place, $confirm ) = @_;
+    my ( $self, $request, $ticket, $goto_uri, $confirm ) = @_;
     my ( $user, $current ) = @{$confirm}{qw(user current)};
     return $self->_page(
         409,
@@ -401,7 +402,7 @@ sub _ask {
             confirm  => 1,
             action   => $request->token . '/login/',
             ticket   => $ticket,
-            goto_uri => $place,
+            goto_uri => $goto_uri,
             user     => $user,
             current  => $current,
             stay     => "$confirm->{current_token}/",
@@ -416,25 +417,25 @@ sub _login {
     my $method = $request->method;
     return $self->_short( 405, 'Use GET or POST.', Allow => 'GET, HEAD, POST' )
         if $method !~ /\A(?:GET|HEAD|POST)\z/;
-    return $self->_short( 413, 'A login form is shorter, and has another type.' )
+    return $self->_short( 413, 'The form is too long or has an unsupported content type.' )
         if $method eq 'POST' && !$request->read_form;
     my $ticket = ( $method eq 'POST' ? $request->form('session') : undef )
         // $request->query('session');
     my %field = map { $_ => $request->form($_) } qw(user pass active_token_for_reuse tfa_token);
     $field{goto_uri} = $request->form('goto_uri') // $request->query('goto_uri');
-    my $place     = _place_of( $field{goto_uri} );
+    my $goto_uri  = _canonical_goto_uri( $field{goto_uri} );
     my $confirmed = ( $request->form('confirmed')   // q{} ) eq '1';
     my $json      = ( $request->query('login_only') // q{} ) eq '1';
-    return $self->_bad_request                                         if !$request->clean;
-    return $self->_redeem( $request, $ticket, $place, $confirmed )     if defined $ticket;
-    return $self->_login_page( 200, $request, { goto_uri => $place } ) if $method ne 'POST';
-    return $self->_log_in( $request, $json, $place, %field );
+    return $self->_bad_request                                            if !$request->clean;
+    return $self->_redeem( $request, $ticket, $goto_uri, $confirmed )     if defined $ticket;
+    return $self->_login_page( 200, $request, { goto_uri => $goto_uri } ) if $method ne 'POST';
+    return $self->_log_in( $request, $json, $goto_uri, %field );
 }
 
-# Asks for a login, with no more hashes at once than the machine can compute.
-# The answer of a gateway that is too busy looks like a core's. Slots lie in the
-# folder of the store, which looking at it has made; where that is not possible
-# the core says what is wrong, before it computes a hash.
+# Calls the core for a login, with a limited number of parallel hash computations.
+# If the gateway is too busy, the answer has the form of a core's answer. The slots
+# are in the store's folder, which _is_well creates if necessary. If the store is
+# faulty, no slot is needed: the core reports the fault before it computes a hash.
 sub _ask_core {
     my ( $self, $how, %login ) = @_;
     my $well = $self->_is_well;
@@ -444,7 +445,7 @@ sub _ask_core {
 }
 
 sub _log_in {
-    my ( $self, $request, $json, $place, %field ) = @_;
+    my ( $self, $request, $json, $goto_uri, %field ) = @_;
     my $by_url = $request->is_cross_site;
     my $answer =
         length( $field{user} // q{} )
@@ -456,9 +457,9 @@ sub _log_in {
         remote_addr => $request->address,
         )
         : { login_ok => 0, fault => 0, wait => 0, message => $NO_USER };
-    return $self->_login_failed( $request, $json, $answer, $place ) if !$answer->{login_ok};
-    return $self->_send_on( $json, $answer )                        if $by_url;
-    return $self->_logged_in( $request, $json, $answer, $place );
+    return $self->_login_failed( $request, $json, $answer, $goto_uri ) if !$answer->{login_ok};
+    return $self->_send_on( $json, $answer )                           if $by_url;
+    return $self->_logged_in( $request, $json, $answer, $goto_uri );
 }
 
 # Status and headers of a refusal.
@@ -471,10 +472,10 @@ sub _status_of {
 }
 
 sub _login_failed {
-    my ( $self, $request, $json, $answer, $place ) = @_;
+    my ( $self, $request, $json, $answer, $goto_uri ) = @_;
     my $message = $answer->{message};
     my ( $status, @headers ) = _status_of($answer);
-    return $self->_login_page( $status, $request, { alert => $message, goto_uri => $place },
+    return $self->_login_page( $status, $request, { alert => $message, goto_uri => $goto_uri },
         @headers )
         if !$json;
     my %code = ( $INVALID => 'see_login_log', $NO_USER => 'no_username' );
@@ -482,42 +483,42 @@ sub _login_failed {
         @headers );
 }
 
-# What every client reads of a good login.
+# The part of a successful answer that is the same for all clients.
 sub _success {
-    my ( $place, $answer ) = @_;
-    return [ status => 1, redirect => $place, security_token => $answer->{token} ];
+    my ( $target, $answer ) = @_;
+    return [ status => 1, redirect => $target, security_token => $answer->{token} ];
 }
 
-# A page of another site may not choose who the browser is logged in as: the
-# browser follows a login URL, as if the user had.
+# Protects against login CSRF: a cross-site form sets no cookie. The browser is
+# redirected to a login URL, where redeem decides.
 sub _send_on {
     my ( $self, $json, $answer ) = @_;
-    my ($place) = $answer->{url} =~ m{\Ahttps://[^/]+(/.*)\z}s;
-    return $self->_json( 200, _success( $place, $answer ) ) if $json;
-    return $self->_redirect($place);
+    my ($target) = $answer->{url} =~ m{\Ahttps://[^/]+(/.*)\z}s;
+    return $self->_json( 200, _success( $target, $answer ) ) if $json;
+    return $self->_redirect($target);
 }
 
-# A program keeps its starter, for it may want it in the place of a ticket.
+# A program gets the dual-use cookie, because it may use it as a ticket.
 sub _logged_in {
-    my ( $self, $request, $json, $answer, $place ) = @_;
+    my ( $self, $request, $json, $answer, $goto_uri ) = @_;
     my $cookie = $json ? $answer->{cookie} : $self->_replace_session( $request, $answer );
     return $self->_fault($request) if !defined $cookie;
     my @cookies = $self->_cookies( $request->service, $cookie, 'no' );
-    $place = "$answer->{token}$place";
-    return $self->_json( 200, _success( $place, $answer ), @cookies ) if $json;
-    return $self->_redirect( $place, @cookies );
+    my $target  = "$answer->{token}$goto_uri";
+    return $self->_json( 200, _success( $target, $answer ), @cookies ) if $json;
+    return $self->_redirect( $target, @cookies );
 }
 
-# A browser that is logged in already gets its new cookie and loses the old
-# session in one step. For any other the starter will do.
+# If the browser is logged in already, it gets a new cookie and its old session
+# ends, in one step. Otherwise it gets the dual-use cookie.
 sub _replace_session {
     my ( $self, $request, $answer ) = @_;
-    my %visit = ( cookie => $request->cookie, service => $request->service );
-    return $answer->{cookie} if !defined $visit{cookie};
-    my ( undef, $reason ) = $self->{sessions}->check( %visit, uncounted => 1 );
+    my %access = ( cookie => $request->cookie, service => $request->service );
+    return $answer->{cookie} if !defined $access{cookie};
+    my ( undef, $reason ) = $self->{sessions}->check( %access, uncounted => 1 );
     return $answer->{cookie} if $reason !~ /\A(?:fault|wrong_token)\z/;
     my ($session) = $self->{sessions}->redeem(
-        %visit,
+        %access,
         ticket    => $answer->{cookie},
         token     => $answer->{token},
         address   => $request->address,
@@ -527,8 +528,8 @@ sub _replace_session {
     return $session ? $session->{cookie} : undef;
 }
 
-# The gateway's socket: logins of processes of this machine, and nothing else.
-# The host that they name is the one that the URL shall have.
+# The gateway's socket accepts only logins of local processes. The Host header
+# names the host of the login URL.
 sub _log_in_at_socket {
     my ( $self, $request ) = @_;
     my ( $host, $port )    = ( $request->host, $request->host_port );
@@ -553,12 +554,12 @@ sub _log_in_at_socket {
     my ( $status, @headers ) = _status_of($answer);
     return $self->_json( $status, [ status => 0, message => $answer->{message} ], @headers )
         if !$answer->{login_ok};
-    my $place = $answer->{token} . _place_of( $field{goto_uri} );
-    return $self->_json( 200, [ @{ _success( $place, $answer ) }, login_url => $answer->{url} ] );
+    my $target = $answer->{token} . _canonical_goto_uri( $field{goto_uri} );
+    return $self->_json( 200, [ @{ _success( $target, $answer ) }, login_url => $answer->{url} ] );
 }
 
-# Whose word on the browser's address counts: root's, the store's owner's, and
-# that of socket_callers.
+# True if remote_addr from this user is trusted: root, the store's owner, and
+# socket_callers.
 sub _is_believed {
     my ( $self, $uid ) = @_;
     my $owner = ( stat $self->{setting}{key_file} )[4];
@@ -583,19 +584,19 @@ sub _health {
     return $self->_is_well ? $self->_short( 200, 'ok' ) : $self->_short( 503, 'fault' );
 }
 
-# Only 204 is a yes.
+# Only status 204 allows the request.
 sub _check {
     my ( $self, $request ) = @_;
     my $original = $request->original;
     return $self->_short( 401, 'no' )
         if !$original->clean || !$original->secure || !$original->service;
-    my $ticket = $original->ticket;
-    my $place  = $original->place;
+    my $ticket   = $original->ticket;
+    my $goto_uri = $original->goto_uri;
     return $self->_short( 401, 'no' ) if !$original->clean;
     return $self->_short( 401, 'no',
-        'X-LogMeIn-Login' => _redeem_url( $original->token, $ticket, $place // q{/} ) )
+        'X-LogMeIn-Login' => _redeem_url( $original->token, $ticket, $goto_uri // q{/} ) )
         if defined $ticket;
-    my ( $session, $reason ) = $self->_judge($original);
+    my ( $session, $reason ) = $self->_check_session($original);
     return [
         204,
         [
@@ -608,7 +609,7 @@ sub _check {
         if $session;
     return $self->_fault($original)          if $reason eq 'fault';
     return $self->_refuse_program($original) if $original->wants_json;
-    return $self->_short( 401, 'no', 'X-LogMeIn-Login' => '/login/' . _goto_query($place) );
+    return $self->_short( 401, 'no', 'X-LogMeIn-Login' => '/login/' . _goto_query($goto_uri) );
 }
 
 1;
@@ -628,26 +629,26 @@ Plack::App::LogMeIn - the gateway: login page, login URLs, logout, request check
 
 =head1 DESCRIPTION
 
-The web side of L<Cpanel::LogMeIn>. It answers, for each service at its port:
+The web interface of L<Cpanel::LogMeIn>. For each service, at its port, it serves:
 
 =over 4
 
 =item C<GET /login/>
 
-The login page: one file, without scripts, that fetches nothing. Every page
-that somebody without a session asks for shows it, too, with status 401, and
-leads on to that page.
+The login page: one file, without scripts or external resources. A request
+without a session for any other page is answered with it, too, with status 401;
+after the login the browser is redirected to that page.
 
 =item C<POST /login/>
 
-A form with C<user>, C<pass> and perhaps C<goto_uri>,
+A form with C<user>, C<pass> and optionally C<goto_uri>,
 C<active_token_for_reuse> and C<tfa_token>, url-encoded and at most 65,536
-bytes long. Good: a redirect to C</cpsess##########> and goto_uri, with a
-session cookie. Bad: the page, with status 401; 429 and C<Retry-After> in a
-wait; 400 for what no login can have; 503 for a fault.
+bytes long. On success: a redirect to C</cpsess##########> and goto_uri, with a
+session cookie. On failure: the login page, with status 401; 429 and
+C<Retry-After> during a wait; 400 for an invalid parameter; 503 for a fault.
 
 If the browser is logged in already, that session ends. If the form came from
-another site, no cookie is set: the browser is sent to a login URL, where
+another site, no cookie is set: the browser is redirected to a login URL, where
 L<Cpanel::LogMeIn::Session/redeem> decides.
 
 =item C<POST /login/?login_only=1>
@@ -657,30 +658,31 @@ The same for programs, in JSON:
     {"status":1,"redirect":"/cpsess0123456789/x","security_token":"/cpsess0123456789"}
     {"status":0,"message":"see_login_log"}
 
-A wrong login is C<see_login_log>, a missing name C<no_username>; every other
-message is a sentence. The cookie is a starter: good as a cookie, or once in
-the place of a ticket.
+C<message> is C<see_login_log> for an invalid login, C<no_username> for a missing
+name, and otherwise a sentence. The cookie is a dual-use cookie: it can be used as
+a cookie, or once as a ticket.
 
 =item C<GET /cpsess##########/...?session=lmt_...>
 
-A login URL of the direct form, on any path. A parameter C<session> that is no
-ticket belongs to the page.
+A login URL of the direct form, on any path. A parameter C<session> that does not
+have the form of a ticket is passed to the page.
 
 =item C<GET /cpsess##########/login/?session=...&goto_uri=...>
 
 A login URL of the other form; also as a POST to C</cpsess##########/login>.
-Of both forms: a redirect with a cookie, or a page that says why not. HEAD,
-OPTIONS and browsers that look ahead spend nothing.
+Both forms are answered with a redirect and a cookie, or with a page that contains
+the reason for the refusal. HEAD, OPTIONS and prefetch requests do not spend the
+ticket.
 
 =item C</logout>, C</cpsess##########/logout>
 
-Ends the session. The page says so, and the service's two cookies expire. A
-third one, C<logmein_left>, lives for a second: it makes browsers drop the pages
-that they keep for their back button.
+Ends the session. The page confirms it, and the service's two cookies expire. A
+third one, C<logmein_left>, is valid for a second: it makes browsers remove pages
+from their back/forward cache.
 
 =item C</logmein/check>
 
-For front servers, see below.
+For front servers; see L</FRONT SERVERS>.
 
 =item C</logmein/health>
 
@@ -688,76 +690,78 @@ For front servers, see below.
 
 =back
 
-Everything else needs a session's cookie and its token in the path. Without the
-token there is a page that is headed "Invalid Security Token". Programs, which
-ask for paths below F</json-api/>, F</xml-api/> or F</execute/> or accept
-C<application/json>, are answered in JSON: 403 and C<Access denied>, or
-C<Permission denied> if they would be right at another service's port.
+All other paths need a session's cookie and its token in the path. If the token is
+wrong or missing, the answer is a page with the heading "Invalid Security Token".
+Programs get JSON: status 403 and C<Access denied>, or C<Permission denied> if the
+request would be allowed at another service's port. A request counts as one of a
+program if its path is below F</json-api/>, F</xml-api/> or F</execute/>, or if it
+accepts C<application/json>.
 
-This app has nothing behind it: L<Plack::Middleware::LogMeIn> puts another app
-there, a front server its own pages.
+This app serves no pages of its own behind the login: L<Plack::Middleware::LogMeIn>
+protects another app, and a front server its own pages.
 
-=head2 The port decides
+=head2 Ports
 
-which service a request is for: the ports of the settings C<port.cpanel>,
-C<port.whm> and C<port.webmail>, their usual ones, and 2082, 2086 and 2095 for
-clear text. At another port there is nothing, unless C<service> is given.
+The port determines the service of a request: the ports of the settings
+C<port.cpanel>, C<port.whm> and C<port.webmail>, the default ports, and 2082, 2086
+and 2095 for clear text. Other ports are answered with 404, unless C<service> is
+given.
 
-Over clear text nobody is let in. The browser is sent to the TLS port, without
-the query, and only if it knows the machine by one of its names; a ticket that
-came in clear text ends.
+Clear-text requests are never allowed. The browser is redirected to the TLS port,
+without the query, and only if C<Host> is a name of this machine. A ticket that was
+sent in clear text is ended.
 
 =head2 Paths
 
-A path with an encoded control byte, slash or backslash, with C<//>, with a
-segment C<.> or C<..>, with a C<%> that encodes nothing, or that is no UTF-8, is
-answered with 400: servers do not agree on what it means. So is a parameter that
-comes twice.
+A path is answered with 400 if it contains an encoded control byte, slash or
+backslash, C<//>, a segment C<.> or C<..>, an invalid percent-encoding, or invalid
+UTF-8, because servers interpret such paths differently. So is a request with a
+duplicate parameter.
 
 =head1 FRONT SERVERS
 
-A front server is believed if it connects through a Unix socket other than
+A front server is trusted if it connects through a Unix socket other than
 C<gateway_socket>, or from an address in C<trusted_proxies>. It must send
-C<X-Forwarded-Proto>, C<X-Forwarded-Port> (the port that the browser has
-connected to) and C<X-Forwarded-For>, of which the last address counts that is
-no trusted proxy's. From anybody else these headers mean nothing.
+C<X-Forwarded-Proto>, C<X-Forwarded-Port> (the port that the browser connected to)
+and C<X-Forwarded-For>, whose last address that is not a trusted proxy's is used as
+the browser's address. From any other client these headers are ignored.
 
-It asks C</logmein/check> about a request, with C<X-Original-URI> (the target
-as the browser sent it, not decoded), C<X-Original-Method> and the browser's
-other headers:
+It checks a request at C</logmein/check>, with C<X-Original-URI> (the request
+target as the browser sent it, not decoded), C<X-Original-Method> and the browser's
+other headers. The answers:
 
 =over 4
 
 =item C<204>
 
-Yes, and nothing else is a yes. C<X-LogMeIn-User> and C<X-LogMeIn-Service> tell
-who it is.
+The request is allowed; any other answer refuses it. C<X-LogMeIn-User> and
+C<X-LogMeIn-Service> contain user and service.
 
 =item C<401>, C<403>
 
-No. C<X-LogMeIn-Login>, if it is there, is the path to send a browser to.
+The request is refused. C<X-LogMeIn-Login>, if present, is the path to redirect a
+browser to.
 
 =item C<503>
 
-A fault: ask again later, and let nobody in.
+A fault: try again later, and refuse the request.
 
 =back
 
 =head1 THE SOCKET
 
-Served at the path of the setting C<gateway_socket>, the app answers
-C<POST /login/> of local programs, and nothing else. C<Host> names the host and,
-by the usual port, the service; the answer has the C<login_url>, too:
+At the socket of the setting C<gateway_socket>, the app only serves C<POST /login/>
+for local programs. C<Host> names the host and, by the default port, the service;
+the answer also contains the C<login_url>:
 
     {"status":1,"redirect":...,"security_token":...,"login_url":"https://..."}
 
-Of a refusal C<message> is the sentence of
-L<Cpanel::LogMeIn/get_loggedin_url>. The user of the calling process is logged.
-C<remote_addr> in the form is believed from root, the store's owner and
-C<socket_callers>. Without it, failures of anybody else count against the
-calling user.
+On failure C<message> is the message of L<Cpanel::LogMeIn/get_loggedin_url>. The
+user of the calling process is logged. C<remote_addr> in the form is trusted from
+root, the store's owner and C<socket_callers>. Failures of other users count
+against the calling user.
 
-The web server must offer C<psgix.io>, as Starman does.
+The web server must support C<psgix.io>, as Starman does.
 
 =head1 OPTIONS
 
@@ -765,17 +769,17 @@ The web server must offer C<psgix.io>, as Starman does.
 
 =item C<service>
 
-C<cpanel>, C<whm> or C<webmail>, whatever the port.
+C<cpanel>, C<whm> or C<webmail>, regardless of the port.
 
 =item C<ports>
 
-A hash of further ports and their services, for clear text at other ports than
-the usual ones.
+A hash of additional ports and their services, for clear text at other ports than
+the default ones.
 
 =item C<logins_at_once>
 
-How many password hashes are computed at once, over all processes; by default
-as many as there are processors. Others wait up to 5 seconds, and are then
+The maximum number of password hashes that all processes compute in parallel; by
+default the number of processors. Further logins wait up to 5 seconds, and are then
 answered with 503 and C<Retry-After>.
 
 =back
@@ -784,19 +788,19 @@ answered with 503 and C<Retry-After>.
 
 =head2 prepare_app, call
 
-As L<Plack::Component> has them. Settings are read when the app is prepared;
-it dies if they are not in order.
+See L<Plack::Component>. C<prepare_app> reads the settings, and dies if they are
+invalid.
 
 =head2 admit
 
     my $answer = $gateway->admit($env);
 
-The answer to a request; nothing if it may pass, and then the environment holds
-what L<Plack::Middleware::LogMeIn> says.
+Returns the answer to a request; returns nothing if the request is allowed, and then
+the environment contains the keys that L<Plack::Middleware::LogMeIn> describes.
 
 =head1 DIAGNOSTICS
 
-Besides the sentences of L<Cpanel::LogMeIn> the pages say:
+Besides the messages of L<Cpanel::LogMeIn> the pages contain:
 
 =over 4
 
@@ -806,9 +810,9 @@ Besides the sentences of L<Cpanel::LogMeIn> the pages say:
 
 =item C<This link has been used.>
 
-By another browser, or by this one, which has logged out since.
+By another browser, or by this one before it logged out.
 
-=item C<This link is not valid, or not any more. Please log in.>
+=item C<This link is invalid or has expired. Please log in.>
 
 =item C<The security token is missing from your request.>
 
@@ -822,23 +826,24 @@ By another browser, or by this one, which has logged out since.
 
 =item C<This is not possible at the moment. Please try again later.>
 
-A fault; the log has its cause.
+A fault; the log contains the cause.
 
 =back
 
-When the app is prepared it may die of C<cookie_prefix>, C<page_logo> or
-C<service>, with a sentence.
+C<prepare_app> dies with a message if C<cookie_prefix>, C<page_logo> or C<service>
+is invalid.
 
 =head1 SECURITY
 
-C<_judge> in this file is the one place that says yes to a request, and
-C<decide> in F<csrc/redeem.c> to a ticket.
+Only C<_check_session> in this file allows a request, and only C<decide> in
+F<csrc/redeem.c> accepts a ticket.
 
-Of several session cookies with one name none counts, for a site of a
-neighbouring name may have set the other. Where every client is a browser, the
-setting C<cookie_prefix = __Host-> keeps others from setting any.
+If a request has several session cookies of the same name with different values,
+all are ignored, because another site of the same parent domain may have set one of
+them. If all clients are browsers, the setting C<cookie_prefix = __Host-> prevents
+other sites from setting such cookies.
 
-No answer repeats what a client has sent, except goto_uri in its canonical
+No answer contains data that a client has sent, except goto_uri in its canonical
 form.
 
 =head1 SEE ALSO

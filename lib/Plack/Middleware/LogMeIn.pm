@@ -28,7 +28,7 @@ sub call {
     return $self->response_cb( $self->app->($env), \&_keep_private );
 }
 
-# What only this user may see is not for a cache, unless the app knows better.
+# Private pages must not be cached, unless the app sets Cache-Control itself.
 sub _keep_private {
     my ($response) = @_;
     my $headers = $response->[1];
@@ -60,11 +60,11 @@ Plack::Middleware::LogMeIn - put any PSGI app behind a login
 
 =head1 DESCRIPTION
 
-The app is asked only by those who are logged in, below C</cpsess##########/>.
-Everything else is answered by L<Plack::App::LogMeIn>: the login page, login
-URLs as L<Cpanel::LogMeIn/get_loggedin_url> makes them, logout, and every "no".
+The app only gets requests of logged-in users, below C</cpsess##########/>. All
+other requests are answered by L<Plack::App::LogMeIn>: the login page, login URLs
+of L<Cpanel::LogMeIn/get_loggedin_url>, logout, and refused requests.
 
-The app needs no change. It finds in its environment:
+The app needs no change. Its environment contains:
 
 =over 4
 
@@ -74,8 +74,8 @@ The user who is logged in.
 
 =item C<SCRIPT_NAME>, C<PATH_INFO>
 
-The security token has moved from the one to the other, so that links that the
-app makes with SCRIPT_NAME hold it.
+The security token is moved from PATH_INFO to SCRIPT_NAME, so that links that the
+app builds with SCRIPT_NAME contain it.
 
 =item C<logmein.user>, C<logmein.service>, C<logmein.token>
 
@@ -87,16 +87,15 @@ The session: see L<Cpanel::LogMeIn::Session/WHAT A SESSION IS>.
 
 =item C<logmein.logout>
 
-The path of a link that logs out.
+The path of the logout link.
 
 =back
 
-What a client claims to be in headers of such names does not reach the app.
-Pages of the app in HTML get C<Cache-Control: no-store>, unless the app sets
-that header itself.
+Client headers with such names are removed before the app is called. HTML pages of
+the app get C<Cache-Control: no-store>, unless the app sets that header itself.
 
-After a login the browser comes with a GET without a body, wherever it was
-going to before.
+After a login, the browser's request is a GET without a body, even if the refused
+request was a POST.
 
 =head1 OPTIONS
 
@@ -104,8 +103,8 @@ going to before.
 
 =item C<service>
 
-C<cpanel>, C<whm> or C<webmail>. By default the port decides: see
-L<Plack::App::LogMeIn/THE PORT DECIDES>.
+C<cpanel>, C<whm> or C<webmail>. By default the port determines it:
+see L<Plack::App::LogMeIn/Ports>.
 
 =item C<ports>, C<logins_at_once>
 
@@ -117,11 +116,11 @@ See L<Plack::App::LogMeIn/OPTIONS>.
 
 =head2 prepare_app, call
 
-As L<Plack::Middleware> has them.
+See L<Plack::Middleware>.
 
 =head2 gateway
 
-The L<Plack::App::LogMeIn> that decides.
+The L<Plack::App::LogMeIn> object that handles the requests.
 
 =head1 SEE ALSO
 

@@ -15,7 +15,7 @@ use Test::Builder            ();
 our $VERSION = '0.01';
 
 ## no critic (ProhibitAutomaticExportation)
-# As every test module's are.
+# The test functions are exported, as in other test modules.
 our @EXPORT = qw(
     login_ok login_fails login_fails_like url_redeems_ok session_ok session_ended_ok run_cgi
 );
@@ -25,13 +25,13 @@ my %ACCOUNT =
     map { $_ => 1 }
     qw(changed expired expires hash locked max not_cpanel password reseller suspended);
 
-# The test functions mean the last one that was made and is still there.
+# The test functions use the newest site that still exists.
 my @sites;
 
 sub new {
     my ( $class, %given ) = @_;
     my @unknown = grep { !$OPTIONS{$_} } sort keys %given;
-    croak "There is no option '$unknown[0]'" if @unknown;
+    croak "Unknown option '$unknown[0]'" if @unknown;
     my $self = bless {
         accounts  => { %{ $given{accounts}  // { alice => 'secret' } } },
         domains   => { %{ $given{domains}   // {} } },
@@ -53,7 +53,7 @@ sub new {
     return $self;
 }
 
-# What stands behind the gateway unless the test says otherwise.
+# The default app behind the gateway.
 sub _panel {
     my ($env) = @_;
     my $text  = join q{ }, @{$env}{qw(REMOTE_USER logmein.service PATH_INFO)};
@@ -74,14 +74,14 @@ sub certificate {
     return $self->{gateway} && $self->{gateway}->authority;
 }
 
-# The process, and the thread, that made a site are the ones to remove it.
+# Only the process and thread that created a site may remove it.
 sub _owner { return join q{/}, $$, threads->can('tid') ? threads->tid : 0 }
 
 sub DESTROY {
     my ($self) = @_;
     return if $self->{owner} ne _owner();
     ## no critic (RequireInitializationForLocalVars, RequireLocalizedPunctuationVars)
-    local ( $@, $!, $? );    # a test that dies shall end as it would
+    local ( $@, $!, $? );    # keep the status and error of a test that dies
     $self->{gateway}->stop if $self->{gateway};
     remove_tree( $self->{dir} );
     return if ( $ENV{LOGMEIN_CONF} // q{} ) ne $self->{conf};
@@ -118,7 +118,7 @@ sub _read_file {
     return scalar readline $file;
 }
 
-# Cheap, or hundreds of logins would take minutes.
+# A cheap hash, because otherwise hundreds of logins would take minutes.
 my %hashes;
 
 sub hash_of {
@@ -127,13 +127,13 @@ sub hash_of {
         // croak "No hash: $Cpanel::LogMeIn::detail";
 }
 
-# What was given for an account, as a hash whatever its form.
+# The description of an account, always as a hash.
 sub _facts_of {
     my ( $self, $name ) = @_;
     my $given   = $self->{accounts}{$name};
     my %facts   = ref $given ? %{$given} : ( password => $given );
     my @unknown = grep { !$ACCOUNT{$_} } sort keys %facts;
-    croak "An account has no '$unknown[0]'" if @unknown;
+    croak "Unknown key '$unknown[0]' of an account" if @unknown;
     croak "The account '$name' has no password"
         if !defined $facts{password} && !defined $facts{hash};
     return \%facts;
@@ -158,11 +158,12 @@ sub account {
     return $self->write_site;
 }
 
-# The owner of a mailbox's domain that nobody was named for.
+# The default owner of a mailbox's domain.
 sub _owner_of {
     my ( $self, $domain ) = @_;
     my @cpanel = grep { !/@/ && $_ ne 'root' } keys %{ $self->{accounts} };
-    croak "Say whose $domain is: domains => { '$domain' => ACCOUNT }" if @cpanel != 1;
+    croak "The owner of $domain is not known: add domains => { '$domain' => ACCOUNT }"
+        if @cpanel != 1;
     return $cpanel[0];
 }
 
@@ -192,7 +193,7 @@ sub write_site {
     return;
 }
 
-# Homes must belong to their accounts, which only root can arrange.
+# Homes must belong to their accounts; only root can change their owner.
 sub _uid_of {
     my ( $self, $name ) = @_;
     return 0  if $name eq 'root';
@@ -250,7 +251,7 @@ sub write_settings {
         store     => "lmdb:$self->{dir}/store",
         log       => "file:$self->{dir}/log",
 
-        # Not the machine's own gateway, if there is one.
+        # Never the machine's own gateway.
         gateway_socket => "$self->{dir}/gateway.sock",
         %{ $self->{settings} },
         %more,
@@ -262,7 +263,7 @@ sub write_settings {
     return;
 }
 
-# A gateway reads its settings when it starts. Its ports stay open meanwhile.
+# A gateway reads its settings at start. Its ports stay open during the restart.
 sub _restart_gateway {
     my ($self) = @_;
     $self->{gateway}->stop;
@@ -270,7 +271,7 @@ sub _restart_gateway {
     return;
 }
 
-# A setting that lasts; undef is the default again.
+# Changes settings permanently; undef restores the default.
 sub settings {
     my ( $self, %changes ) = @_;
     $self->{settings} = { %{ $self->{settings} }, %changes };
@@ -280,7 +281,7 @@ sub settings {
 sub clock { my ( $self, $epoch ) = @_; return $self->settings( test_clock => $epoch ) }
 sub fault { my ( $self, $fault ) = @_; return $self->settings( test_fault => $fault ) }
 
-# Loses the volatile part of the store, failed logins among it.
+# Removes the volatile part of the store, including failed logins.
 sub forget {
     my ($self) = @_;
     remove_tree("$self->{dir}/store/volatile");
@@ -289,7 +290,7 @@ sub forget {
 
 sub log_text { my ($self) = @_; return _read_file("$self->{dir}/log") }
 
-# The documented call, with what most tests want filled in.
+# The documented call, with defaults for tests.
 sub login {
     my ( $self, %given ) = @_;
     my @answer = Cpanel::LogMeIn::get_loggedin_url(
@@ -313,7 +314,7 @@ sub parse_url {
     return ( $ticket, $token, $port );
 }
 
-# The service that answers at the URL's port.
+# The service of the URL's port.
 sub _service_at {
     my ( $self, $port ) = @_;
     my %usual = ( cpanel => 2083, whm => 2087, webmail => 2096 );
@@ -324,7 +325,7 @@ sub _service_at {
     return 'cpanel';
 }
 
-# What the URL opens: the session with its cookie, or undef; and the reason.
+# Redeems the URL: returns the session with its cookie, or undef; and the reason.
 sub redeem {
     my ( $self,   $url,   $service ) = @_;
     my ( $ticket, $token, $port )    = parse_url( $url // q{} );
@@ -335,7 +336,7 @@ sub redeem {
     );
 }
 
-# What the job returns, when a process of its own does it.
+# Runs the job in a child process and returns its result.
 sub in_child {
     my ($job) = @_;
     my $pid = open( my $out, '-|' ) // croak "fork: $!";
@@ -350,7 +351,7 @@ sub in_child {
     return $said;
 }
 
-# The test functions. Each ends with its name, as those of Test::More do.
+# The test functions. The last argument is the test name, as in Test::More.
 
 sub _site {
     @sites = grep { defined } @sites;
@@ -437,7 +438,7 @@ sub _form_of {
     return join q{&}, map { $encoded->($_) . q{=} . $encoded->( $form->{$_} ) } sort keys %{$form};
 }
 
-# As RFC 3875 has it, with what the caller says in its place.
+# The environment of RFC 3875; the caller can override its variables.
 sub _cgi_environment {
     my ( $script, $body, %given ) = @_;
     my ($name) = $script =~ m{([^/]+)\z};
@@ -462,7 +463,7 @@ sub _cgi_environment {
         $environment{CONTENT_LENGTH} = length $body;
     }
 
-    # What the loader needs, where the module was built with a sanitizer.
+    # The loader needs these if the module was built with a sanitizer.
     for my $name ( grep { exists $ENV{$_} } qw(LD_LIBRARY_PATH LD_PRELOAD ASAN_OPTIONS) ) {
         $environment{$name} = $ENV{$name};
     }
@@ -528,14 +529,14 @@ Test::Cpanel::LogMeIn - a throw-away site for tests of scripts that log in
 =head1 DESCRIPTION
 
 For tests of scripts that call L<Cpanel::LogMeIn/get_loggedin_url>. One line
-makes a site in a temporary folder: accounts in cPanel's layout, settings, a
-store. C<LOGMEIN_CONF> names the settings for this process and its children, so
-that the script under test needs no change. Passwords are hashed with the
-cheapest accepted scheme. No root and no network is needed, no process runs
-unless you ask for a gateway, and all is gone when the object goes, or when the
-test ends or dies.
+creates a site in a temporary folder: accounts in cPanel's layout, settings, a
+store. C<LOGMEIN_CONF> is set to the settings file for this process and its
+children, so that the script under test needs no change. Passwords are hashed with
+the cheapest accepted scheme. Neither root nor a network is needed, no server
+process is started unless you request a gateway, and the site is removed when the
+object is destroyed, or when the test ends or dies.
 
-Sites do not get in each other's way: tests may run in parallel.
+Sites are independent of each other: tests may run in parallel.
 
 =head1 METHODS
 
@@ -549,14 +550,14 @@ All options have a default.
 
 =item C<accounts>
 
-A hash of names and what they are; by default C<< { alice => 'secret' } >>. A
-plain name is a cPanel account, C<root> is root, a name with C<@> is a mailbox.
-Its value is the password, or a hash with
+A hash of account names; by default C<< { alice => 'secret' } >>. A plain name is a
+cPanel account, C<root> is root, a name with C<@> is a mailbox. The value is the
+password, or a hash with
 
     password     the password, or
-    hash         the second field of the shadow file, as it is
+    hash         the second field of the shadow file, unchanged
     suspended    true: a suspended account
-    expired      true: an expired one
+    expired      true: an expired account
     locked       true: its hash begins with "!"
     reseller     true: may log in to whm
     not_cpanel   true: a user of passwd only
@@ -565,9 +566,9 @@ Its value is the password, or a hash with
 
 =item C<domains>
 
-A hash of domains and their owners. C<NAME.example> belongs to the account
-NAME without saying so. If there is one cPanel account only, every mailbox's
-domain is its.
+A hash of domains and their owners. By default C<NAME.example> belongs to the
+account NAME, and if there is only one cPanel account, it owns the domains of all
+mailboxes.
 
 =item C<resellers>
 
@@ -579,7 +580,7 @@ A hash of settings: see L<Cpanel::LogMeIn/CONFIGURATION>.
 
 =item C<clock>
 
-Seconds since 1970, at which the clock stands still.
+A fixed time for the clock, in seconds since 1970.
 
 =item C<fault>
 
@@ -587,17 +588,16 @@ C<store-full>, C<store-away> or C<slow> (each login takes a second).
 
 =item C<waits>
 
-True: failed logins are followed by waits, as they are on a real site. By
-default L</login>, the test functions and L</run_cgi> forget them, or the
-fourth failure in a test would be answered with a wait.
+True: failed logins are followed by waits, as on a real site. By default L</login>,
+the test functions and L</run_cgi> reset the failed logins; otherwise the fourth
+failure in a test would result in a wait.
 
 =item C<gateway>
 
-True: a gateway answers at the login URLs, on free ports of 127.0.0.1, with
-TLS. An app: what stands behind it, see L<Plack::Middleware::LogMeIn>; by
-default one that answers with user, service and path. Needs Plack,
-HTML::Template and IO::Socket::SSL. Each request is answered alone, one after
-the other at each service.
+True: a gateway serves the login URLs, on free ports of 127.0.0.1, with TLS. The
+value may be the app to protect, see L<Plack::Middleware::LogMeIn>; the default app
+returns user, service and path. Needs Plack, HTML::Template and IO::Socket::SSL.
+Each service handles one request at a time.
 
 =back
 
@@ -605,8 +605,8 @@ the other at each service.
 
     my $browser = HTTP::Tiny->new( SSL_options => { SSL_ca_file => $site->certificate } );
 
-The file with the certificate to trust: that of an authority which was made for
-this site, and has signed the gateway's.
+The file of the CA certificate to trust. The CA was created for this site and has
+signed the gateway's certificate.
 
 =head2 account
 
@@ -614,34 +614,34 @@ this site, and has signed the gateway's.
     $site->account( bob => { password => 'secret', suspended => 1 } );
     $site->account( bob => undef );
 
-Makes, changes or removes an account.
+Creates, changes or removes an account.
 
 =head2 settings
 
     $site->settings( session_idle => 60 );
 
-Changes settings, until they are changed again; undef is the default.
+Changes settings permanently; undef restores the default.
 
 =head2 clock
 
     $site->clock(1_800_000_000);
     $site->clock(undef);
 
-Sets the clock, or lets it go.
+Sets a fixed time, or restores the real clock.
 
 =head2 fault
 
     $site->fault('store-full');
     $site->fault(undef);
 
-Asks for a fault, or for none.
+Simulates a fault, or stops that.
 
 =head2 login
 
     my ( $login_ok, $message, $url, $token ) = $site->login( user => 'alice', pass => 'secret' );
 
-The documented call. User alice, password secret, hostname localhost, service
-cpanel and goto_uri / need not be said.
+The documented call. The defaults are user alice, password secret, hostname
+localhost, service cpanel and goto_uri /.
 
 =head2 redeem
 
@@ -653,11 +653,11 @@ The service is that of the URL's port.
 
 =head2 forget
 
-Forgets failed logins and when sessions were last seen.
+Removes failed logins and the last access times of sessions.
 
 =head2 log_text
 
-All that was logged.
+Returns the content of the log.
 
 =head2 dir, root, conf, path
 
@@ -680,13 +680,13 @@ The shadow file of a domain's mailboxes.
 
     my $line = $site->shadow_line( 'info@alice.example', 'info' );
 
-A line for a shadow file: of which account, under which name.
+A line for a shadow file. Arguments: the account, and the name in the line.
 
 =head2 write_site, write_settings
 
     $site->write_settings( login_url => 'login' );
 
-Write the files anew; C<write_settings> with settings that last until the next
+Rewrite the files. The arguments of C<write_settings> are effective until its next
 call.
 
 =head1 FUNCTIONS
@@ -695,7 +695,7 @@ call.
 
     my $hash = Test::Cpanel::LogMeIn::hash_of('secret');
 
-A cheap hash, the same one each time.
+A cheap hash, the same at each call.
 
 =head2 parse_url
 
@@ -707,12 +707,12 @@ The parts of a login URL.
 
     my $said = Test::Cpanel::LogMeIn::in_child( sub {...} );
 
-What the job returns, as text, when another process does it.
+Runs the job in a child process, and returns its result as text.
 
 =head1 TEST FUNCTIONS
 
-These are exported. They mean the site that was made last and is still there.
-The last argument is the name of the test.
+These are exported. They use the newest site that still exists. The last argument
+is the name of the test.
 
 =head2 login_ok
 
@@ -755,8 +755,8 @@ C<headers> (a hash of lower-case names and lists of values), C<body>, C<exit>
     method   POST if there is a form, otherwise GET
     env      a hash of more variables, or other values for the usual ones
 
-The browser's address is 192.0.2.1. The script finds the modules that the test
-finds. A script that is not executable is run by this perl.
+The browser's address is 192.0.2.1. The script has the module path of the test. A
+script that is not executable is run by this perl.
 
 =head1 A COMPLETE EXAMPLE
 
@@ -776,7 +776,7 @@ of a portal.
 
     plan skip_all => 'CGI.pm is not installed' if !eval { require CGI; 1 };
 
-    # A site of its own, in a temporary folder: no root, no network, no traces.
+    # A site in a temporary folder; needs neither root nor a network.
     my $site = Test::Cpanel::LogMeIn->new(
         accounts => {
             alice                => 'secret',
@@ -789,21 +789,21 @@ of a portal.
 
     # A customer with the right password is sent to the panel.
     my $answer = run_cgi( $script, form => { user => 'alice', pass => 'secret' } );
-    is( $answer->{status}, 302, 'a customer is sent on' );
+    is( $answer->{status}, 302, 'a customer is redirected' );
     my $session =
         url_redeems_ok( $answer->{headers}{location}[0], '... to a URL that opens the panel' );
     is( $session->{user}, 'alice', '... as the customer' );
-    session_ok( $session, '... with a session that lives' );
+    session_ok( $session, '... with an active session' );
 
-    # Everybody else sees the form again.
+    # All other users get the form again.
     for my $who ( [ alice => 'wrong' ], [ bob => 'secret' ], [ carol => 'secret' ] ) {
         my ( $user, $pass ) = @{$who};
         $answer = run_cgi( $script, form => { user => $user, pass => $pass } );
         is( $answer->{status}, 401, "$user with '$pass' is refused" );
-        like( $answer->{body}, qr/The login is invalid[.]/, '... with a sentence' );
+        like( $answer->{body}, qr/The login is invalid[.]/, '... with a message' );
     }
 
-    # Sessions end, and so do links.
+    # Sessions expire.
     $site->clock(1_800_000_000);
     my $url = login_ok( { user => 'alice', pass => 'secret' }, 'another login' );
     $session = url_redeems_ok( $url, 'its link' );
@@ -811,20 +811,24 @@ of a portal.
     session_ended_ok( $session, 'after 15 idle minutes the session has ended' );
     $site->clock(undef);
 
-    # What the portal does when the machine is in trouble.
+    # A fault of the machine.
     $site->fault('store-away');
     $answer = run_cgi( $script, form => { user => 'alice', pass => 'secret' } );
-    like( $answer->{body}, qr/not possible at the moment/, 'a fault is told from a wrong password' );
+    like(
+        $answer->{body},
+        qr/not possible at the moment/,
+        'a fault is not reported as a wrong password'
+    );
     $site->fault(undef);
-    login_ok( { user => 'alice', pass => 'secret' }, 'all is well again' );
+    login_ok( { user => 'alice', pass => 'secret' }, 'logins work again' );
 
     done_testing();
 
 =head1 CAVEATS
 
-The site is removed by the process, and the thread, that made it.
+Only the process and thread that created a site remove it.
 
-When tests run as root, homes belong to users that need not exist.
+When tests run as root, the owners of homes may be user ids that do not exist.
 
 =head1 SEE ALSO
 

@@ -22,28 +22,29 @@ my %NEEDED = (
     'URI::Escape'            => 'liburi-perl',
 );
 
-# What Getopt::Long shall read.
+# The options, for Getopt::Long.
 sub options {
     return qw(app=s base=i cert=s front=s front-group=s key=s listen=s@ log=s root=s socket!
         workers=i);
 }
 
-# What is wrong with the options; undef if nothing is.
+# An error message about the options; undef if they are valid.
 sub complaint {
     my ( $class, %option ) = @_;
-    return 'Say what to protect, once: --app FILE or --root FOLDER.'
+    return 'Give either --app FILE or --root FOLDER.'
         if ( defined $option{app} && defined $option{root} )
         || !grep { defined } @option{qw(app root front)};
-    return '--cert and --key go together.' if defined $option{cert} xor defined $option{key};
-    return '--front-group is for --front.' if defined $option{'front-group'} && !$option{front};
-    return '--front does without --cert and --listen.'
+    return '--cert and --key must be given together.'
+        if defined $option{cert} xor defined $option{key};
+    return '--front-group requires --front.' if defined $option{'front-group'} && !$option{front};
+    return '--front can\'t be combined with --cert or --listen.'
         if defined $option{front} && grep { defined } @option{qw(cert listen)};
-    return "--base is a port from 1 to $PORT_MAX."
+    return "--base must be a port from 1 to $PORT_MAX."
         if defined $option{base} && ( $option{base} < 1 || $option{base} > $PORT_MAX );
-    return '--workers is a number from 2 to 1000.'
+    return '--workers must be a number from 2 to 1000.'
         if defined $option{workers} && ( $option{workers} < 2 || $option{workers} > 1000 );
     my ($odd) = grep { !_is_address($_) } @{ $option{listen} // [] };
-    return "--listen is for addresses; '$odd' is none." if defined $odd;
+    return "--listen must be an IP address; '$odd' is not." if defined $odd;
     return;
 }
 
@@ -52,7 +53,7 @@ sub _is_address {
     return defined inet_pton( AF_INET, $text ) || defined inet_pton( AF_INET6, $text );
 }
 
-# Serves until it is told to stop; dies with a sentence if it can't.
+# Serves until it is stopped; dies with a message if it can't start.
 sub run {
     my ( $class, %option ) = @_;
     my $self = bless { option => \%option }, $class;
@@ -109,23 +110,23 @@ sub _read_settings {
     return;
 }
 
-# A service's clear-text port comes right before its TLS port.
+# The clear-text port of a service is the one before its TLS port.
 sub _port_at {
     my ( $self, $service, $tls ) = @_;
     my $base = $self->{option}{base};
     return $tls ? $TLS{$service} : $PLAIN{$service} if !defined $base;
-    my ($place) = grep { $SERVICES[$_] eq $service } 0 .. $#SERVICES;
-    return $base + 2 * $place + ( $tls ? 1 : 0 );
+    my ($index) = grep { $SERVICES[$_] eq $service } 0 .. $#SERVICES;
+    return $base + 2 * $index + ( $tls ? 1 : 0 );
 }
 
-# Login URLs name the ports of the settings, so these must be the ones that
-# are served.
+# Login URLs contain the ports of the settings, so these must match the served
+# ports.
 sub _check_ports {
     my ( $self, $base, $setting ) = @_;
     my @lines = map { "port.$_ = " . $self->_port_at( $_, 1 ) . "\n" }
         grep { $setting->{"port.$_"} != $self->_port_at( $_, 1 ) } @SERVICES;
     my $file = $ENV{LOGMEIN_CONF} // '/etc/logmein.conf';
-    die "Login URLs would name other ports than --base $base serves. Write to $file:\n", @lines
+    die "Login URLs would not name the ports of --base $base. Add to $file:\n", @lines
         if @lines;
     return;
 }
@@ -144,16 +145,16 @@ sub _public_ports {
     return @ports;
 }
 
-# A socket, by its path. One that another process answers at is not taken away.
+# A Unix socket. Dies if another process listens at its path.
 sub _socket {
     my ( $self, $path, %more ) = @_;
-    die "$path: letters, digits, '/', '-', '_' and '.' only, please\n" if $path !~ m{\A/[\w./-]+\z};
-    die "$path: another process answers there\n" if IO::Socket::UNIX->new( Peer => $path );
+    die "$path: only letters, digits, / - _ and . are allowed\n" if $path !~ m{\A/[\w./-]+\z};
+    die "$path: another process listens there\n" if IO::Socket::UNIX->new( Peer => $path );
     return { proto => 'unix', host => 'localhost', port => $path, %more };
 }
 
-# Whoever may connect here is believed what a front server says: its group
-# only.
+# Clients of this socket are trusted as front servers, so access is restricted to
+# their group.
 sub _front {
     my ($self) = @_;
     my ( $path, $group ) = @{ $self->{option} }{qw(front front-group)};
@@ -163,25 +164,25 @@ sub _front {
     return $self->_socket( $path, mode => oct 660, gid => $gid );
 }
 
-# For all processes of this machine; they send nothing unless socket and folder
-# belong to root or to the store's owner.
+# For all local processes; they send nothing unless socket and folder belong to
+# root or to the store's owner.
 sub _gateway_socket {
     my ($self) = @_;
     return if !( $self->{option}{socket} // 1 );
     my $path     = $self->{setting}{gateway_socket};
     my $hint     = 'or use --no-socket';
     my ($folder) = $path =~ m{\A(.*)/};
-    die "$folder: $!; make it, $hint\n" if !-d $folder && !mkdir $folder, oct 755;
+    die "$folder: $!; create it, $hint\n" if !-d $folder && !mkdir $folder, oct 755;
     my ( $mode, $uid ) = ( stat $folder )[ 2, 4 ];
     my $owner = ( stat $self->{setting}{key_file} )[4] // $>;
     die "$folder belongs neither to root nor to the store's owner; change that, $hint\n"
         if $uid != 0 && $uid != $owner;
-    die "$folder: others may write there; change that, $hint\n"    if $mode & oct 22;
-    die "$folder: nothing can be made there; change that, $hint\n" if !-w $folder;
+    die "$folder is writable by others; change that, $hint\n" if $mode & oct 22;
+    die "$folder is not writable; change that, $hint\n"       if !-w $folder;
     return $self->_socket( $path, mode => oct 666 );
 }
 
-# Without one that was given, one for this run is made.
+# Without --cert, a certificate for this run is created.
 sub _find_certificate {
     my ($self) = @_;
     @{$self}{qw(certificate key)} = @{ $self->{option} }{qw(cert key)};
@@ -216,13 +217,13 @@ sub _make_certificate {
     return;
 }
 
-# The app behind the login, read anew.
+# Reads the app behind the login again.
 sub _app {
     my ($self) = @_;
     my ( $file, $folder ) = @{ $self->{option} }{qw(app root)};
     my $behind = defined $file ? _load_app($file) : defined $folder ? _folder($folder) : undef;
 
-    # With --base clear text comes to other ports than usual.
+    # With --base, clear text does not use the default ports.
     my %option = ( ports => { map { ( $self->_port_at( $_, 0 ) => $_ ) } @SERVICES } );
     return $behind
         ? Plack::Middleware::LogMeIn->wrap( $behind, %option )
@@ -236,15 +237,15 @@ sub _load_app {
     return $app;
 }
 
-# Files of a folder. Names that begin with a dot are nobody's business.
+# The files of a folder. Names that begin with a dot are not served.
 sub _folder {
     my ($folder) = @_;
-    die "$folder is no folder\n" if !-d $folder;
+    die "$folder is not a folder\n" if !-d $folder;
     my $files = Plack::App::Directory->new( { root => $folder } )->to_app;
     return sub {
         my ($env) = @_;
         my $path = $env->{PATH_INFO};
-        return [ 404, [ 'Content-Type' => 'text/plain' ], ["There is nothing here.\n"] ]
+        return [ 404, [ 'Content-Type' => 'text/plain' ], ["Not found.\n"] ]
             if $path =~ m{/[.]};
         $env->{PATH_INFO} .= 'index.html' if $path =~ m{/\z} && -f "$folder$path/index.html";
         return $files->($env);

@@ -41,12 +41,12 @@ sub new {
     return $self;
 }
 
-# The image itself, for the page asks no server for anything.
+# The image is embedded, because the page must not load anything.
 sub _logo {
     my ($path) = @_;
     return if !length( $path // q{} );
     my ($type) = map { $TYPE{ lc $_ } } $path =~ /[.](\w+)\z/;
-    die "page_logo: $path is no PNG, JPEG, GIF, SVG or WebP file\n" if !$type;
+    die "page_logo: $path is not a PNG, JPEG, GIF, SVG or WebP file\n" if !$type;
     open my $file, '<:raw', $path or die "page_logo: $path: $!\n";
     my $got = read $file, my $bytes, $LOGO_MAX + 1;
     die "page_logo: $path: $!\n"                           if !defined $got;
@@ -54,7 +54,7 @@ sub _logo {
     return "data:$type;base64," . encode_base64( $bytes, q{} );
 }
 
-# Nothing runs, nothing is fetched; the one style is known by its hash.
+# Scripts and external resources are forbidden; the style is allowed by its hash.
 sub _policy {
     my ($html)  = @_;
     my ($style) = $html =~ m{<style>(.*?)</style>}s;
@@ -68,7 +68,7 @@ sub _policy {
 sub policy { my ($self) = @_; return $self->{policy} }
 
 # The page as bytes. Parts: service, heading, alert, news, login (true: with
-# the form), goto_uri; confirm (true: with the question), action, ticket, user,
+# the login form), goto_uri; confirm (true: with the confirmation form), action, ticket, user,
 # current, stay; link and link_text.
 sub html {
     my ( $self, %part ) = @_;
@@ -90,13 +90,12 @@ __END__
 
 =head1 NAME
 
-Plack::App::LogMeIn::Page - what people see when they log in
+Plack::App::LogMeIn::Page - the HTML page of the gateway
 
 =head1 DESCRIPTION
 
 Internal to L<Plack::App::LogMeIn>. The page itself is F<page.html> beside this
-file, an L<HTML::Template>: one file, without scripts and without anything that
-a browser would have to fetch.
+file, an L<HTML::Template>: one file, without scripts or external resources.
 
 =head1 LICENSE
 

@@ -9,17 +9,16 @@ use URI::Escape     qw(uri_unescape);
 
 our $VERSION = '0.01';
 
-# One request, as the gateway looks at it. Everything is decided on the bytes
-# of the request target, for each server in between has its own idea of what a
-# decoded path is.
+# One request to the gateway. All decisions use the bytes of the request target,
+# because servers decode paths differently.
 
 my $TOKEN     = qr{/cpsess[0-9]{10}};
 my $TICKET    = qr/lmt_[A-Za-z0-9_-]{43}/;
 my $BODY_MAX  = 65_536;
 my $ALL_HOSTS = '::/0';
 
-# $facts: service (if it is given), service_at (a port's), trusted_proxies,
-# gateway_socket, cookie_name (a service's).
+# $facts: service (optional), service_at (services by port), trusted_proxies,
+# gateway_socket, cookie_name (names by service).
 sub new {
     my ( $class, $env, $facts ) = @_;
     my $self = bless { env => $env, facts => $facts }, $class;
@@ -31,7 +30,7 @@ sub new {
     return $self;
 }
 
-# The request that a front server asks about.
+# The original request, in a check by a front server.
 sub original {
     my ($self)   = @_;
     my $env      = $self->{env};
@@ -44,9 +43,9 @@ sub original {
 sub env        { my ($self) = @_; return $self->{env} }
 sub method     { my ($self) = @_; return $self->{method} }
 sub clean      { my ($self) = @_; return $self->{clean} }
-sub path       { my ($self) = @_; return $self->{path} }          # as it came, without the query
-sub token      { my ($self) = @_; return $self->{token} }         # undef: there is none in the path
-sub rest       { my ($self) = @_; return $self->{rest} }          # the path behind the token
+sub path       { my ($self) = @_; return $self->{path} }          # not decoded, without the query
+sub token      { my ($self) = @_; return $self->{token} }         # undef: the path has none
+sub rest       { my ($self) = @_; return $self->{rest} }          # the path after the token
 sub service    { my ($self) = @_; return $self->{service} }       # undef: this port has none
 sub secure     { my ($self) = @_; return $self->{secure} }
 sub address    { my ($self) = @_; return $self->{address} }       # the browser's; undef: not known
@@ -95,7 +94,7 @@ sub _look_at_connection {
 
 sub at_gateway_socket { my ($self) = @_; return $self->{at_gateway_socket} }
 
-# The last address that no trusted proxy has.
+# The last address that is not a trusted proxy's.
 sub _forwarded_address {
     my ($self) = @_;
     my $env    = $self->{env};
@@ -106,10 +105,9 @@ sub _forwarded_address {
     return @chain ? $chain[-1] : $env->{REMOTE_ADDR};
 }
 
-# The bytes of a path without its encoding. No control byte, no bad
-# percent-encoding, no "//", no encoded slash, no backslash, no dot segment, no
-# fragment, no bad UTF-8: such a target means different things to different
-# programs, and has none.
+# The decoded bytes of a path. Returns nothing for a path with a control byte, an
+# invalid percent-encoding, "//", an encoded slash, a backslash, a dot segment, a
+# fragment, or invalid UTF-8: programs interpret such targets differently.
 sub _decode {
     my ($path) = @_;
     return if $path =~ m{//} || $path =~ /%(?![0-9A-Fa-f]{2})/;
@@ -134,8 +132,8 @@ sub _look_at_target {
     return;
 }
 
-# Pairs of a form or a query, in order. Separated by "&" only, as browsers do
-# it: clients send raw semicolons in passwords.
+# The pairs of a form or a query, in order. The only separator is "&", as in
+# browsers: clients send raw semicolons in passwords.
 sub _pairs {
     my ($text) = @_;
     return map {
@@ -143,8 +141,8 @@ sub _pairs {
     } grep { length } split /&/, $text // q{};
 }
 
-# The field's only value; undef if there is none. Two of a name are a way to
-# show two programs two things: the request is not clean then.
+# The field's only value; undef if it is missing. A duplicate field makes the
+# request unclean, because programs differ in which of the values they use.
 sub _only {
     my ( $self, $name, @pairs ) = @_;
     my @values = map { $_->[1] } grep { $_->[0] eq $name } @pairs;
@@ -157,17 +155,17 @@ sub query {
     return $self->_only( $name, _pairs( $self->{query} ) );
 }
 
-# A ticket in the query, on whatever path; a panel may have a parameter of that
-# name for itself.
+# A ticket in the query, on any path. Other values of the parameter "session" belong
+# to the panel.
 sub ticket {
     my ($self) = @_;
     return if ( $self->{query} // q{} ) !~ /lmt_|%/;
     return $self->_only( 'session', grep { $_->[1] =~ /\A$TICKET\z/ } _pairs( $self->{query} ) );
 }
 
-# The path behind the token with its query, less the ticket: where a browser
-# goes on to. undef if that is no place to go to.
-sub place {
+# The path after the token with its query, without the ticket, in canonical form;
+# undef if it is not a valid goto_uri.
+sub goto_uri {
     my ($self) = @_;
     my @query = grep {
         my ($pair) = _pairs($_);
@@ -176,7 +174,7 @@ sub place {
     return Cpanel::LogMeIn::goto_uri( join q{?}, $self->{rest}, @query ? join q{&}, @query : () );
 }
 
-# Reads the body; false if it is no form, or too long.
+# Reads the body; false if it is not a form, or too long.
 sub read_form {
     my ($self) = @_;
     my $env = $self->{env};
@@ -201,15 +199,15 @@ sub form {
     return $self->_only( $name, @{ $self->{form} // [] } );
 }
 
-# All that came under a name, however often.
+# All values of a parameter.
 sub all {
     my ( $self, $name ) = @_;
     return map { $_->[1] }
         grep { $_->[0] eq $name } _pairs( $self->{query} ), @{ $self->{form} // [] };
 }
 
-# The value of the service's session cookie. Of several different ones none
-# counts: a neighbour's domain may have set the other.
+# The value of the service's session cookie. If there are several different values,
+# all are ignored: another site of the parent domain may have set one of them.
 sub cookie {
     my ( $self, $service ) = @_;
     my $name = $self->{facts}{cookie_name}{ $service // $self->{service} };
@@ -221,7 +219,7 @@ sub cookie {
     return @values == 1 ? $values[0] : undef;
 }
 
-# Has a page of another site made the browser send this?
+# True if a page of another site caused the request.
 sub is_cross_site {
     my ($self) = @_;
     my $env    = $self->{env};
@@ -231,20 +229,20 @@ sub is_cross_site {
     return defined $origin && lc $origin ne lc( 'https://' . ( $env->{HTTP_HOST} // q{} ) );
 }
 
-# A program rather than a person: it wants no page.
+# True if the client is a program, which gets no HTML pages.
 sub wants_json {
     my ($self) = @_;
     return $self->{rest} =~ m{\A/(?:json-api|xml-api|execute)/}
         || ( $self->{env}{HTTP_ACCEPT} // q{} ) =~ m{\bapplication/json\b}i;
 }
 
-# What browsers ask for by themselves.
+# Files that browsers request automatically.
 sub is_incidental {
     my ($self) = @_;
     return scalar( $self->{path} =~ m{\A/(?:favicon[.]ico\z|robots[.]txt\z|[.]well-known/)} );
 }
 
-# The name that the browser knows this machine by, without a port.
+# The host of the Host header, without the port.
 sub host {
     my ($self) = @_;
     my ($host) =
@@ -264,7 +262,7 @@ __END__
 
 =head1 NAME
 
-Plack::App::LogMeIn::Request - a request, as the gateway looks at it
+Plack::App::LogMeIn::Request - a request to the gateway
 
 =head1 DESCRIPTION
 

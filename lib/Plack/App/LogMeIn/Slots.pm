@@ -8,12 +8,12 @@ use Time::HiRes ();
 
 our $VERSION = '0.01';
 
-# How many processors are there; the number is glibc's and musl's.
+# _SC_NPROCESSORS_ONLN of glibc and musl, which POSIX does not export.
 my $SC_NPROCESSORS_ONLN = 84;
 
-my $LOOK_AGAIN = 0.02;    # seconds
+my $POLL_INTERVAL = 0.02;    # seconds
 
-# At most so many jobs at once, over all processes that use the folder: each
+# Limits the number of parallel jobs of all processes that use the folder: each job
 # holds the lock of one file.
 sub new {
     my ( $class, $folder, $count ) = @_;
@@ -21,23 +21,23 @@ sub new {
     return bless { folder => $folder, count => $count }, $class;
 }
 
-# A slot, which is free again when the value goes; undef if there was none for
-# so many seconds. Dies if the folder is not in order.
+# Returns a slot, which is released when the value is destroyed; undef if none
+# becomes free in the given number of seconds. Dies if the folder can't be used.
 sub take {
-    my ( $self, $patience ) = @_;
-    my $until = Time::HiRes::time() + $patience;
+    my ( $self, $timeout ) = @_;
+    my $until = Time::HiRes::time() + $timeout;
     while (1) {
         for my $number ( 1 .. $self->{count} ) {
             my $slot = $self->_open("$self->{folder}/login-slot.$number");
             return $slot if flock $slot, LOCK_EX | LOCK_NB;
         }
         return if Time::HiRes::time() >= $until;
-        Time::HiRes::sleep($LOOK_AGAIN);
+        Time::HiRes::sleep($POLL_INTERVAL);
     }
     return;
 }
 
-# Made by root, it must stay usable for the folder's owner.
+# If root creates the file, the folder's owner must still be able to use it.
 sub _open {
     my ( $self, $path ) = @_;
     sysopen my $file, $path, O_RDWR | O_CREAT | O_NOFOLLOW, oct 600
@@ -53,7 +53,7 @@ __END__
 
 =head1 NAME
 
-Plack::App::LogMeIn::Slots - no more password hashes at once than processors
+Plack::App::LogMeIn::Slots - limit the number of parallel password hashes
 
 =head1 DESCRIPTION
 

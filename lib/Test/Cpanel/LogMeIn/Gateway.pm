@@ -14,8 +14,8 @@ our $VERSION = '0.01';
 
 my $HANDSHAKE = 5;    # seconds
 
-# Listens at three free ports, with a certificate made on the spot. Nobody
-# answers before start().
+# Listens at three free ports, with a new certificate. Requests are not answered
+# before start().
 sub new {
     my ( $class, $dir, $app ) = @_;
     pipe my $alive, my $keep or croak "pipe: $!";
@@ -39,7 +39,7 @@ sub port {
     return $self->{at}{$service}->sockport;
 }
 
-# One of an authority that this test alone knows.
+# A certificate of a CA that only this test uses.
 sub _make_certificate {
     my ($self)      = @_;
     my @keys        = map { KEY_create_ec('prime256v1') } 1 .. 2;
@@ -75,7 +75,7 @@ sub _listen {
     ) // croak "Can't listen: $! $IO::Socket::SSL::SSL_ERROR";
 }
 
-# One process for each service. It reads the settings anew.
+# Starts one process for each service. Each reads the settings.
 sub start {
     my ($self) = @_;
     for my $service ( sort keys %{ $self->{at} } ) {
@@ -94,7 +94,7 @@ sub stop {
     return;
 }
 
-# Never returns. The test's own ends are not to be met here.
+# Never returns. The process must not run the test's END blocks.
 sub _serve {
     my ( $self, $service ) = @_;
     ## no critic (RequireLocalizedPunctuationVars)
@@ -113,8 +113,7 @@ sub _serve {
     return;
 }
 
-# A listening socket that ends the process when the test is no more, however
-# that has come about.
+# A listening socket that ends the process when the test has ended for any reason.
 package Test::Cpanel::LogMeIn::Listener;    ## no critic (ProhibitMultiplePackages)
 
 sub new {
@@ -140,7 +139,7 @@ __END__
 
 =head1 NAME
 
-Test::Cpanel::LogMeIn::Gateway - the server of a test's site
+Test::Cpanel::LogMeIn::Gateway - the gateway of a test's site
 
 =head1 DESCRIPTION
 
