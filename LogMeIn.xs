@@ -747,6 +747,24 @@ PPCODE:
     push_settings(aTHX_ settings);
     SPAGAIN;
 
+SV *
+setting(self, name)
+    SV *self
+    const char *name
+PREINIT:
+    const struct lmi_settings *settings;
+    struct lmi *lmi;
+    struct lmi_err err;
+    char value[LMI_URI_MAX];
+CODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_settings_get(lmi, &settings, &err), &err);
+    if (!lmi_settings_find(settings, name, value, sizeof value))
+        croak("There is no setting '%s'.", name);
+    RETVAL = newSVpv(value, 0);
+OUTPUT:
+    RETVAL
+
 void
 open(self)
     SV *self

@@ -106,6 +106,10 @@ LMI_CHECK enum lmi_rc lmi_settings_get(struct lmi *lmi,
 bool lmi_settings_show(const struct lmi_settings *settings, size_t number,
                        const char **name_out, char *value_out, size_t size);
 
+/* The same by name; false if there is no such setting. */
+bool lmi_settings_find(const struct lmi_settings *settings, const char *name,
+                       char *value_out, size_t size);
+
 /*
  * A string as a caller has it. LATIN1: one byte a character. UTF8: characters
  * coded as UTF-8 or its laxer Perl form. Which bytes a string means does not

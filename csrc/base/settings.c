@@ -559,3 +559,17 @@ lmi_settings_show(const struct lmi_settings *settings, size_t number,
     show(&key, settings, value_out, size);
     return true;
 }
+
+bool
+lmi_settings_find(const struct lmi_settings *settings, const char *name,
+                  char *value_out, size_t size)
+{
+    struct key key;
+    size_t index;
+
+    value_out[0] = '\0';
+    if (!find_key((struct lmi_bytes){name, strlen(name)}, &index, &key))
+        return false;
+    show(&key, settings, value_out, size);
+    return true;
+}

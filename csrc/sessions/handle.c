@@ -319,7 +319,7 @@ lmi_enter_store(struct lmi *lmi, struct lmi_err *err)
 {
     enum lmi_rc rc;
 
-    if (lmi->store != NULL && !lmi_store_replaced(lmi->store))
+    if (lmi->store != NULL && !lmi_store_replaced(lmi->store, !lmi->pinned))
         return LMI_OK;
     store_close(lmi);
     rc = store_open(lmi, err);

@@ -608,12 +608,12 @@ part_replaced(const struct lmi_lmdb *lmdb, enum lmi_store_part part)
  * service that stopped.
  */
 bool
-lmi_lmdb_replaced(void *self)
+lmi_lmdb_replaced(void *self, bool at_once)
 {
     struct lmi_lmdb *lmdb = self;
     time_t now = time(NULL);
 
-    if (lmdb->looked == now)
+    if (!at_once && lmdb->looked == now)
         return false;
     lmdb->looked = now;
     return part_replaced(lmdb, LMI_DURABLE) ||

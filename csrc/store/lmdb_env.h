@@ -19,7 +19,7 @@ struct lmi_lmdb;
 LMI_CHECK enum lmi_rc lmi_lmdb_open(const struct lmi_store_where *where,
                                     void **out, struct lmi_err *err);
 void lmi_lmdb_close(void *self);
-LMI_CHECK bool lmi_lmdb_replaced(void *self);
+LMI_CHECK bool lmi_lmdb_replaced(void *self, bool at_once);
 
 struct lmi_lmdb_env {
     MDB_env *mdb; /* NULL: to be opened again */

@@ -59,10 +59,10 @@ lmi_store_close(struct lmi_store *store)
 }
 
 bool
-lmi_store_replaced(struct lmi_store *store)
+lmi_store_replaced(struct lmi_store *store, bool at_once)
 {
     return store->backend->replaced != NULL &&
-           store->backend->replaced(store->self);
+           store->backend->replaced(store->self, at_once);
 }
 
 enum lmi_rc

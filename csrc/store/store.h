@@ -78,10 +78,10 @@ LMI_CHECK enum lmi_rc lmi_store_open(const struct lmi_store_where *where,
 void lmi_store_close(struct lmi_store *store);
 
 /*
- * Has another store come in the place of this one, or none? Looked at when a
- * second has begun since the last call: false until then.
+ * Has another store come in the place of this one, or none? Unless at_once,
+ * looked at when a second has begun since the last call: false until then.
  */
-LMI_CHECK bool lmi_store_replaced(struct lmi_store *store);
+LMI_CHECK bool lmi_store_replaced(struct lmi_store *store, bool at_once);
 
 /* A store kept by another backend than the URL would choose; self is its own,
  * and closed with the store. */
@@ -135,7 +135,7 @@ struct lmi_store_backend {
     enum lmi_rc (*open)(const struct lmi_store_where *where, void **out,
                         struct lmi_err *err);
     void (*close)(void *self);
-    bool (*replaced)(void *self); /* NULL: never */
+    bool (*replaced)(void *self, bool at_once); /* NULL: never */
     enum lmi_rc (*get)(void *self, enum lmi_store_part part,
                        const struct lmi_store_id *id, bool *found_out,
                        struct lmi_store_value *value_out, struct lmi_err *err);

@@ -2,13 +2,24 @@ package Cpanel::LogMeIn::Session;
 
 use strict;
 use warnings;
+use Carp            qw(croak);
 use Cpanel::LogMeIn ();
 
 our $VERSION = '0.01';
 
+# Dies of an argument that is not one of these, and names it.
+sub _know {
+    my ( $given, @known ) = @_;
+    my %known     = map { $_ => 1 } @known;
+    my ($unknown) = grep { !$known{$_} } sort keys %{$given};
+    croak "Unknown argument '$unknown'." if defined $unknown;
+    return;
+}
+
 # Returns an iterator: each call returns the next session, or nothing at the end.
 sub list {
     my ( $self, %only ) = @_;
+    _know( \%only, qw(user service) );
     my $cursor = q{};
     return sub {
         my ( $session, $next ) = $self->_next( $cursor, @only{qw(user service)} );
@@ -19,6 +30,7 @@ sub list {
 
 sub show {
     my ( $self, %which ) = @_;
+    _know( \%which, qw(id user) );
     my $next = $self->list( user => $which{user} );
     while ( my $session = $next->() ) {
         return $session if $session->{id} eq $which{id};
@@ -28,6 +40,7 @@ sub show {
 
 sub revoke {
     my ( $self, %which ) = @_;
+    _know( \%which, qw(id user) );
     return $self->_revoke( @which{qw(id user)} );
 }
 

@@ -3,7 +3,7 @@ package Plack::App::LogMeIn;
 use strict;
 use warnings;
 use parent                       qw(Plack::Component);
-use Plack::Util::Accessor        qw(logins_at_once ports service);
+use Plack::Util::Accessor        qw(logins_at_once ports service sessions);
 use Cpanel::LogMeIn              ();
 use Cpanel::LogMeIn::Session     ();
 use JSON::PP                     ();
@@ -15,49 +15,46 @@ use URI::Escape                  qw(uri_escape);
 
 our $VERSION = '0.01';
 
-my @SERVICES = qw(cpanel whm webmail);
-
-my %COOKIE  = ( cpanel => 'cpsession', whm => 'whostmgrsession', webmail => 'webmailsession' );
-my %RELOGIN = ( cpanel => 'cprelogin', whm => 'whostmgrrelogin', webmail => 'webmailrelogin' );
-my %TLS_SERVICE_AT = ( 2083 => 'cpanel', 2087 => 'whm', 2096 => 'webmail' );
-
-my %SERVICE_AT = ( %TLS_SERVICE_AT, 2082 => 'cpanel', 2086 => 'whm', 2095 => 'webmail' );
+my %SERVICE = map { $_->{name} => $_ } Cpanel::LogMeIn::services();
 
 my $PATIENCE = 5;                                                # seconds to wait for a slot
 my $NO_STORE = 'no-cache, no-store, must-revalidate, private';
 my $EPOCH    = 'Thu, 01 Jan 1970 00:00:00 GMT';
-my $INVALID  = 'The login is invalid.';
 my $BUSY     = 'Too many people are logging in at this moment. Please try again.';
 my $FAULT    = 'This is not possible at the moment. Please try again later.';
 my $NO_USER  = 'You must specify a username to log in.';
 
 my $JSON = JSON::PP->new->ascii->allow_nonref;
 
-# The settings are read once, when the server starts.
+# The sessions object reads the settings once, when the server starts.
 sub prepare_app {
     my ($self) = @_;
-    my %setting = Cpanel::LogMeIn::settings();
+    $self->sessions( Cpanel::LogMeIn::Session->new ) if !$self->sessions;
+    my %setting = eval { $self->sessions->settings };
     die "$Cpanel::LogMeIn::detail\n" if !%setting;
     die "cookie_prefix: letters, digits, '-' and '_' only\n"
         if $setting{cookie_prefix} !~ /\A[A-Za-z0-9_-]*\z/;
-    die "service: @SERVICES\n" if defined $self->service && !$COOKIE{ $self->service };
+    die "service: @{[ sort keys %SERVICE ]}\n"
+        if defined $self->service && !$SERVICE{ $self->service };
     my ($folder) = $setting{key_file} =~ m{\A(.*)/}s;
-    $self->{setting}  = \%setting;
-    $self->{sessions} = Cpanel::LogMeIn::Session->new;
-    $self->{page}     = Plack::App::LogMeIn::Page->new(%setting);
-    $self->{slots}    = Plack::App::LogMeIn::Slots->new( $folder, $self->logins_at_once );
-    $self->{facts}    = {
-        service         => $self->service,
-        trusted_proxies => $setting{trusted_proxies},
-        gateway_socket  => $setting{gateway_socket},
-        cookie_name     => { map { $_ => "$setting{cookie_prefix}$COOKIE{$_}" } @SERVICES },
-        service_at      => {
-            %SERVICE_AT,
+    $self->{page}  = Plack::App::LogMeIn::Page->new(%setting);
+    $self->{slots} = Plack::App::LogMeIn::Slots->new( $folder, $self->logins_at_once );
+    $self->{facts} = {
+        service     => $self->service,
+        sessions    => $self->sessions,
+        cookie_name => { map { $_ => $setting{cookie_prefix} . $SERVICE{$_}{cookie} } keys %SERVICE },
+        service_at  => {
+            ( map { ( $_->{port} => $_->{name}, $_->{clear_port} => $_->{name} ) } values %SERVICE ),
             %{ $self->ports // {} },
-            map { ( $setting{"port.$_"} => $_ ) } @SERVICES
+            map { ( $setting{"port.$_"} => $_ ) } keys %SERVICE
         },
     };
     return;
+}
+
+sub _setting {
+    my ( $self, $name ) = @_;
+    return $self->sessions->setting($name);
 }
 
 sub call {
@@ -105,7 +102,7 @@ sub _check_session {
     my ( $self, $request ) = @_;
     my $cookie = $request->cookie;
     return ( undef, 'no cookie' ) if !defined $cookie;
-    return $self->{sessions}->check(
+    return $self->sessions->check(
         cookie    => $cookie,
         token     => $request->token,
         service   => $request->service,
@@ -135,7 +132,7 @@ sub _pass {
 
 sub _headers {
     my ( $self, $type, @more ) = @_;
-    my $hsts = $self->{setting}{hsts};
+    my $hsts = $self->_setting('hsts');
     return [
         'Content-Type'               => $type,
         'Cache-Control'              => $NO_STORE,
@@ -199,7 +196,7 @@ HTML
 sub _fault {
     my ( $self, $request ) = @_;
     my @headers = ( 'Retry-After' => $PATIENCE );
-    return $self->_json( 503, [ status => 0, error => $FAULT ], @headers )
+    return $self->_json( 503, [ status => 0, error => $FAULT, reason => 'fault' ], @headers )
         if $request->wants_json;
     return $self->_page( 503, $request->service,
         { heading => 'Not available', alert => $FAULT }, @headers );
@@ -207,7 +204,7 @@ sub _fault {
 
 sub _cookie {
     my ( $self, $service, $name, $value, @more ) = @_;
-    my $port = $self->{setting}{"port.$service"};
+    my $port = $self->_setting("port.$service");
     my $text = join q{; }, "$name=$value", 'HttpOnly', 'path=/', "port=$port", 'secure',
         'SameSite=Lax', @more;
     return ( 'Set-Cookie' => $text );
@@ -217,7 +214,7 @@ sub _cookies {
     my ( $self, $service, $value, $relogin, @more ) = @_;
     return (
         $self->_cookie( $service, $self->{facts}{cookie_name}{$service}, $value,   @more ),
-        $self->_cookie( $service, $RELOGIN{$service},                    $relogin, @more ),
+        $self->_cookie( $service, $SERVICE{$service}{relogin},           $relogin, @more ),
     );
 }
 
@@ -240,9 +237,9 @@ sub _refuse {
 sub _refuse_program {
     my ( $self, $request ) = @_;
     my $other_service;
-    for my $service ( grep { $_ ne $request->service } @SERVICES ) {
+    for my $service ( grep { $_ ne $request->service } sort keys %SERVICE ) {
         for my $cookie ( grep { defined } $request->cookie($service), $request->cookie ) {
-            $other_service ||= $self->{sessions}->check(
+            $other_service ||= $self->sessions->check(
                 cookie    => $cookie,
                 token     => $request->token,
                 service   => $service,
@@ -278,12 +275,12 @@ sub _refuse_clear_text {
     my $host = $request->host;
     my $mine = eval {
         $request->read_form if $request->method eq 'POST';
-        $self->{sessions}->discard($_) for $request->all('session');
-        defined $host && $self->{sessions}->serves($host);
+        $self->sessions->discard($_) for $request->all('session');
+        defined $host && $self->sessions->serves($host);
     };
     return $self->_fault($request)            if !defined $mine;
     return $self->_short( 400, 'Use https.' ) if !$mine;
-    my $port = $self->{setting}{ 'port.' . $request->service };
+    my $port = $self->_setting( 'port.' . $request->service );
     return $self->_redirect(
         "https://$host:$port" . uri_escape( $request->path, q{^!#-;=?-_a-z~} ) );
 }
@@ -303,7 +300,7 @@ sub _logout {
     return $self->_passive if _is_passive($request);
     my $cookie = $request->cookie;
     my ( $session, $reason ) = ( undef, 'no cookie' );
-    ( $session, $reason ) = $self->{sessions}->end(
+    ( $session, $reason ) = $self->sessions->end(
         cookie    => $cookie,
         token     => $request->token,
         any_token => !defined $request->token,
@@ -364,7 +361,7 @@ sub _redeem {
     $goto_uri //= q{/};
     return $self->_redirect( _redeem_url( $request->token, $ticket, $goto_uri ) )
         if $request->method eq 'POST' && $request->is_cross_site;
-    my ( $session, $reason, $confirm ) = $self->{sessions}->redeem(
+    my ( $session, $reason, $confirm ) = $self->sessions->redeem(
         ticket    => $ticket,
         cookie    => $request->cookie,
         token     => $request->token,
@@ -440,8 +437,8 @@ sub _ask_core {
     my ( $self, $how, %login ) = @_;
     my $well = $self->_is_well;
     my $slot = $well && eval { $self->{slots}->take($PATIENCE) };
-    return $self->{sessions}->$how(%login) if $slot || !$well;
-    return { login_ok => 0, fault => 1, wait => 0, message => $@ ? $FAULT : $BUSY };
+    return $self->sessions->$how(%login) if $slot || !$well;
+    return { login_ok => 0, reason => 'fault', message => $@ ? $FAULT : $BUSY };
 }
 
 sub _log_in {
@@ -456,7 +453,7 @@ sub _log_in {
         service     => $request->service,
         remote_addr => $request->address,
         )
-        : { login_ok => 0, fault => 0, wait => 0, message => $NO_USER };
+        : { login_ok => 0, reason => 'parameter', no_user => 1, message => $NO_USER };
     return $self->_login_failed( $request, $json, $answer, $goto_uri ) if !$answer->{login_ok};
     return $self->_send_on( $json, $answer )                           if $by_url;
     return $self->_logged_in( $request, $json, $answer, $goto_uri );
@@ -465,10 +462,10 @@ sub _log_in {
 # Status and headers of a refusal.
 sub _status_of {
     my ($answer) = @_;
-    my $message = $answer->{message};
-    return ( 503, 'Retry-After' => $PATIENCE )       if $answer->{fault};
-    return ( 429, 'Retry-After' => $answer->{wait} ) if $answer->{wait};
-    return $message eq $INVALID || $message eq $NO_USER ? 401 : 400;
+    my $reason = $answer->{reason};
+    return ( 503, 'Retry-After' => $PATIENCE )       if $reason eq 'fault';
+    return ( 429, 'Retry-After' => $answer->{wait} ) if $reason eq 'wait';
+    return $reason eq 'invalid' || $answer->{no_user} ? 401 : 400;
 }
 
 sub _login_failed {
@@ -478,9 +475,12 @@ sub _login_failed {
     return $self->_login_page( $status, $request, { alert => $message, goto_uri => $goto_uri },
         @headers )
         if !$json;
-    my %code = ( $INVALID => 'see_login_log', $NO_USER => 'no_username' );
-    return $self->_json( $status, [ status => 0, message => $code{$message} // $message ],
-        @headers );
+    my $reason = $answer->{reason};
+    my $code =
+          $reason eq 'invalid' ? 'see_login_log'
+        : $answer->{no_user}   ? 'no_username'
+        :                        $message;
+    return $self->_json( $status, [ status => 0, message => $code, reason => $reason ], @headers );
 }
 
 # The part of a successful answer that is the same for all clients.
@@ -515,9 +515,9 @@ sub _replace_session {
     my ( $self, $request, $answer ) = @_;
     my %access = ( cookie => $request->cookie, service => $request->service );
     return $answer->{cookie} if !defined $access{cookie};
-    my ( undef, $reason ) = $self->{sessions}->check( %access, uncounted => 1 );
+    my ( undef, $reason ) = $self->sessions->check( %access, uncounted => 1 );
     return $answer->{cookie} if $reason !~ /\A(?:fault|wrong_token)\z/;
-    my ($session) = $self->{sessions}->redeem(
+    my ($session) = $self->sessions->redeem(
         %access,
         ticket    => $answer->{cookie},
         token     => $answer->{token},
@@ -533,7 +533,7 @@ sub _replace_session {
 sub _log_in_at_socket {
     my ( $self, $request ) = @_;
     my ( $host, $port )    = ( $request->host, $request->host_port );
-    my $service = $TLS_SERVICE_AT{ $port // q{} };
+    my ($service) = map { $_->{name} } grep { $_->{port} eq ( $port // q{} ) } values %SERVICE;
     my $uid     = $request->caller_uid;
     return $self->_bad_request
         if !defined $uid
@@ -552,7 +552,8 @@ sub _log_in_at_socket {
         caller_uid => $uid
     );
     my ( $status, @headers ) = _status_of($answer);
-    return $self->_json( $status, [ status => 0, message => $answer->{message} ], @headers )
+    return $self->_json( $status,
+        [ status => 0, message => $answer->{message}, reason => $answer->{reason} ], @headers )
         if !$answer->{login_ok};
     my $target = $answer->{token} . _canonical_goto_uri( $field{goto_uri} );
     return $self->_json( 200, [ @{ _success( $target, $answer ) }, login_url => $answer->{url} ] );
@@ -562,17 +563,17 @@ sub _log_in_at_socket {
 # socket_callers.
 sub _is_believed {
     my ( $self, $uid ) = @_;
-    my $owner = ( stat $self->{setting}{key_file} )[4];
+    my $owner = ( stat $self->_setting('key_file') )[4];
     return 1 if $uid == 0 || ( defined $owner && $uid == $owner );
     return grep { my $id = getpwnam $_; defined $id && $id == $uid }
-        split q{ }, $self->{setting}{socket_callers};
+        split q{ }, $self->_setting('socket_callers');
 }
 
 # For front servers.
 
 sub _is_well {
     my ($self) = @_;
-    my ( undef, $reason ) = $self->{sessions}->check(
+    my ( undef, $reason ) = $self->sessions->check(
         service => 'cpanel',
         cookie  => 'nobody%3a' . 'A' x 43,
     );

@@ -5,7 +5,7 @@ use warnings;
 use parent                qw(Plack::Middleware);
 use Plack::App::LogMeIn   ();
 use Plack::Util           ();
-use Plack::Util::Accessor qw(gateway logins_at_once ports service);
+use Plack::Util::Accessor qw(gateway logins_at_once ports service sessions);
 
 our $VERSION = '0.01';
 
@@ -15,6 +15,7 @@ sub prepare_app {
         logins_at_once => $self->logins_at_once,
         ports          => $self->ports,
         service        => $self->service,
+        sessions       => $self->sessions,
     );
     $gateway->prepare_app;
     $self->gateway($gateway);

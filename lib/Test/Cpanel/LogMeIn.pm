@@ -64,7 +64,8 @@ sub _open_gateway {
     my ( $self, $app ) = @_;
     require Test::Cpanel::LogMeIn::Gateway;
     my $gateway = Test::Cpanel::LogMeIn::Gateway->new( $self->{dir}, ref $app ? $app : \&_panel );
-    $self->{settings}{"port.$_"} //= $gateway->port($_) for qw(cpanel whm webmail);
+    $self->{settings}{"port.$_"} //= $gateway->port($_)
+        for map { $_->{name} } Cpanel::LogMeIn::services();
     $self->{gateway} = $gateway;
     return;
 }
@@ -256,8 +257,13 @@ sub write_settings {
         %{ $self->{settings} },
         %more,
     );
-    $self->write_file( $self->{conf}, join q{},
+
+    # A file that is younger than two seconds would not be read yet.
+    my ( $new, $old ) = ( "$self->{conf}.new", time - 10 );
+    $self->write_file( $new, join q{},
         map { "$_ = $settings{$_}\n" } grep { defined $settings{$_} } sort keys %settings );
+    utime $old, $old, $new or croak "$new: $!";
+    rename $new, $self->{conf} or croak "$self->{conf}: $!";
     $ENV{LOGMEIN_CONF} = $self->{conf};    ## no critic (RequireLocalizedPunctuationVars)
     $self->_restart_gateway if $self->{gateway};
     return;
@@ -317,10 +323,9 @@ sub parse_url {
 # The service of the URL's port.
 sub _service_at {
     my ( $self, $port ) = @_;
-    my %usual = ( cpanel => 2083, whm => 2087, webmail => 2096 );
-    for my $service ( sort keys %usual ) {
-        my $there = $self->{settings}{"port.$service"} // $usual{$service};
-        return $service if defined $port && $port == $there;
+    for my $service ( Cpanel::LogMeIn::services() ) {
+        my $there = $self->{settings}{"port.$service->{name}"} // $service->{port};
+        return $service->{name} if defined $port && $port == $there;
     }
     return 'cpanel';
 }

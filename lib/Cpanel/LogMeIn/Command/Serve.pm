@@ -2,17 +2,16 @@ package Cpanel::LogMeIn::Command::Serve;
 
 use strict;
 use warnings;
-use Cpanel::LogMeIn  ();
+use Cpanel::LogMeIn          ();
+use Cpanel::LogMeIn::Session ();
 use File::Temp       qw(tempdir);
 use IO::Socket::UNIX ();
 use Socket           qw(AF_INET AF_INET6 inet_pton);
 
 our $VERSION = '0.01';
 
-my @SERVICES = qw(cpanel whm webmail);
-my %PLAIN    = ( cpanel => 2082, whm => 2086, webmail => 2095 );
-my %TLS      = ( cpanel => 2083, whm => 2087, webmail => 2096 );
-my $PORT_MAX = 65_530;
+my @SERVICES = Cpanel::LogMeIn::services();
+my $PORT_MAX = 65_535 - 2 * @SERVICES + 1;
 
 my %NEEDED = (
     'HTML::Template'         => 'libhtml-template-perl',
@@ -59,11 +58,11 @@ sub run {
     my $self = bless { option => \%option }, $class;
     $self->_load;
     $self->_open_log;
-    $self->_read_settings;
+    $self->{sessions} = $self->_read_settings;
     my @ports = ( $self->_public_ports, $self->_front, $self->_gateway_socket );
     $self->_find_certificate if grep { $_->{proto} eq 'ssl' } @ports;
     Cpanel::LogMeIn::Server->serve(
-        app         => $self->_app,
+        app         => $self->_app( $self->{sessions} ),
         ports       => \@ports,
         workers     => $option{workers} // 10,
         certificate => $self->{certificate},
@@ -71,8 +70,11 @@ sub run {
         ready       => sub { $self->_say_where(@ports) },
         reload      => sub {
             $self->_open_log;
-            $self->_read_settings;
-            return $self->_app;
+            my $fresh = $self->_read_settings;
+            $fresh->open;
+            my $app = $self->_app($fresh);
+            $self->{sessions} = $fresh;
+            return $app;
         },
     );
     return;
@@ -100,31 +102,38 @@ sub _open_log {
     return;
 }
 
+# A handle with the settings of now. A reload also opens its store, key and site
+# before the old ones are replaced.
 sub _read_settings {
     my ($self) = @_;
-    my %setting = Cpanel::LogMeIn::settings();
-    die "$Cpanel::LogMeIn::detail\n" if !%setting;
-    my $base = $self->{option}{base};
-    $self->_check_ports( $base, \%setting ) if defined $base;
-    $self->{setting} = \%setting;
-    return;
+    my $sessions = Cpanel::LogMeIn::Session->new;
+    eval { $sessions->settings; 1 } or die "$Cpanel::LogMeIn::detail\n";
+    $self->_check_ports($sessions) if defined $self->{option}{base};
+    return $sessions;
+}
+
+sub _setting {
+    my ( $self, $name ) = @_;
+    return $self->{sessions}->setting($name);
 }
 
 # The clear-text port of a service is the one before its TLS port.
 sub _port_at {
     my ( $self, $service, $tls ) = @_;
     my $base = $self->{option}{base};
-    return $tls ? $TLS{$service} : $PLAIN{$service} if !defined $base;
-    my ($index) = grep { $SERVICES[$_] eq $service } 0 .. $#SERVICES;
+    return $service->{ $tls ? 'port' : 'clear_port' } if !defined $base;
+    my ($index) = grep { $SERVICES[$_] == $service } 0 .. $#SERVICES;
     return $base + 2 * $index + ( $tls ? 1 : 0 );
 }
 
 # Login URLs contain the ports of the settings, so these must match the served
 # ports.
 sub _check_ports {
-    my ( $self, $base, $setting ) = @_;
-    my @lines = map { "port.$_ = " . $self->_port_at( $_, 1 ) . "\n" }
-        grep { $setting->{"port.$_"} != $self->_port_at( $_, 1 ) } @SERVICES;
+    my ( $self, $sessions ) = @_;
+    my $base  = $self->{option}{base};
+    my %wants = map { ( "port.$_->{name}" => $self->_port_at( $_, 1 ) ) } @SERVICES;
+    my @lines = map { "$_ = $wants{$_}\n" }
+        grep { $sessions->setting($_) != $wants{$_} } map { "port.$_->{name}" } @SERVICES;
     my $file = $ENV{LOGMEIN_CONF} // '/etc/logmein.conf';
     die "Login URLs would not name the ports of --base $base. Add to $file:\n", @lines
         if @lines;
@@ -169,12 +178,12 @@ sub _front {
 sub _gateway_socket {
     my ($self) = @_;
     return if !( $self->{option}{socket} // 1 );
-    my $path     = $self->{setting}{gateway_socket};
+    my $path     = $self->_setting('gateway_socket');
     my $hint     = 'or use --no-socket';
     my ($folder) = $path =~ m{\A(.*)/};
     die "$folder: $!; create it, $hint\n" if !-d $folder && !mkdir $folder, oct 755;
     my ( $mode, $uid ) = ( stat $folder )[ 2, 4 ];
-    my $owner = ( stat $self->{setting}{key_file} )[4] // $>;
+    my $owner = ( stat $self->_setting('key_file') )[4] // $>;
     die "$folder belongs neither to root nor to the store's owner; change that, $hint\n"
         if $uid != 0 && $uid != $owner;
     die "$folder is writable by others; change that, $hint\n" if $mode & oct 22;
@@ -219,12 +228,15 @@ sub _make_certificate {
 
 # Reads the app behind the login again.
 sub _app {
-    my ($self) = @_;
+    my ( $self, $sessions ) = @_;
     my ( $file, $folder ) = @{ $self->{option} }{qw(app root)};
     my $behind = defined $file ? _load_app($file) : defined $folder ? _folder($folder) : undef;
 
     # With --base, clear text does not use the default ports.
-    my %option = ( ports => { map { ( $self->_port_at( $_, 0 ) => $_ ) } @SERVICES } );
+    my %option = (
+        sessions => $sessions,
+        ports    => { map { ( $self->_port_at( $_, 0 ) => $_->{name} ) } @SERVICES },
+    );
     return $behind
         ? Plack::Middleware::LogMeIn->wrap( $behind, %option )
         : Plack::App::LogMeIn->new(%option)->to_app;

@@ -2,7 +2,8 @@ package Plack::App::LogMeIn::Page;
 
 use strict;
 use warnings;
-use Digest::SHA    qw(sha256_base64);
+use Cpanel::LogMeIn ();
+use Digest::SHA     qw(sha256_base64);
 use HTML::Template ();
 use MIME::Base64   qw(encode_base64);
 
@@ -10,7 +11,7 @@ our $VERSION = '0.01';
 
 my $LOGO_MAX = 65_536;    # bytes
 
-my %TITLE = ( cpanel => 'Control panel', whm => 'Server administration', webmail => 'Webmail' );
+my %TITLE = map { $_->{name} => $_->{title} } Cpanel::LogMeIn::services();
 
 my %TYPE = (
     gif  => 'image/gif',

@@ -17,8 +17,8 @@ my $TICKET    = qr/lmt_[A-Za-z0-9_-]{43}/;
 my $BODY_MAX  = 65_536;
 my $ALL_HOSTS = '::/0';
 
-# $facts: service (optional), service_at (services by port), trusted_proxies,
-# gateway_socket, cookie_name (names by service).
+# $facts: service (optional), service_at (services by port), sessions,
+# cookie_name (names by service).
 sub new {
     my ( $class, $env, $facts ) = @_;
     my $self = bless { env => $env, facts => $facts }, $class;
@@ -72,13 +72,13 @@ sub _look_at_connection {
     my ( $env, $facts ) = @{$self}{qw(env facts)};
     my $peer = $env->{REMOTE_ADDR};
     my $path = length( $peer // q{} ) ? undef : $self->_socket_path;
-    if ( defined $path && $path eq $facts->{gateway_socket} ) {
+    if ( defined $path && $path eq $facts->{sessions}->setting('gateway_socket') ) {
         my $peercred = getsockopt $env->{'psgix.io'}, SOL_SOCKET, SO_PEERCRED;
         $self->{caller_uid}        = ( unpack 'iII', $peercred )[1] if defined $peercred;
         $self->{at_gateway_socket} = 1;
         return;
     }
-    my $front = defined $path || Cpanel::LogMeIn::address_in( $peer, $facts->{trusted_proxies} );
+    my $front = defined $path || Cpanel::LogMeIn::address_in( $peer, $facts->{sessions}->setting('trusted_proxies') );
     my ( $scheme, $port ) = @{$env}{qw(psgi.url_scheme SERVER_PORT)};
     $self->{address} = $peer;
     if ($front) {
@@ -101,7 +101,7 @@ sub _forwarded_address {
     my @chain  = split /\s*,\s*/, $env->{HTTP_X_FORWARDED_FOR} // q{};
     pop @chain
         while @chain
-        && Cpanel::LogMeIn::address_in( $chain[-1], $self->{facts}{trusted_proxies} );
+        && Cpanel::LogMeIn::address_in( $chain[-1], $self->{facts}{sessions}->setting('trusted_proxies') );
     return @chain ? $chain[-1] : $env->{REMOTE_ADDR};
 }
 

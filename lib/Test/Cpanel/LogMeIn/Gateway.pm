@@ -3,6 +3,7 @@ package Test::Cpanel::LogMeIn::Gateway;
 use strict;
 use warnings;
 use Carp                       qw(croak);
+use Cpanel::LogMeIn            ();
 use HTTP::Server::PSGI         ();
 use IO::Select                 ();
 use IO::Socket::SSL            ();
@@ -28,7 +29,7 @@ sub new {
         key         => "$dir/gateway.key",
     }, $class;
     $self->_make_certificate;
-    $self->{at}{$_} = $self->_listen for qw(cpanel whm webmail);
+    $self->{at}{ $_->{name} } = $self->_listen for Cpanel::LogMeIn::services();
     return $self;
 }
 
