@@ -10,11 +10,11 @@ use lib $Bin;
 use Cpanel::LogMeIn::Session ();
 use Worker                   ();
 
-my @visitors;
+my @accesss;
 open my $file, '<', $ARGV[0] or die "$ARGV[0]: $!\n";
 while ( my $line = <$file> ) {
     chomp $line;
-    push @visitors, [ split / /, $line ];
+    push @accesss, [ split / /, $line ];
 }
 close $file or die "$ARGV[0]: $!\n";
 
@@ -25,7 +25,7 @@ my $at       = 0;
 sub check {
     my ($count) = @_;
     for ( 1 .. $count ) {
-        $at = ( $at + 982451653 ) % @visitors;
+        $at = ( $at + 982451653 ) % @accesss;
         my ( $cookie, $token ) = @{ $visitors[$at] };
         $sessions->check( cookie => $cookie, token => $token, service => 'cpanel' )
             or die "bench: a session was not granted: $Cpanel::LogMeIn::detail\n";

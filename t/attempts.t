@@ -10,21 +10,13 @@ use AtOnce                   qw(at_once);
 use Cpanel::LogMeIn::Session ();
 use Test::More;
 use Test::Cpanel::LogMeIn;
+use Logins qw($START at site);
 
-my $START = 1_700_000_000;
-my $site  = Test::Cpanel::LogMeIn->new(
+my $site = site(
     accounts => { map { $_ => 'secret' } qw(alice bob carol mallory), map { "user$_" } 1 .. 9 },
-    settings => { test_clock => $START },
+    clock    => $START,
     waits    => 1,
 );
-my $now = $START;
-
-sub at {
-    my ($second) = @_;
-    $now = $START + $second;
-    $site->write_settings( test_clock => $now );
-    return;
-}
 
 # Returns 'ok', 'invalid', or the seconds to wait.
 sub attempt {

@@ -5,57 +5,43 @@
 
 use strict;
 use warnings;
+use lib 't/lib';
 use Cpanel::LogMeIn::Session ();
 use Test::More;
 use Test::Cpanel::LogMeIn;
+use Logins qw($START at check_reason log_in open_session site);
 
-my $START = 1_700_000_000;
-my $site  = Test::Cpanel::LogMeIn->new(
+my $site = site(
     accounts  => { alice => 'secret', bob => 'secret', 'info@alice.example' => 'secret' },
     resellers => ['alice'],
-    settings  => { test_clock => $START },
+    clock     => $START,
 );
-
-sub at { my ($seconds) = @_; $site->write_settings( test_clock => $START + $seconds ); return }
-
-sub open_session {
-    my (%given) = @_;
-    my ( $ok, undef, $url ) = $site->login(%given);
-    die "no login: $Cpanel::LogMeIn::detail\n" if !$ok;
-    return scalar $site->redeem( $url, $given{service} );
-}
-
-sub reason_of {
-    my ( $session, %other ) = @_;
-    my %with = map { $_ => $session->{$_} } qw(cookie token service);
-    return ( Cpanel::LogMeIn::Session->check( %with, %other ) )[1];
-}
 
 sub wrong { my ($number) = @_; return sprintf '/cpsess%010d', $number }
 
 # Three wrong tokens.
 my $session = open_session();
-is( reason_of( $session, token => wrong(1) ), 'wrong_token', 'a first wrong token' );
-is( reason_of( $session, token => wrong(2) ), 'wrong_token', 'a second one' );
-is( reason_of($session),                      'granted',     '... and the session lives' );
-is( reason_of( $session, token => wrong(3) ), 'wrong_token', 'a third one' );
-is( reason_of($session),                      'unknown',     '... and it has ended' );
+is( check_reason( $session, token => wrong(1) ), 'wrong_token', 'a first wrong token' );
+is( check_reason( $session, token => wrong(2) ), 'wrong_token', 'a second one' );
+is( check_reason($session),                      'granted',     '... and the session lives' );
+is( check_reason( $session, token => wrong(3) ), 'wrong_token', 'a third one' );
+is( check_reason($session),                      'unknown',     '... and it has ended' );
 
 $session = open_session();
 my @harmless = ( '', '/cpsess1', 'cpsess', '/cpsess12345678901', "\0", undef );
 for my $token ( @harmless, @harmless, map { wrong(7) } 1 .. 5 ) {
-    reason_of( $session, token => $token );
+    check_reason( $session, token => $token );
 }
-is( reason_of($session), 'granted',
+is( check_reason($session), 'granted',
     'malformed tokens are no misses, and the same one counts once' );
-reason_of( $session, token => wrong($_), uncounted => 1 ) for 1 .. 5;
-is( reason_of($session), 'granted', 'nor are those for favicon.ico and the like' );
-reason_of( $session, token => wrong($_) ) for 8 .. 9;
-is( reason_of($session), 'unknown', 'control: two more, and it has ended' );
+check_reason( $session, token => wrong($_), uncounted => 1 ) for 1 .. 5;
+is( check_reason($session), 'granted', 'nor are those for favicon.ico and the like' );
+check_reason( $session, token => wrong($_) ) for 8 .. 9;
+is( check_reason($session), 'unknown', 'control: two more, and it has ended' );
 
 my ( $one, $two ) = ( open_session(), open_session() );
-reason_of( $one, token => wrong($_) ) for 1 .. 3;
-is( reason_of($two), 'granted', 'another session of the same user lives' );
+check_reason( $one, token => wrong($_) ) for 1 .. 3;
+is( check_reason($two), 'granted', 'another session of the same user lives' );
 
 # A changed account, detected at the next recorded access.
 sub with_account {
@@ -68,13 +54,13 @@ sub with_account {
     delete $site->{accounts}{$user} if !defined $account;
     $site->write_site;
     at(59);
-    is( reason_of($opened), 'granted', "$name: not asked within the minute" );
+    is( check_reason($opened), 'granted', "$name: not asked within the minute" );
     at(60);
-    is( reason_of($opened), $expected, '... then the answer is: ' . $expected );
+    is( check_reason($opened), $expected, '... then the answer is: ' . $expected );
     $site->{accounts}{$user} = $kept;
     $site->write_site;
     is(
-        reason_of($opened),
+        check_reason($opened),
         $expected eq 'unknown' ? 'unknown' : 'granted',
         '... and mending it brings back what had not ended'
     );
@@ -97,24 +83,24 @@ at(0);
 $session = open_session();
 $site->write_file( $site->path('var/cpanel/suspended/alice'), '' );
 at(60);
-is( reason_of($session), 'unknown', 'a suspended account' );
+is( check_reason($session), 'unknown', 'a suspended account' );
 unlink $site->path('var/cpanel/suspended/alice');
-is( reason_of($session), 'unknown', '... whose session has ended for good' );
+is( check_reason($session), 'unknown', '... whose session has ended for good' );
 
 at(0);
 $session = open_session( service => 'whm' );
 $site->write_file( $site->path('var/cpanel/resellers'), '' );
 at(60);
-is( reason_of($session), 'unknown', 'a reseller no more' );
+is( check_reason($session), 'unknown', 'a reseller no more' );
 $site->write_site;
 
 at(0);
 $session = open_session();
 rename $site->path('etc/shadow'), $site->path('etc/moved') or die $!;
 at(60);
-is( reason_of($session), 'fault', 'a site that cannot be read allows nothing' );
+is( check_reason($session), 'fault', 'a site that cannot be read allows nothing' );
 rename $site->path('etc/moved'), $site->path('etc/shadow') or die $!;
-is( reason_of($session), 'granted', '... and ends nothing' );
+is( check_reason($session), 'granted', '... and ends nothing' );
 
 # List, show, revoke.
 $site->write_site;
@@ -148,8 +134,8 @@ is( $sessions->show( id => 'x' ), undef, 'an id that is none' );
 is( $sessions->revoke( id => $id[2], user => 'alice' ),
     undef, "another user's session is not revoked" );
 is( $sessions->revoke( id => $id[2], user => 'bob' )->{id}, $id[2],    'a session is revoked' );
-is( reason_of( $opened[2] ),                                'unknown', '... and has ended' );
-is( reason_of( $opened[0] ),                                'granted', '... and no other' );
+is( check_reason( $opened[2] ),                             'unknown', '... and has ended' );
+is( check_reason( $opened[0] ),                             'granted', '... and no other' );
 is( $sessions->revoke( id => $id[2] ),                      undef,     '... once' );
 like(
     $site->log_text,
@@ -160,7 +146,7 @@ like(
 for my $bytes ( 'x', "\377" x 120, "\377" x 128, "\0" x 100 ) {
     ok( !eval { $sessions->_next( $bytes, undef, undef ); 1 },
         'bytes that are not a cursor of a list' );
-    like( $@, qr/no place in a list/, '... are an exception' );
+    like( $@, qr/not a cursor of a list/, '... are an exception' );
 }
 at(86_400);
 is( Cpanel::LogMeIn::Session->new->list->(), undef, 'what has expired is not listed' );
@@ -175,7 +161,7 @@ is( Cpanel::LogMeIn::Session->purge, 0, '... once' );
 at(0);
 $session = open_session();
 Cpanel::LogMeIn::Session->purge;
-is( reason_of($session), 'granted', '... and leaves what lives' );
+is( check_reason($session), 'granted', '... and leaves what lives' );
 
 # A fault while listing is not reported as the end of the list.
 chmod oct 750, "$site->{dir}/second" or die $!;

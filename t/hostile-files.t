@@ -6,7 +6,9 @@
 
 use strict;
 use warnings;
-use POSIX qw(mkfifo);
+use lib 't/lib';
+use POSIX        qw(mkfifo);
+use SettingsFile qw(settle);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 
@@ -61,6 +63,7 @@ sub spoil {
     my ( $path, $how ) = @_;
     rename $path, "$path.kept" or die "$path: $!";
     $spoilers{$how}->($path);
+    settle($path);
     return;
 }
 

@@ -9,11 +9,11 @@ use AtOnce                   qw(at_once);
 use Cpanel::LogMeIn::Session ();
 use Test::More;
 use Test::Cpanel::LogMeIn;
+use Logins qw(log_in open_session redeem site access_of);
 
 my $PROCESSES = 200;
 my @users     = map { "user$_" } 1 .. 20;
-my $site =
-    Test::Cpanel::LogMeIn->new( accounts => { map { $_ => 'secret' } @users }, domains => {} );
+my $site      = site( accounts => { map { $_ => 'secret' } @users }, domains => {} );
 
 my ( $well, @urls ) = at_once(
     $PROCESSES,
@@ -44,20 +44,8 @@ is( $redeemed,            $PROCESSES, 'every ticket redeems, for its user' );
 my $rounds = 50;
 my %wins;
 for my $round ( 1 .. $rounds ) {
-    my ( $ticket, $token ) =
-        Test::Cpanel::LogMeIn::parse_url( ( $site->login( user => 'user1' ) )[2] );
-    my ( undef, @reasons ) = at_once(
-        8,
-        sub {
-            return (
-                Cpanel::LogMeIn::Session->redeem(
-                    ticket  => $ticket,
-                    token   => $token,
-                    service => 'cpanel'
-                )
-            )[1];
-        }
-    );
+    my @ticket = log_in( user => 'user1' );
+    my ( undef, @reasons ) = at_once( 8, sub { ( redeem(@ticket) )[1] } );
     $wins{ join ' ', sort @reasons }++;
 }
 is_deeply(
@@ -68,8 +56,7 @@ is_deeply(
 
 # Objects and forks, in both directions.
 my $sessions = Cpanel::LogMeIn::Session->new;
-my $session  = $site->redeem( ( $site->login( user => 'user2' ) )[2] );
-my @access   = map { $_ => $session->{$_} } qw(cookie token service);
+my @access  = access_of( open_session( user => 'user2' ) );
 ok( $sessions->check(@access), 'an object that has the store open' );
 my $said = Test::Cpanel::LogMeIn::in_child(
     sub {

@@ -5,43 +5,23 @@
 
 use strict;
 use warnings;
+use lib 't/lib';
 use Cpanel::LogMeIn::Session ();
 use Test::More;
 use Test::Cpanel::LogMeIn;
+use Logins qw($START at check_reason log_in redeem site access_of);
 
-my $START = 1_700_000_000;
-my $site  = Test::Cpanel::LogMeIn->new(
+my $site = site(
     accounts  => { alice => 'secret', bob => 'secret' },
     resellers => ['alice'],
-    settings  => { test_clock => $START },
+    clock     => $START,
 );
 my %BROWSER = ( address => '192.0.2.1', agent => 'Browser/1' );
 
-sub at { my ($seconds) = @_; $site->write_settings( test_clock => $START + $seconds ); return }
-
 # The arguments that redeem a new login's ticket.
-sub ticket {
-    my (%given) = @_;
-    my ( $ok, undef, $url ) = $site->login(%given);
-    die "no login: $Cpanel::LogMeIn::detail\n" if !$ok;
-    my ( $ticket, $token ) = Test::Cpanel::LogMeIn::parse_url($url);
-    return ( ticket => $ticket, token => $token, service => $given{service} // 'cpanel', %BROWSER );
-}
-
-sub redeem { my (@with) = @_; return Cpanel::LogMeIn::Session->redeem(@with) }
+sub ticket { my (%given) = @_; return ( log_in(%given), %BROWSER ) }
 
 sub reason_of { my (@with) = @_; return ( redeem(@with) )[1] }
-
-# The arguments of a check of a redeemed session.
-sub access_of {
-    my ($session) = @_;
-    return map { $_ => $session->{$_} } qw(cookie token service);
-}
-
-sub check_reason {
-    my ($session) = @_;
-    return ( Cpanel::LogMeIn::Session->check( access_of($session) ) )[1];
-}
 
 # How often is the session in the list?
 sub times_listed {

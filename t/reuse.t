@@ -4,11 +4,13 @@
 
 use strict;
 use warnings;
+use lib 't/lib';
 use Cpanel::LogMeIn::Session ();
 use Test::More;
 use Test::Cpanel::LogMeIn;
+use Logins qw(at site access_of);
 
-my $site = Test::Cpanel::LogMeIn->new(
+my $site = site(
     accounts  => { alice => 'secret', bob => 'secret' },
     resellers => ['alice']
 );
@@ -52,13 +54,13 @@ for my $why ( sort keys %ignored ) {
 }
 
 my ($session) = $site->redeem($url);
-Cpanel::LogMeIn::Session->end( cookie => $session->{cookie}, token => $token, service => 'cpanel' );
+Cpanel::LogMeIn::Session->end( access_of($session) );
 isnt( ( reuse($token) )[2], $token, 'after logging out the token is dead' );
 
-$site->write_settings( test_clock => 1_700_000_000 );
+at(0);
 $token = ( $site->login )[3];
-$site->write_settings( test_clock => 1_700_000_000 + 899 );
+at(899);
 is( ( reuse($token) )[2], $token, 'a second before it expires the token lives' );
-$site->write_settings( test_clock => 1_700_000_000 + 899 + 900 );
+at( 899 + 900 );
 isnt( ( reuse($token) )[2], $token, 'and then no more' );
 done_testing();

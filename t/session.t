@@ -4,6 +4,7 @@
 
 use strict;
 use warnings;
+use lib 't/lib';
 use Cpanel::LogMeIn::Session ();
 use Digest::SHA              ();
 use File::Compare            qw(compare);
@@ -11,33 +12,15 @@ use MIME::Base64             qw(encode_base64url);
 use Storable                 ();
 use Test::More;
 use Test::Cpanel::LogMeIn;
+use Logins qw($START at log_in redeem site access_of);
 
-my $START = 1_700_000_000;
-my $site  = Test::Cpanel::LogMeIn->new(
+my $site = site(
     accounts  => { alice => 'secret', bob => 'secret', 'info@alice.example' => 'secret' },
     resellers => ['alice'],
-    settings  => { test_clock => $START },
+    clock     => $START,
 );
 
-sub at { my ($seconds) = @_; $site->write_settings( test_clock => $START + $seconds ); return }
-
-# A login, as the arguments that its ticket is redeemed with.
-sub log_in {
-    my (%given) = @_;
-    my ( $ok, undef, $url ) = $site->login(%given);
-    die "no login: $Cpanel::LogMeIn::detail\n" if !$ok;
-    my ( $ticket, $token ) = Test::Cpanel::LogMeIn::parse_url($url);
-    return ( ticket => $ticket, token => $token, service => $given{service} // 'cpanel' );
-}
-
-sub call   { my ( $method, @with ) = @_; return Cpanel::LogMeIn::Session->$method(@with) }
-sub redeem { return call( redeem => @_ ) }
-
-# The arguments of a check of a redeemed session.
-sub access {
-    my ($session) = @_;
-    return map { $_ => $session->{$_} } qw(cookie token service);
-}
+sub call { my ( $method, @with ) = @_; return Cpanel::LogMeIn::Session->$method(@with) }
 
 sub outcome_is {
     my ( $expected, $name, $method, @with ) = @_;
@@ -67,10 +50,12 @@ is_deeply(
 );
 like( $session->{id},     qr/\A[0-9a-f]{16}\z/,              'its id is 16 hex digits' );
 like( $session->{cookie}, qr/\Aalice%3a[A-Za-z0-9_-]{43}\z/, 'its cookie is USER%3aSECRET' );
-my $checked = outcome_is( 'granted', 'its cookie opens the service', check => access($session) );
+my $checked =
+    outcome_is( 'granted', 'its cookie opens the service', check => access_of($session) );
 is( $checked->{id}, $session->{id}, '... as the same session' );
 ok( !exists $checked->{cookie}, '... and a check tells no cookie' );
-is( scalar call( check => access($session) )->{user}, 'alice', 'in scalar context: the session' );
+is( scalar call( check => access_of($session) )->{user},
+    'alice', 'in scalar context: the session' );
 
 # Refusals.
 outcome_is( 'spent', 'a spent ticket', redeem => %ticket );
@@ -124,19 +109,19 @@ delete $cookies{'a cookie'};
 for my $name ( sort keys %cookies ) {
     outcome_is(
         'unknown', "a cookie: $name",
-        check  => access($session),
+        check  => access_of($session),
         cookie => $cookies{$name}
     );
 }
 for my $form ( "alice:$secret", "alice%3A$secret", "%61lice%3a$secret" ) {
-    outcome_is( 'granted', "a cookie: $form", check => access($session), cookie => $form );
+    outcome_is( 'granted', "a cookie: $form", check => access_of($session), cookie => $form );
 }
 for my $token ( undef, '', '/cpsess0000000000', "$session->{token}0", "$session->{token}\n",
     "/$session->{token}" )
 {
     outcome_is(
         'wrong_token', 'a cookie under the token ' . ( $token // 'undef' ),
-        check => access($session),
+        check => access_of($session),
         token => $token
     );
 }
@@ -149,7 +134,7 @@ for my $from ( sort keys %owner ) {
         outcome_is(
             $from eq $to ? 'granted' : 'wrong_service',
             "a cookie of $from at $to",
-            check   => access($opened),
+            check   => access_of($opened),
             service => $to
         );
     }
@@ -166,7 +151,7 @@ ok( index( $image, $secret ) < 0 && index( $image, substr $ticket{ticket}, 4 ) <
 ok( index( $image, 'secret' ) < 0, 'nor is a password' );
 outcome_is(
     'unknown', 'a stored key as a cookie',
-    check  => access($session),
+    check  => access_of($session),
     cookie => 'alice%3a' . encode_base64url($stored)
 );
 outcome_is(
@@ -188,47 +173,51 @@ outcome_is( 'unknown', 'a ticket that nobody redeemed in time', redeem => %ticke
 at(0);
 $session = redeem( log_in() );
 at(899);
-outcome_is( 'granted', 'a session in its last idle second', check => access($session) );
+outcome_is( 'granted', 'a session in its last idle second', check => access_of($session) );
 at( 899 + 899 );
-outcome_is( 'granted', '... from which on its idle time starts anew', check => access($session) );
+outcome_is(
+    'granted',
+    '... from which on its idle time starts anew',
+    check => access_of($session)
+);
 at( 899 + 899 + 900 );
-outcome_is( 'unknown', '... but not for ever', check => access($session) );
+outcome_is( 'unknown', '... but not for ever', check => access_of($session) );
 
 at(0);
 $session = redeem( log_in() );
 at(59);
-is( call( check => access($session) )->{last_seen},
+is( call( check => access_of($session) )->{last_seen},
     $START, 'a check within the minute is not noted' );
 at(60);
-is( call( check => access($session) )->{last_seen}, $START + 60, 'after it, it is' );
+is( call( check => access_of($session) )->{last_seen}, $START + 60, 'after it, it is' );
 at(120);
 outcome_is(
     'wrong_token', 'a refused check',
-    check => access($session),
+    check => access_of($session),
     token => '/cpsess0000000000'
 );
 at( 60 + 900 );
-outcome_is( 'unknown', '... keeps nothing alive', check => access($session) );
+outcome_is( 'unknown', '... keeps nothing alive', check => access_of($session) );
 
 at(0);
 $session = redeem( log_in() );
 my $last = 0;
 for ( my $second = 800; $second < 86_400; $second += 800 ) {
     at($second);
-    $last = $second if call( check => access($session) );
+    $last = $second if call( check => access_of($session) );
 }
 is( $last, 85_600, 'a session in use lives on' );
 at(86_399);
-outcome_is( 'granted', '... for a day', check => access($session) );
+outcome_is( 'granted', '... for a day', check => access_of($session) );
 at(86_400);
-outcome_is( 'unknown', '... and no longer', check => access($session) );
+outcome_is( 'unknown', '... and no longer', check => access_of($session) );
 
 at(301);
 $session = redeem( log_in() );
 at(1);
-outcome_is( 'granted', 'a session from 300 seconds in the future', check => access($session) );
+outcome_is( 'granted', 'a session from 300 seconds in the future', check => access_of($session) );
 at(0);
-outcome_is( 'unknown', '... from 301', check => access($session) );
+outcome_is( 'unknown', '... from 301', check => access_of($session) );
 
 # If the volatile part is lost, the idle time starts at redeeming. Each check runs in
 # a new process, because an open file remains usable after its removal.
@@ -241,10 +230,10 @@ for my $case ( [ 899, 'granted' ], [ 900, 'unknown' ] ) {
     at(0);
     $session = redeem( log_in() );
     at(800);
-    is( reason_in_child( access($session) ), 'granted', 'a check that is noted' );
+    is( reason_in_child( access_of($session) ), 'granted', 'a check that is noted' );
     system 'rm', '-r', "$site->{dir}/store/volatile";
     at($second);
-    is( reason_in_child( access($session) ), $expected, "... and lost: $expected at $second" );
+    is( reason_in_child( access_of($session) ), $expected, "... and lost: $expected at $second" );
 }
 
 # Logging out.
@@ -255,31 +244,31 @@ my %other  = log_in();
 my @opened = map { scalar redeem( %{$_} ) } @shared[ 0, 1 ];
 outcome_is(
     'wrong_token', 'logging out with a wrong token',
-    end   => access( $opened[0] ),
+    end   => access_of( $opened[0] ),
     token => $other{token}
 );
-outcome_is( 'granted', 'does nothing',                         check  => access( $opened[0] ) );
-outcome_is( 'granted', 'logging out',                          end    => access( $opened[0] ) );
-outcome_is( 'unknown', 'ends the session',                     check  => access( $opened[0] ) );
-outcome_is( 'unknown', '... the other one of that token',      check  => access( $opened[1] ) );
+outcome_is( 'granted', 'does nothing',                         check  => access_of( $opened[0] ) );
+outcome_is( 'granted', 'logging out',                          end    => access_of( $opened[0] ) );
+outcome_is( 'unknown', 'ends the session',                     check  => access_of( $opened[0] ) );
+outcome_is( 'unknown', '... the other one of that token',      check  => access_of( $opened[1] ) );
 outcome_is( 'unknown', '... and its ticket not yet redeemed',  redeem => %{ $shared[2] } );
-outcome_is( 'unknown', 'logging out again',                    end    => access( $opened[0] ) );
+outcome_is( 'unknown', 'logging out again',                    end    => access_of( $opened[0] ) );
 outcome_is( 'granted', 'another login of the same user lives', redeem => %other );
 
 # Objects.
 my $sessions = Cpanel::LogMeIn::Session->new;
 isa_ok( $sessions, 'Cpanel::LogMeIn::Session' );
 %ticket = log_in();
-ok( $session = $sessions->redeem(%ticket), 'an object redeems' );
-ok( $sessions->check( access($session) ),  '... and checks' );
-ok( !$sessions->redeem(%ticket),           '... and refuses' );
+ok( $session = $sessions->redeem(%ticket),    'an object redeems' );
+ok( $sessions->check( access_of($session) ), '... and checks' );
+ok( !$sessions->redeem(%ticket),              '... and refuses' );
 my $copy = eval { Storable::dclone($sessions) };
-ok( !$copy || !eval { $copy->check( access($session) ); 1 }, 'a deep copy is no object' );
+ok( !$copy || !eval { $copy->check( access_of($session) ); 1 }, 'a deep copy is no object' );
 
 for my $forged ( bless( [], 'Cpanel::LogMeIn::Session' ),
     bless( \do { my $n = 1234 }, 'Cpanel::LogMeIn::Session' ), {} )
 {
-    ok( !eval { Cpanel::LogMeIn::Session::check( $forged, access($session) ); 1 },
+    ok( !eval { Cpanel::LogMeIn::Session::check( $forged, access_of($session) ); 1 },
         'nor is ' . ref($forged) . ', forged' );
     like( $@, qr/\AThis is no Cpanel::LogMeIn::Session object[.]/,
         '... and the exception says so' );
@@ -301,7 +290,7 @@ for my $case (
 
 # A fault is neither "granted" nor "unknown".
 at(0);
-my $access = { access( redeem( log_in() ) ) };
+my $visitor = { access_of( redeem( log_in() ) ) };
 chmod oct 750, "$site->{dir}/store" or die $!;
 is( reason_in_child( %{$access} ), 'fault', 'a fault of the store' );
 chmod oct 700, "$site->{dir}/store" or die $!;
@@ -323,7 +312,7 @@ sub follows {
 }
 follows( $access, 'granted', 'control: an open handle knows its session' );
 move( $folder => $kept );
-my $other = { access( redeem( log_in() ) ) };
+my $other = { access_of( redeem( log_in() ) ) };
 is( compare( "$folder/key", "$kept/key" ), 1, 'another store, and key' );
 sleep 2;
 follows( $other,  'granted', '... whose session an open handle knows' );

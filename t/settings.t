@@ -4,6 +4,8 @@
 
 use strict;
 use warnings;
+use lib 't/lib';
+use SettingsFile qw(write_settings_file);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 
@@ -75,9 +77,8 @@ is_deeply( [ grep { $manual !~ /^=item C<\Q$_\E>/m } sort keys %keys ],
 sub with_text {
     my ($text) = @_;
     $site->write_settings;
-    open my $file, '>>', $site->{conf} or die $!;
-    print {$file} $text;
-    close $file or die $!;
+    open my $file, '<', $site->{conf} or die $!;
+    write_settings_file( $site->{conf}, join( '', readline $file ) . $text );
     return ( $site->login )[1];
 }
 is( with_text("# a comment\n\n  \t\n  # another\n"), 'Login OK', 'comments and empty lines' );

@@ -12,13 +12,15 @@ BEGIN { plan skip_all => 'this perl has no ithreads' if !$Config{useithreads} }
 use threads;
 use Cpanel::LogMeIn::Session ();
 use Test::Cpanel::LogMeIn;
+use lib 't/lib';
+use Logins qw(site access_of);
 
-my $site     = Test::Cpanel::LogMeIn->new;
+my $site     = site();
 my $sessions = Cpanel::LogMeIn::Session->new;
 my ( $ok, undef, $url ) = $site->login;
 ok( $ok, 'a login in the first thread' );
 my ($session) = $site->redeem($url);
-my @access = map { $_ => $session->{$_} } qw(cookie token service);
+my @access = access_of($session);
 ok( $sessions->check(@access), '... whose object has the store open' );
 
 sub work {

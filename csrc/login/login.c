@@ -235,7 +235,7 @@ log_in(struct login *login, struct lmi_login_answer *out, struct lmi_err *err)
     login->settings = lmi_settings_of(login->lmi);
     rc = check_route(login, out, err);
     if (rc == LMI_OK)
-        rc = lmi_enter_store(login->lmi, err);
+        rc = lmi_enter_store(login->lmi, true, err);
     if (rc == LMI_OK)
         rc = find_account(login, err);
     if (rc == LMI_OK)

@@ -315,11 +315,11 @@ store_open(struct lmi *lmi, struct lmi_err *err)
 }
 
 enum lmi_rc
-lmi_enter_store(struct lmi *lmi, struct lmi_err *err)
+lmi_enter_store(struct lmi *lmi, bool at_once, struct lmi_err *err)
 {
     enum lmi_rc rc;
 
-    if (lmi->store != NULL && !lmi_store_replaced(lmi->store, !lmi->pinned))
+    if (lmi->store != NULL && !lmi_store_replaced(lmi->store, at_once))
         return LMI_OK;
     store_close(lmi);
     rc = store_open(lmi, err);
@@ -333,7 +333,7 @@ lmi_enter(struct lmi *lmi, struct lmi_err *err)
 {
     enum lmi_rc rc = lmi_enter_settings(lmi, err);
 
-    return rc != LMI_OK ? rc : lmi_enter_store(lmi, err);
+    return rc != LMI_OK ? rc : lmi_enter_store(lmi, !lmi->pinned, err);
 }
 
 enum lmi_rc

@@ -51,8 +51,8 @@ list_cursor(const struct lmi_session_list *list,
     memcpy(cursor, list->cursor, sizeof *cursor);
     if (list->cursor_len != sizeof *cursor ||
         cursor->group_len > LMI_STORE_GROUP)
-        return lmi_fail(err, LMI_STORE, 0, NULL, "is no cursor of a list",
-                        NULL);
+        return lmi_fail(err, LMI_STORE, 0, NULL,
+                        "this is not a cursor of a list", NULL);
     *after_out = cursor;
     return LMI_OK;
 }
