@@ -176,6 +176,7 @@ is_deeply(
         login_ok => 0,
         fault    => 0,
         wait     => 1,
+        reason   => 'wait',
         message  => 'Too many failed logins. Please try again in 1 seconds.'
     },
     'a login answer says how long to wait'

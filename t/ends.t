@@ -175,6 +175,7 @@ chmod oct 700, "$site->{dir}/second" or die $!;
 
 # The log.
 unlink "$site->{dir}/log";
+at(0);
 my @who = ( address => '192.0.2.7' );
 my ( $ticket, $token ) =
     Test::Cpanel::LogMeIn::parse_url( ( $site->login( remote_addr => '192.0.2.7' ) )[2] );

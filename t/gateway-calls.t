@@ -5,6 +5,8 @@
 use strict;
 use warnings;
 use Cpanel::LogMeIn::Session ();
+use lib 't/lib';
+use SettingsFile qw(forget_settings);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 
@@ -22,7 +24,7 @@ is( $setting{'port.whm'},     2087,        'a default' );
 is( $setting{site_hostnames}, 'yes',       '... a switch' );
 is( $setting{accounts},       q{},         '... one that is unset' );
 is( $setting{test_clock},     q{},         '... and another' );
-is( scalar keys %setting,     36,          'all of them' );
+is( scalar keys %setting,     34,          'all of them' );
 $site->settings( hsts => 'no', accounts => 'cpanel', test_clock => 1_700_000_000 );
 %setting = Cpanel::LogMeIn::settings();
 is_deeply(
@@ -31,6 +33,7 @@ is_deeply(
     'as the file has them'
 );
 $site->settings( test_clock => undef );
+forget_settings($site);
 $site->write_settings( colour => 'blue' );
 is_deeply( [ Cpanel::LogMeIn::settings() ], [], 'an invalid file has none' );
 like( $Cpanel::LogMeIn::detail, qr/unknown key/, '... and the reason is reported' );

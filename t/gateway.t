@@ -89,10 +89,17 @@ for my $service ( sort keys %COOKIE ) {
 }
 $answer = ask( $app, '/login/?login_only=1', form => 'user=alice&pass=wrong' );
 is( $answer->{status}, 401,                                      'a wrong password' );
-is( $answer->{body},   '{"status":0,"message":"see_login_log"}', '... is answered as by cPanel' );
+is(
+    $answer->{body},
+    '{"status":0,"message":"see_login_log","reason":"invalid"}',
+    '... is answered as by cPanel, with our reason behind'
+);
 is( header_of( $answer, 'Set-Cookie' ), undef,                   '... and sets no cookie' );
 $answer = ask( $app, '/login/?login_only=1', form => 'pass=secret' );
-is( $answer->{body}, '{"status":0,"message":"no_username"}', 'no user name' );
+is(
+    $answer->{body},
+    '{"status":0,"message":"no_username","reason":"parameter"}', 'no user name'
+);
 $answer = ask( $app, '/login/?login_only=1', form => 'user=a/b&pass=secret' );
 is( $answer->{status}, 400, 'no possible user name' );
 like( $answer->{body}, qr/\A\{"status":0,"message":"The parameter 'user' /, '... is a sentence' );
@@ -143,12 +150,15 @@ is( header_of( $answer, 'Retry-After' ), 1,   '... with its seconds' );
 like( $answer->{body}, qr/Please try again in 1 seconds/, '... is told on the page' );
 $site->forget;
 $site->fault('store-away');
+my $faulty = gateway();    # a gateway reads its settings at the start
 
 for my $login_only ( q{}, '?login_only=1' ) {
-    $answer = ask( $app, "/login/$login_only", form => $FORM );
+    $answer = ask( $faulty, "/login/$login_only", form => $FORM );
     is( $answer->{status}, 503, 'a fault is not a wrong password' );
     like( $answer->{body}, qr/Logins are not possible at the moment/, '... and is told' );
     is( header_of( $answer, 'Set-Cookie' ), undef, '... without a cookie' );
+    like( $answer->{body}, qr/,"reason":"fault"\}\z/, '... for programs in a word' )
+        if length $login_only;
 }
 $site->fault(undef);
 $site->clock($START);

@@ -8,7 +8,7 @@ use strict;
 use warnings;
 use lib 't/lib';
 use POSIX        qw(mkfifo);
-use SettingsFile qw(settle);
+use SettingsFile qw(forget_settings settle);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 
@@ -150,6 +150,7 @@ attempt( 'ok', 'the mailbox with its folders back', @webmail );
 # Settings. The message is the generic one, and $detail contains the path.
 for my $how ( sort keys %spoilers ) {
     next if $how eq 'empty';    # the machine's own accounts: not for a test
+    forget_settings($site);
     spoil( $site->{conf}, $how );
     my $expected =
           $how eq 'hard-linked' ? 'ok'

@@ -276,6 +276,7 @@ is_deeply(
     $dual_use,
     {
         login_ok => 0,
+        reason   => 'invalid',
         message  => 'The login is invalid.',
         fault    => 0,
         wait     => 0,

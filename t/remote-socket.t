@@ -57,6 +57,10 @@ sub detail_of {
     return as_caller( sub { $site->login(%login); $Cpanel::LogMeIn::detail } );
 }
 
+sub reason_of {
+    return as_caller( sub { $site->login; $Cpanel::LogMeIn::reason } );
+}
+
 # The gateway's answer is passed in a file, because it is another process.
 my $answer_file = $site->dir . '/answer';
 
@@ -143,15 +147,21 @@ $site->settings( backend => undef );
 
 # The gateway's messages are passed on.
 for my $case (
-    [ '401 Denied', 'The login is invalid.' ],
-    [ '429 Wait',   'Too many failed logins. Please try again in 8 seconds.', 'Retry-After: 8' ],
-    [ '400 Bad',         q(The parameter 'user' must be a name or name@domain.) ],
-    [ '503 Unavailable', 'Logins are not possible at the moment (STORE).' ],
+    [ '401 Denied', invalid => 'The login is invalid.' ],
+    [
+        '429 Wait',
+        wait => 'Too many failed logins. Please try again in 8 seconds.',
+        'Retry-After: 8'
+    ],
+    [ '400 Bad',         parameter => q(The parameter 'user' must be a name or name@domain.) ],
+    [ '503 Unavailable', fault     => 'Logins are not possible at the moment (STORE).' ],
     )
 {
-    my ( $status, $sentence, @headers ) = @{$case};
-    answers( json( $status, qq({"status":0,"message":"$sentence"}), @headers ) );
+    my ( $status, $reason, $sentence, @headers ) = @{$case};
+    my $json = qq({"status":0,"message":"$sentence","reason":"$reason"});
+    answers( json( $status, $json, @headers ) );
     is_deeply( [ ask() ], [ 0, $sentence, 'undef', 'undef' ], "$status: its sentence" );
+    is( reason_of(), $reason, '... and its reason' );
 }
 
 # Invalid answers.
@@ -168,12 +178,15 @@ for my $case (
     [ 'a wrong token',       good( token => '@evil.example' ) ],
     [ 'no token',            good( token => q{} ) ],
     [ 'no JSON',             json( '200 OK', 'Login OK' ) ],
-    [ 'status 0 with 200',   json( '200 OK', '{"status":0,"message":"x"}' ) ],
-    [ 'status 1 with 401',   json( '401 x',  '{"status":1,"message":"x"}' ) ],
-    [ 'no sentence',         json( '401 x',  '{"status":0}' ) ],
-    [ 'a redirect',          json( '302 x',  '{"status":0,"message":"x"}', 'Location: /' ) ],
-    [ 'a sentence in lines', json( '401 x',  '{"status":0,"message":"a\nb"}' ) ],
-    [ 'a long sentence',     json( '401 x',  '{"status":0,"message":"' . 'a' x 160 . '"}' ) ],
+    [ 'status 0 with 200',   json( '200 OK', '{"status":0,"message":"x","reason":"invalid"}' ) ],
+    [ 'status 1 with 401',   json( '401 x',  '{"status":1,"message":"x","reason":"invalid"}' ) ],
+    [ 'no sentence',         json( '401 x',  '{"status":0,"reason":"invalid"}' ) ],
+    [ 'a redirect',          json( '302 x',  '{"status":0,"message":"x","reason":"invalid"}', 'Location: /' ) ],
+    [ 'no reason',           json( '401 x',  '{"status":0,"message":"x"}' ) ],
+    [ 'an unknown reason',   json( '401 x',  '{"status":0,"message":"x","reason":"y"}' ) ],
+    [ 'a good reason',       json( '401 x',  '{"status":0,"message":"x","reason":"ok"}' ) ],
+    [ 'a sentence in lines', json( '401 x',  '{"status":0,"message":"a\nb","reason":"invalid"}' ) ],
+    [ 'a long sentence',     json( '401 x',  '{"status":0,"reason":"invalid","message":"' . 'a' x 160 . '"}' ) ],
     [ 'a page',              json( '200 OK', 'x' x 70_000 ) ],
     [ 'nothing',             q{} ],
     )

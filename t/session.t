@@ -270,14 +270,14 @@ for my $forged ( bless( [], 'Cpanel::LogMeIn::Session' ),
 {
     ok( !eval { Cpanel::LogMeIn::Session::check( $forged, access_of($session) ); 1 },
         'nor is ' . ref($forged) . ', forged' );
-    like( $@, qr/\AThis is no Cpanel::LogMeIn::Session object[.]/,
+    like( $@, qr/\AThis is not a Cpanel::LogMeIn::Session object[.]/,
         '... and the exception says so' );
 }
 
 # Wrong calls.
 for my $case (
     [ ['odd'], qr/pairs/ ],
-    [ [ colour => 1,   service => 'cpanel' ], qr/no such argument/ ],
+    [ [ colour => 1,   service => 'cpanel' ], qr/Unknown argument/ ],
     [ [ cookie => 'x', token   => 'y' ],      qr/'service' is missing/ ],
     [ [ cookie => 'x', service => 'ftp' ],    qr/must be cpanel, whm or webmail/ ],
     [ [ cookie => 'x', service => undef ],    qr/must be cpanel, whm or webmail/ ],
@@ -290,7 +290,7 @@ for my $case (
 
 # A fault is neither "granted" nor "unknown".
 at(0);
-my $visitor = { access_of( redeem( log_in() ) ) };
+my $access = { access_of( redeem( log_in() ) ) };
 chmod oct 750, "$site->{dir}/store" or die $!;
 is( reason_in_child( %{$access} ), 'fault', 'a fault of the store' );
 chmod oct 700, "$site->{dir}/store" or die $!;
@@ -324,7 +324,7 @@ follows( $other,  'unknown', '... and no others' );
 move( $folder => $kept, "$folder.2" => $folder );
 sleep 2;
 follows( $other, 'fault', 'a store whose key is gone: a fault' );
-like( $Cpanel::LogMeIn::detail, qr/is gone, and the store was made with it/, '... that says so' );
+like( $Cpanel::LogMeIn::detail, qr/is missing, and the store was made with it/, '... that says so' );
 move( "$folder/key.kept" => "$folder/key" );
 follows( $other, 'granted', '... until it is back' );
 done_testing();

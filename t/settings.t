@@ -5,9 +5,10 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use SettingsFile qw(write_settings_file);
+use SettingsFile qw(forget_settings settle write_settings_file);
 use Test::More;
 use Test::Cpanel::LogMeIn;
+use Cpanel::LogMeIn::Session ();
 
 my $site  = Test::Cpanel::LogMeIn->new;
 my $FAULT = 'Logins are not possible at the moment (SETTINGS).';
@@ -22,8 +23,6 @@ my %keys = (
     volatile_dir   => [ [],               [ 'x', '' ] ],
     key_file       => [ [],               [ 'x', '' ] ],
     key_file_old   => [ [],               [ 'x', '' ] ],
-    redis_user                  => [ ['x'],                [] ],
-    redis_password_file         => [ ['/x'],               ['x'] ],
     session_idle                => [ [ 60, 86_400 ],       [ 59, 86_401, '15m', '-1', '' ] ],
     session_max                 => [ [ 60, 2_592_000 ],    [ 0, 2_592_001, '1e3' ] ],
     login_url                   => [ [qw(direct login)],   [ '', 'both' ] ],
@@ -58,6 +57,7 @@ for my $key ( sort keys %keys ) {
         is( ( $site->login )[1], 'Login OK', "$key = $value" ) or diag($Cpanel::LogMeIn::detail);
     }
     for my $value ( @{$bad} ) {
+        forget_settings($site);
         $site->write_settings( $key => $value );
         is( ( $site->login )[1], $FAULT, "$key = $value is refused" );
         like(
@@ -76,7 +76,7 @@ is_deeply( [ grep { $manual !~ /^=item C<\Q$_\E>/m } sort keys %keys ],
 
 sub with_text {
     my ($text) = @_;
-    $site->write_settings;
+    forget_settings($site);
     open my $file, '<', $site->{conf} or die $!;
     write_settings_file( $site->{conf}, join( '', readline $file ) . $text );
     return ( $site->login )[1];
@@ -98,8 +98,8 @@ for my $case (
     like( $Cpanel::LogMeIn::detail, $why, '... and said why' );
 }
 
-# Settings in a folder that others can write to are refused.
-$site->write_settings;
+# A file that others can write to is refused.
+forget_settings($site);
 chmod 0666, $site->{conf} or die $!;
 is( ( $site->login )[1], $FAULT, 'a file that others can write' );
 chmod 0644, $site->{conf} or die $!;
@@ -110,7 +110,57 @@ is( ( $site->login )[1], 'Login OK', 'control: no longer' );
     is( ( $site->login )[1], $FAULT, 'LOGMEIN_CONF names nothing: not the defaults' );
 }
 for my $root ( '/', '//', '/.', '/tmp/..' ) {
+    forget_settings($site);
     $site->write_settings( site_root => $root, test_clock => 1_700_000_000 );
     is( ( $site->login )[1], $FAULT, "test_clock is refused on the real accounts ($root)" );
 }
+
+# A process with good settings keeps them while the file is not in order.
+forget_settings($site);
+
+sub logged_faults { return grep { /info FAULT/ } split /\n/, $site->log_text }
+
+sub page_title { my %setting = Cpanel::LogMeIn::settings(); return $setting{page_title} }
+$site->write_settings( page_title => 'good' );
+is( page_title(), 'good', 'the file is read' );
+unlink "$site->{dir}/log";
+for my $text ( "page_title = bad\ncolour = blue\n", "page_title = bad\0\n", "page_title\n" ) {
+    write_settings_file( $site->{conf}, $text );
+    is( page_title(), 'good', 'a bad file changes nothing' );
+    is( ( $site->login )[1], 'Login OK', '... and logins go on' );
+}
+is( scalar( my @faults = logged_faults() ), 1, '... and it is logged once a minute' );
+like(
+    ( logged_faults() )[0],
+    qr/FAULT \Q$site->{conf}\E line 2: names an unknown key/,
+    '... with file and line'
+);
+unlink $site->{conf} or die $!;
+is( page_title(), 'good', 'a missing file changes nothing, for it might be all defaults' );
+$site->write_settings( page_title => 'young' );
+utime undef, undef, $site->{conf};
+is( page_title(), 'good', 'a file that is being written changes nothing' );
+$site->write_settings( page_title => 'older' );
+is( page_title(), 'older', 'control: an older one does' );
+my $pinned = Cpanel::LogMeIn::Session->new;
+is( $pinned->setting('page_title'), 'older', 'an object reads the settings' );
+$site->write_settings( page_title => 'later' );
+is( $pinned->setting('page_title'), 'older', '... once' );
+is( page_title(), 'later', 'control: functions follow' );
+ok( !eval { $pinned->setting('colour'); 1 }, 'an unknown setting is an exception' );
+
+# What was read from a young file is read again, should it have changed unseen.
+forget_settings($site);
+$site->write_settings( page_title => 'one' );
+utime undef, undef, $site->{conf};
+is( page_title(), 'one', 'a process that starts reads a young file' );
+my @times = ( stat $site->{conf} )[ 8, 9 ];
+open my $in_place, '+<', $site->{conf} or die $!;
+my $text = do { local $/ = undef; readline $in_place };
+$text =~ s/one/two/;
+seek $in_place, 0, 0;
+print {$in_place} $text;
+close $in_place or die $!;
+settle( $site->{conf} );
+is( page_title(), 'two', '... and again when it is older' );
 done_testing();

@@ -109,6 +109,11 @@ settings_read(struct lmi *lmi, const char *path, struct lmi_err *err)
     lmi->file = file;
     lmi->settings = settings;
     lmi->warned = 0;
+    /* Such a setting must not be forgotten. */
+    if (settings->has_test_clock || settings->test_fault != LMI_FAULT_NONE)
+        lmi_log(settings->log, true,
+                "info TEST test_clock or test_fault is set: this is a test "
+                "site");
     return LMI_OK;
 }
 
@@ -159,17 +164,9 @@ lmi_enter_settings(struct lmi *lmi, struct lmi_err *err)
 enum lmi_rc
 lmi_pin(struct lmi *lmi, struct lmi_err *err)
 {
-    const struct lmi_settings *settings;
     enum lmi_rc rc = settings_read(lmi, lmi_settings_path(), err);
 
     lmi->pinned = rc == LMI_OK;
-    settings = lmi->settings;
-    /* Once for each handle: such a setting must not be forgotten. */
-    if (rc == LMI_OK &&
-        (settings->has_test_clock || settings->test_fault != LMI_FAULT_NONE))
-        lmi_log(settings->log, true,
-                "info TEST test_clock or test_fault is set: this is a test "
-                "site");
     return rc;
 }
 
@@ -319,7 +316,8 @@ lmi_enter_store(struct lmi *lmi, bool at_once, struct lmi_err *err)
 {
     enum lmi_rc rc;
 
-    if (lmi->store != NULL && !lmi_store_replaced(lmi->store, at_once))
+    if (lmi->store != NULL && !lmi_store_replaced(lmi->store, at_once) &&
+        (!at_once || lmi_keys_in_place(lmi->keys)))
         return LMI_OK;
     store_close(lmi);
     rc = store_open(lmi, err);

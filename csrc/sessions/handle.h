@@ -23,7 +23,8 @@ LMI_CHECK enum lmi_rc lmi_enter_settings(struct lmi *lmi, struct lmi_err *err);
  * Store and key. A store in whose place another one has come, perhaps with
  * another key, is opened again: with the old one we would go on accepting
  * sessions that have ended in the new one. After a failure the next call tries
- * again. at_once: look for another one even if that was done this second.
+ * again. at_once: look for another store, even if that was done this second,
+ * and for another key.
  */
 LMI_CHECK enum lmi_rc lmi_enter_store(struct lmi *lmi, bool at_once,
                                       struct lmi_err *err);

@@ -19,6 +19,8 @@
 struct lmi_keys {
     struct lmi_mac *current;
     struct lmi_mac *old; /* NULL: none */
+    char *path;
+    struct lmi_file_id file;
 };
 
 static enum lmi_rc
@@ -163,7 +165,10 @@ lmi_keys_load(struct lmi_crypto *crypto, const char *path, const char *old_path,
     *found_out = false;
     if (keys == NULL)
         return lmi_no_memory(err);
-    rc = mac_load(crypto, path, &keys->current, err);
+    keys->path = strdup(path);
+    keys->file = lmi_file_identify(path);
+    rc = keys->path == NULL ? lmi_no_memory(err)
+                            : mac_load(crypto, path, &keys->current, err);
     if (rc == LMI_OK && old_path != NULL) {
         rc = mac_load(crypto, old_path, &keys->old, err);
         if (rc == LMI_OK && keys->old == NULL)
@@ -186,7 +191,16 @@ lmi_keys_free(struct lmi_keys *keys)
         return;
     lmi_mac_free(keys->current);
     lmi_mac_free(keys->old);
+    free(keys->path);
     free(keys);
+}
+
+bool
+lmi_keys_in_place(const struct lmi_keys *keys)
+{
+    struct lmi_file_id there = lmi_file_identify(keys->path);
+
+    return lmi_file_id_equal(&there, &keys->file);
 }
 
 /* Writes a fresh key to a file of its own name; nobody sees half a key. */

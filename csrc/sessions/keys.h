@@ -19,6 +19,9 @@ LMI_CHECK enum lmi_rc lmi_keys_load(struct lmi_crypto *crypto, const char *path,
                                     struct lmi_keys **out, struct lmi_err *err);
 void lmi_keys_free(struct lmi_keys *keys);
 
+/* Is the key's file still the one that was read? */
+LMI_CHECK bool lmi_keys_in_place(const struct lmi_keys *keys);
+
 /*
  * Makes a key at path unless there is one: complete or not at all, and of
  * many processes that try at once, all get to see the same.

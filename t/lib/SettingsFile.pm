@@ -9,7 +9,7 @@ use warnings;
 use Carp     qw(croak);
 use Exporter qw(import);
 
-our @EXPORT_OK = qw(settle write_settings_file);
+our @EXPORT_OK = qw(forget_settings settle write_settings_file);
 
 my $AGE = 10;    # seconds
 
@@ -18,6 +18,18 @@ sub settle {
     my ($path) = @_;
     my $then = time - $AGE;
     return utime $then, $then, $path;
+}
+
+# From here on the site's settings lie in a file of another name, so that its
+# next settings are the first ones, as for a process that starts.
+my $number = 0;
+
+sub forget_settings {
+    my ($site) = @_;
+    unlink $site->{conf};
+    $site->{conf} = "$site->{dir}/logmein.conf." . ++$number;
+    $site->write_settings;
+    return;
 }
 
 # In one step, as an operator should.

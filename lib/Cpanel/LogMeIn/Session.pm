@@ -363,9 +363,9 @@ wrong calls, and for faults while listing, revoking and purging:
 
 =item C<The service must be cpanel, whm or webmail.>
 
-=item C<This is no Cpanel::LogMeIn::Session object.>
+=item C<This is not a Cpanel::LogMeIn::Session object.>
 
-=item C<This is no place in a list.>
+=item C<This is not a cursor of a list.>
 
 =item C<The sessions can't be read: ...>
 
