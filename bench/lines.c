@@ -99,10 +99,9 @@ main(int argc, char **argv)
     struct lmi_err err;
 
     bench_need(argc == 4, "SITE_ROOT USER DOMAIN");
-    const struct lmi_settings settings = {.site_root = argv[1]};
     context =
         (struct context){.root = argv[1], .user = argv[2], .domain = argv[3]};
-    bench_need(lmi_site_open(&settings, &context.site, &err) == LMI_OK,
+    bench_need(lmi_site_open(argv[1], &context.site, &err) == LMI_OK,
                "opening the site");
     bench_serve(jobs, &context);
     return 0;

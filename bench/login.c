@@ -25,7 +25,7 @@ struct shape {
 
 struct context {
     const char *hash;
-    struct lmi *core;
+    struct lmi *lmi;
     struct crypt_data crypt;
     struct bench_copy copy;
     struct shape shapes[3];
@@ -43,8 +43,8 @@ login(void *pointer)
         .service = {LMI_TEXT_LATIN1, "cpanel", 6},
         .goto_uri = {LMI_TEXT_LATIN1, "/", 1}};
 
-    lmi_login(context->core, &ask, &answer);
-    bench_need(answer.login_ok, answer.detail);
+    lmi_login(context->lmi, &ask, &answer);
+    bench_need(answer.reason == LMI_REASON_OK, answer.detail);
     lmi_login_answer_wipe(&answer);
 }
 
@@ -151,7 +151,7 @@ main(int argc, char **argv)
         {"hash_and_commit", hash_and_commit, batch},
         {NULL, NULL, 0}};
     context.hash = argv[1];
-    bench_need(lmi_new(&context.core, &err) == LMI_OK, "starting OpenSSL");
+    bench_need(lmi_new(NULL, &context.lmi, &err) == LMI_OK, "starting OpenSSL");
     login(&context);
     bench_open_copy(argv[2], argv[3], &context.copy);
     learn_all(&context);

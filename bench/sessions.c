@@ -12,21 +12,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sessions/sessions.h"
+#include "sessions/entry.h"
 #include "worker.h"
 
 #define BATCH 20000
 
-struct visitor {
+struct client {
     char cookie[64];
     char token[LMI_TOKEN_SIZE];
     unsigned char key[1 + 1 + LMI_STORE_KEY]; /* as the store names it */
 };
 
 struct context {
-    struct lmi *core;
-    struct lmi_sessions *sessions;
-    struct visitor *visitors;
+    struct lmi *lmi;
+    struct client *clients;
     size_t count, at;
     struct bench_copy copy;
 };
@@ -38,52 +37,51 @@ text_of(const char *string)
 }
 
 /* A stride of a large prime: each in turn, and none near the one before. */
-static const struct visitor *
-next_visitor(struct context *context)
+static const struct client *
+next_client(struct context *context)
 {
     context->at = (context->at + 982451653) % context->count;
-    return &context->visitors[context->at];
+    return &context->clients[context->at];
 }
 
 static void
 check(void *pointer)
 {
     struct context *context = pointer;
-    const struct visitor *visitor = next_visitor(context);
+    const struct client *client = next_client(context);
     enum lmi_outcome outcome;
     struct lmi_session session;
     struct lmi_err err;
-    const struct lmi_access visit = {.cookie = text_of(visitor->cookie),
-                                     .token = text_of(visitor->token),
-                                     .service = LMI_CPANEL};
+    const struct lmi_access access = {.cookie = text_of(client->cookie),
+                                      .token = text_of(client->token),
+                                      .service = LMI_CPANEL};
     enum lmi_rc rc =
-        lmi_session_check(context->sessions, &access, &outcome, &session, &err);
+        lmi_session_check(context->lmi, &access, &outcome, &session, &err);
 
     bench_need(rc == LMI_OK && outcome == LMI_GRANTED, "checking a session");
 }
 
 /* As a check notes it, but for reading the account, of which there is none. */
 static void
-note(struct context *context, const struct visitor *visitor)
+note(struct context *context, const struct client *client)
 {
-    struct lmi_text cookie = text_of(visitor->cookie);
-    struct lmi_found found;
+    struct lmi_text cookie = text_of(client->cookie);
+    struct lmi_entry entry;
     struct lmi_err err;
 
-    bench_need(lmi_vault_find_cookie(context->sessions, &cookie, &found,
-                                     &err) == LMI_OK &&
-                   lmi_vault_touch(context->sessions, &found,
-                                   lmi_vault_now(context->sessions),
+    bench_need(lmi_entry_find_cookie(context->lmi, cookie, &entry, &err) ==
+                       LMI_OK &&
+                   lmi_entry_touch(context->lmi, &entry, lmi_now(context->lmi),
                                    &err) == LMI_OK,
-               "noting a visit");
+               "noting an access");
 }
 
 static void
 get(void *pointer)
 {
     struct context *context = pointer;
-    const struct visitor *visitor = next_visitor(context);
-    MDB_val name = {sizeof visitor->key, (void *)visitor->key}, data;
+    const struct client *client = next_client(context);
+    MDB_val name = {sizeof client->key, (void *)client->key}, data;
     int code = mdb_txn_renew(context->copy.reader);
 
     if (code == 0)
@@ -97,46 +95,55 @@ reopen(struct context *context, const char *settings)
 {
     struct lmi_err err;
 
-    lmi_sessions_close(context->sessions);
+    lmi_free(context->lmi);
     setenv("LOGMEIN_CONF", settings, 1);
-    bench_need(lmi_sessions_open(context->core, &context->sessions, &err) ==
-                   LMI_OK,
+    bench_need(lmi_new(NULL, &context->lmi, &err) == LMI_OK &&
+                   lmi_pin(context->lmi, &err) == LMI_OK &&
+                   lmi_open(context->lmi, &err) == LMI_OK,
                "opening the store");
 }
 
-/* One session, from its login to its cookie. */
+/* One session with its cookie; there is no such account to log in. */
 static void
 make(struct context *context, size_t number)
 {
-    struct visitor *visitor = &context->visitors[number];
-    char user[32];
-    const struct lmi_session_params params = {
-        .user = user, .service = LMI_CPANEL, .hash = "$6$salt$hash"};
-    struct lmi_session_made made;
-    struct lmi_redeemed redeemed;
-    enum lmi_outcome outcome = LMI_UNKNOWN;
+    struct client *client = &context->clients[number];
+    int64_t now = lmi_now(context->lmi);
+    struct lmi_record record = {.state = LMI_STATE_COOKIE,
+                                .service = LMI_CPANEL,
+                                .created = now,
+                                .changed = now,
+                                .ends = now + 86400};
+    char secret[LMI_SECRET_CHARS + 1], cookie[LMI_COOKIE_SIZE];
+    struct lmi_crypto *crypto = lmi_crypto_of(context->lmi);
+    struct lmi_store_value value;
+    struct lmi_store_op op;
+    struct lmi_store_id id;
     struct lmi_err err;
+    bool done = false;
 
-    snprintf(user, sizeof user, "user%zu", number);
+    snprintf(record.user, sizeof record.user, "user%zu", number);
     enum lmi_rc rc =
-        lmi_session_create(context->sessions, &params, &made, &err);
-    const struct lmi_access visit = {.ticket = text_of(made.secret),
-                                     .token = text_of(made.token),
-                                     .service = LMI_CPANEL};
+        lmi_random(crypto, record.session_key, sizeof record.session_key, &err);
     if (rc == LMI_OK)
-        rc = lmi_session_redeem(context->sessions, &access, &outcome, &redeemed,
-                                &err);
-    bench_need(rc == LMI_OK && outcome == LMI_GRANTED, "making a session");
-    memcpy(visitor->token, made.token, sizeof visitor->token);
-    bench_need(strlen(redeemed.cookie) < sizeof visitor->cookie,
-               "a short name");
-    memcpy(visitor->cookie, redeemed.cookie, sizeof visitor->cookie);
-    const char *secret = strstr(visitor->cookie, "%3a") + 3;
-    visitor->key[0] = 'e';
-    visitor->key[1] = LMI_KIND_COOKIE;
-    rc = lmi_sha256(context->core, secret, strlen(secret), visitor->key + 2,
-                    &err);
-    bench_need(rc == LMI_OK, "hashing a cookie");
+        rc = lmi_token_draw(crypto, record.digits, &err);
+    if (rc == LMI_OK)
+        rc = lmi_cookie_draw(crypto, record.user, cookie, secret, &err);
+    if (rc == LMI_OK)
+        rc = lmi_entry_id(context->lmi, LMI_KIND_COOKIE, secret, &id, &err);
+    if (rc == LMI_OK)
+        rc = lmi_entry_write(context->lmi, LMI_STORE_ADD, &id, &record, NULL,
+                             &value, &op, &err);
+    if (rc == LMI_OK)
+        rc = lmi_store_apply(lmi_store_of(context->lmi), LMI_DURABLE, &op, 1,
+                             now, &done, &err);
+    bench_need(rc == LMI_OK && done, "making a session");
+    bench_need(strlen(cookie) < sizeof client->cookie, "a short name");
+    lmi_token_format(record.digits, client->token);
+    memcpy(client->cookie, cookie, sizeof client->cookie);
+    client->key[0] = 'e';
+    client->key[1] = LMI_KIND_COOKIE;
+    memcpy(client->key + 2, id.key, LMI_STORE_KEY);
 }
 
 static void
@@ -146,8 +153,8 @@ write_cookies(const struct context *context, const char *path)
 
     bench_need(file != NULL, path);
     for (size_t i = 0; i < context->count; i++)
-        fprintf(file, "%s %s\n", context->visitors[i].cookie,
-                context->visitors[i].token);
+        fprintf(file, "%s %s\n", context->clients[i].cookie,
+                context->clients[i].token);
     bench_need(fclose(file) == 0, path);
 }
 
@@ -157,19 +164,17 @@ main(int argc, char **argv)
     static const struct bench_job jobs[] = {
         {"ours", check, BATCH}, {"get", get, BATCH}, {NULL, NULL, 0}};
     static struct context context;
-    struct lmi_err err;
 
     bench_need(argc == 7, "COUNT BEFORE AFTER STORE COPY COOKIES");
     context.count = (size_t)atol(argv[1]);
-    context.visitors = calloc(context.count, sizeof *context.visitors);
-    bench_need(context.visitors != NULL, "memory for the sessions");
-    bench_need(lmi_new(&context.core, &err) == LMI_OK, "starting OpenSSL");
+    context.clients = calloc(context.count, sizeof *context.clients);
+    bench_need(context.clients != NULL, "memory for the sessions");
     reopen(&context, argv[2]);
     for (size_t i = 0; i < context.count; i++)
         make(&context, i);
     reopen(&context, argv[3]);
     for (size_t i = 0; i < context.count; i++)
-        note(&context, &context.visitors[i]);
+        note(&context, &context.clients[i]);
     bench_open_copy(argv[4], argv[5], &context.copy);
     mdb_txn_reset(context.copy.reader);
     write_cookies(&context, argv[6]);

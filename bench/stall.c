@@ -4,9 +4,9 @@
  *
  *     bin/stall COUNT BEFORE.conf AFTER.conf MEMORY DISK
  *
- * The sessions are made by the clock of the first settings, in the store
+ * The lmi are made by the clock of the first settings, in the store
  * MEMORY, and have expired by that of the second, whose store DISK is a copy.
- * Prints the longest wait in milliseconds of wall time, how many sessions were
+ * Prints the longest wait in milliseconds of wall time, how many lmi were
  * made, and the longest wait of as many more after the purge: what the disk
  * and the other processes of the machine do by themselves.
  */
@@ -16,23 +16,25 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "sessions/sessions.h"
+#include "sessions/create.h"
 #include "worker.h"
 
-static struct lmi_sessions *
-open_with(struct lmi *core, const char *settings)
+static struct lmi *
+open_with(const char *settings)
 {
-    struct lmi_sessions *sessions;
+    struct lmi *lmi;
     struct lmi_err err;
 
     setenv("LOGMEIN_CONF", settings, 1);
-    bench_need(lmi_sessions_open(core, &sessions, &err) == LMI_OK,
+    bench_need(lmi_new(NULL, &lmi, &err) == LMI_OK &&
+                   lmi_pin(lmi, &err) == LMI_OK &&
+                   lmi_open(lmi, &err) == LMI_OK,
                "opening the store");
-    return sessions;
+    return lmi;
 }
 
 static void
-make(struct lmi_sessions *sessions, size_t number)
+make(struct lmi *lmi, size_t number)
 {
     char user[32];
     const struct lmi_session_params params = {
@@ -41,7 +43,7 @@ make(struct lmi_sessions *sessions, size_t number)
     struct lmi_err err;
 
     snprintf(user, sizeof user, "user%zu", number);
-    bench_need(lmi_session_create(sessions, &params, &made, &err) == LMI_OK,
+    bench_need(lmi_session_create(lmi, &params, &made, &err) == LMI_OK,
                "making a session");
 }
 
@@ -55,54 +57,51 @@ milliseconds(void)
 }
 
 static double
-time_one(struct lmi_sessions *sessions, size_t number, double longest)
+time_one(struct lmi *lmi, size_t number, double longest)
 {
     double start = milliseconds();
 
-    make(sessions, number);
+    make(lmi, number);
     double took = milliseconds() - start;
     return took > longest ? took : longest;
 }
 
 static pid_t
-start_purge(struct lmi_sessions *sessions)
+start_purge(struct lmi *lmi)
 {
     struct lmi_err err;
     uint64_t removed;
     pid_t purger = fork();
 
     if (purger == 0)
-        _exit(lmi_sessions_purge(sessions, &removed, &err) == LMI_OK ? 0 : 1);
+        _exit(lmi_session_purge(lmi, &removed, &err) == LMI_OK ? 0 : 1);
     return purger;
 }
 
 int
 main(int argc, char **argv)
 {
-    struct lmi *core;
-    struct lmi_sessions *sessions;
-    struct lmi_err err;
+    struct lmi *lmi;
     char command[1024];
     double longest = 0, alone = 0;
     size_t made = 0;
     int status;
 
     bench_need(argc == 6, "COUNT BEFORE AFTER MEMORY DISK");
-    bench_need(lmi_new(&core, &err) == LMI_OK, "starting OpenSSL");
-    sessions = open_with(core, argv[2]);
+    lmi = open_with(argv[2]);
     for (long i = 0; i < atol(argv[1]); i++)
-        make(sessions, (size_t)i);
-    lmi_sessions_close(sessions);
+        make(lmi, (size_t)i);
+    lmi_free(lmi);
     snprintf(command, sizeof command, "cp -rp '%s' '%s' && sync", argv[4],
              argv[5]);
     bench_need(system(command) == 0, "copying the store");
-    sessions = open_with(core, argv[3]);
-    pid_t purger = start_purge(sessions);
+    lmi = open_with(argv[3]);
+    pid_t purger = start_purge(lmi);
     while (waitpid(purger, &status, WNOHANG) == 0)
-        longest = time_one(sessions, made++, longest);
+        longest = time_one(lmi, made++, longest);
     bench_need(status == 0 && made > 0, "purging");
     for (size_t i = 0; i < made; i++)
-        alone = time_one(sessions, made + i, alone);
+        alone = time_one(lmi, made + i, alone);
     printf("%.1f %zu %.1f\n", longest, made, alone);
     return 0;
 }

@@ -15,7 +15,7 @@
 static void
 make_url(void *pointer)
 {
-    struct lmi *core = pointer;
+    struct lmi_crypto *crypto = pointer;
     const struct lmi_text params = {LMI_TEXT_LATIN1, GOTO_URI,
                                     sizeof GOTO_URI - 1};
     char digits[LMI_TOKEN_DIGITS], token[LMI_TOKEN_SIZE];
@@ -27,9 +27,9 @@ make_url(void *pointer)
                                         .goto_uri = uri,
                                         .ticket = ticket};
     struct lmi_err err;
-    bool good = lmi_uri_read(&params, uri) == NULL &&
-                lmi_token_draw(core, digits, &err) == LMI_OK &&
-                lmi_ticket_draw(core, ticket, &err) == LMI_OK;
+    bool good = lmi_uri_read(params, uri) == NULL &&
+                lmi_token_draw(crypto, digits, &err) == LMI_OK &&
+                lmi_ticket_draw(crypto, ticket, &err) == LMI_OK;
 
     lmi_token_format(digits, token);
     bench_need(good && lmi_url_build(&parts, url), "building a URL");
@@ -40,10 +40,10 @@ main(void)
 {
     static const struct bench_job jobs[] = {{"ours", make_url, 20000},
                                             {NULL, NULL, 0}};
-    struct lmi *core;
+    struct lmi_crypto *crypto;
     struct lmi_err err;
 
-    bench_need(lmi_new(&core, &err) == LMI_OK, "starting OpenSSL");
-    bench_serve(jobs, core);
+    bench_need(lmi_crypto_new(&crypto, &err) == LMI_OK, "starting OpenSSL");
+    bench_serve(jobs, crypto);
     return 0;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Which parts may include which others, compared with the list in csrc/README.
+# Which folder may include which: the code against the drawing in csrc/README.
 
 use strict;
 use warnings;
@@ -8,46 +8,66 @@ use Test::More;
 use lib 'xt/lib';
 use Author qw(read_file tracked);
 
-my @rows = read_file('csrc/README') =~ /^    ([a-z_]+)  +\S/mg;
-my %row  = map { $rows[$_] => $_ } 0 .. $#rows;
+my $drawing = read_file('csrc/README');
 
-# The forbidden includes of a file.
+# The arrows, and what can be reached along them.
+my %below;
+for my $line ( $drawing =~ /^ {4,}(\S.*->.*)$/mg ) {
+    my @folders = split /\s*->\s*/, $line;
+    $below{ $folders[$_] }{ $folders[ $_ + 1 ] } = 1 for 0 .. $#folders - 1;
+}
+
+sub reachable {
+    my ($from) = @_;
+    return map { ( $_, reachable($_) ) } sort keys %{ $below{$from} // {} };
+}
+my %may = map {
+    my $folder = $_;
+    ( $folder => { map { $_ => 1 } $folder, reachable($folder) } )
+} keys %below, 'base';
+
+# The parts that the drawing names, as FOLDER/PART.
+my ( $folder, @parts );
+for my $line ( split /\n/, $drawing ) {
+    $folder = $1 if $line =~ m{\A([a-z]+)/ };
+    push @parts, "$folder/$1" if $folder && $line =~ /\A    ([a-z_]+)  +\S/;
+}
+
+# What a file may not include, of what it includes.
 sub offences {
     my ( $file, $text ) = @_;
-    my ($part) = $file =~ m{([a-z_]+)[.][ch]\z};
+    my ($own) = $file =~ m{\Acsrc/([a-z]+)/};
     my @bad;
     for my $header ( $text =~ /^\s*#\s*include\s+"([^"]+)"/mg ) {
-        my ($other) = $header =~ /\A([a-z_]+)[.]h\z/;
-        next if $header eq 'logmein.h' || $header eq "$part.h";
-
-        # A backend implements the interface above it.
-        next if $part =~ /\Astore_/ && $header eq 'store.h';
-        push @bad, "$file includes $header"
-            if !defined $other || !defined $row{$other} || $row{$other} <= $row{$part};
+        next if $header eq 'logmein.h';
+        my ($other) = $header =~ m{\A([a-z]+)/[a-z_]+[.]h\z};
+        push @bad, "$file includes $header" if !defined $other || !$may{$own}{$other};
     }
     return @bad;
 }
 
-my @files = tracked(qr{\Acsrc/.*[.][ch]\z});
-cmp_ok( scalar @files, '>', 30, 'the core is there' );
-my %parts =
-    map { m{/([a-z_]+)[.][ch]\z} ? ( $1 => 1 ) : () } grep { $_ ne 'csrc/logmein.h' } @files;
-is_deeply( [ sort keys %parts ], [ sort @rows ],  'the drawing names each part of the core, once' );
-is_deeply( [ offences( $_, read_file($_) ) ], [], "$_ includes lower rows only" ) for @files;
+my @files = tracked(qr{\Acsrc/[a-z]+/.*[.][ch]\z});
+cmp_ok( scalar @files, '>', 40, 'the core is there' );
+my %seen = map { m{\Acsrc/(.*)[.][ch]\z} ? ( $1 => 1 ) : () } @files;
+is_deeply( [ sort keys %seen ], [ sort @parts ],  'the drawing names each part of the core, once' );
+is_deeply( [ offences( $_, read_file($_) ) ], [], "$_ includes lower folders only" ) for @files;
 is_deeply( [ grep { read_file($_) =~ /^#\s*include\s+[<"](?:perl|XSUB|EXTERN)[.]h/m } @files ],
     [], 'the core knows nothing of Perl' );
-is_deeply( [ read_file('LogMeIn.xs') =~ m{#include "(csrc/[^"]+)"}g ],
-    ['csrc/logmein.h'], 'the glue knows the interface alone' );
+for my $glue (qw(LogMeIn.xs Remote.xs remote_login.h)) {
+    is_deeply( [ grep { $_ ne 'csrc/logmein.h' } read_file($glue) =~ m{#include "(csrc/[^"]+)"}g ],
+        [], "$glue knows the interface alone" );
+}
+
+# No file reaches into the handle of another.
+my @inside = grep { read_file($_) =~ /\blmi->(?!x)/ } grep { $_ ne 'csrc/sessions/handle.c' } @files;
+is_deeply( \@inside, [], 'only handle.c looks into struct lmi' );
 
 for my $bad (
-    [ 'csrc/shadow.c', qq{#include "session.h"\n}, 'a higher row' ],
-    [ 'csrc/site.c',   qq{#include "nosuch.h"\n},  'a row that is not drawn' ],
-    [ 'csrc/text.h',   qq{#include "site.h"\n},    'a header that includes a higher one' ],
-    [
-        'csrc/log.c',
-        qq{#include "store.h"\n},
-        'the store interface, by a part that is not a backend'
-    ],
+    [ 'csrc/accounts/shadow.c', qq{#include "sessions/check.h"\n}, 'a higher folder' ],
+    [ 'csrc/accounts/site.c',   qq{#include "nosuch/thing.h"\n},   'a folder that is not drawn' ],
+    [ 'csrc/base/text.h',       qq{#include "accounts/site.h"\n},  'a header from a higher folder' ],
+    [ 'csrc/accounts/site.c',   qq{#include "store/store.h"\n},    'a folder beside it' ],
+    [ 'csrc/login/url.c',       qq{#include "url.h"\n},            'a header without its folder' ],
     )
 {
     my ( $file, $text, $what ) = @{$bad};

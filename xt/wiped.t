@@ -16,10 +16,10 @@ use Test::Cpanel::LogMeIn;
 my $lacking = lacks(qw(cc openssl nginx IO::Socket::SSL remote));
 plan skip_all => $lacking if $lacking;
 
-my $program = tempdir( CLEANUP => 1 ) . '/elsewhere';
+my $program = tempdir( CLEANUP => 1 ) . '/remote';
 my $libs    = '-lcurl -ljansson -lssl -lcrypto -lcrypt -llmdb -pthread';
 my ( $status, $out ) = run( '.',
-          "cc -std=c11 -D_GNU_SOURCE -O1 -g -Icsrc -o '$program' xt/wiped/elsewhere.c"
+          "cc -std=c11 -D_GNU_SOURCE -O1 -g -Icsrc -o '$program' xt/wiped/remote.c"
         . " csrc/libremote.a csrc/liblogmein.a $libs" );
 is( $status, 0, 'the program builds' ) or diag($out);
 

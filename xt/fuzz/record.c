@@ -21,7 +21,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
                                 .service = LMI_CPANEL,
                                 .digits = "0123456789",
                                 .user = "alice"};
-    struct lmi *core;
+    struct lmi_crypto *crypto;
     struct lmi_err err;
     bool found;
 
@@ -30,9 +30,9 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
     if (mkdtemp(folder) == NULL)
         abort();
     snprintf(path, sizeof path, "%s/key", folder);
-    if (lmi_new(&core, &err) != LMI_OK ||
-        lmi_keys_make(core, path, &err) != LMI_OK ||
-        lmi_keys_load(core, path, NULL, &found, &keys, &err) != LMI_OK ||
+    if (lmi_crypto_new(&crypto, &err) != LMI_OK ||
+        lmi_keys_make(crypto, path, &err) != LMI_OK ||
+        lmi_keys_load(crypto, path, NULL, &found, &keys, &err) != LMI_OK ||
         lmi_record_encode(keys, &id, &record, &good_value, &err) != LMI_OK)
         abort();
     unlink(path);

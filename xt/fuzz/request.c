@@ -29,7 +29,7 @@ check_uri(const char *uri)
             abort();
     /* The canonical form stays as it is, but for the prefix that goes once. */
     if (strncmp(uri, "/json-api/dummy", 15) != 0 &&
-        (lmi_uri_read(&text, again) != NULL || strcmp(uri, again) != 0))
+        (lmi_uri_read(text, again) != NULL || strcmp(uri, again) != 0))
         abort();
 }
 
@@ -60,7 +60,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                             .hostname = text_of("localhost"),
                             .service = text_of("cpanel"),
                             .goto_uri = text_of("/")};
-    struct lmi_text *const places[] = {
+    struct lmi_text *const parameters[] = {
         &ask.user,      &ask.pass,
         &ask.hostname,  &ask.service,
         &ask.goto_uri,  &ask.remote_addr,
@@ -71,7 +71,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size == 0)
         return 0;
-    *places[data[0] % 8] =
+    *parameters[data[0] % 8] =
         (struct lmi_text){data[0] & 8 ? LMI_TEXT_UTF8 : LMI_TEXT_LATIN1,
                           (const char *)data + 1, size - 1};
     if (lmi_request_read(&ask, &request, &complaint, &err) != LMI_OK ||

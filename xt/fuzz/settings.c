@@ -13,7 +13,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (rc == LMI_OK) {
         if (settings->site_root[0] != '/' || settings->key_file == NULL ||
-            settings->session_idle < 60 || settings->port_cpanel == 0)
+            settings->session_idle < 60 || settings->ports[LMI_CPANEL] == 0)
             abort();
     } else if (settings != NULL || err.code != rc || err.text == NULL) {
         abort();

@@ -5,13 +5,13 @@
 #include "sessions/token.h"
 
 static void
-check_token(const struct lmi_text *text)
+check_token(struct lmi_text text)
 {
     char digits[LMI_TOKEN_DIGITS];
 
     if (!lmi_token_parse(text, digits))
         return;
-    if (text->len != 16 && text->len != 17)
+    if (text.len != 16 && text.len != 17)
         abort();
     for (size_t i = 0; i < LMI_TOKEN_DIGITS; i++)
         if (!lmi_is_digit(digits[i]))
@@ -19,19 +19,19 @@ check_token(const struct lmi_text *text)
 }
 
 static void
-check_ticket(const struct lmi_text *text)
+check_ticket(struct lmi_text text)
 {
     char ticket[LMI_TICKET_SIZE];
 
     if (lmi_ticket_parse(text, ticket) &&
-        (text->len != LMI_TICKET_SIZE - 1 ||
+        (text.len != LMI_TICKET_SIZE - 1 ||
          strlen(ticket) != LMI_TICKET_SIZE - 1 ||
          memcmp(ticket, "lmt_", 4) != 0))
         abort();
 }
 
 static void
-check_cookie(const struct lmi_text *text)
+check_cookie(struct lmi_text text)
 {
     char user[LMI_USER_MAX + 1], secret[LMI_SECRET_CHARS + 1];
 
@@ -47,12 +47,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct lmi_text text = {LMI_TEXT_LATIN1, (const char *)data, size};
 
-    check_token(&text);
-    check_ticket(&text);
-    check_cookie(&text);
+    check_token(text);
+    check_ticket(text);
+    check_cookie(text);
     text.kind = LMI_TEXT_UTF8;
-    check_token(&text);
-    check_ticket(&text);
-    check_cookie(&text);
+    check_token(text);
+    check_ticket(text);
+    check_cookie(text);
     return 0;
 }
