@@ -190,6 +190,20 @@ C<$Cpanel::LogMeIn::detail> is set by every call: the reason, for the operator,
 with path, line and remedy if available. It never holds a password or a
 ticket, but do not show it in a browser.
 
+C<$Cpanel::LogMeIn::reason> is set by every login, for programs. It is one of
+
+    ok          the login is good
+    invalid     "The login is invalid."
+    wait        too many failures
+    parameter   a parameter is missing or malformed
+    fault       "Logins are not possible at the moment (CODE)."
+    remote      the other server was not reached or not believed, is in
+                trouble, or is not in remote_hosts
+    tfa_needed  the other server wants a two-factor code
+    tfa_wrong   the two-factor code is wrong
+
+Compare this word, never C<$login_message>.
+
 =head2 hash_password
 
     my $hash = Cpanel::LogMeIn::hash_password( $password );
@@ -217,6 +231,16 @@ True if the address is in the list of addresses and networks. The list is
 written as in the setting C<trusted_proxies>. False if the first argument is not
 an address.
 
+=head2 services
+
+    for my $service ( Cpanel::LogMeIn::services() ) {
+        print "$service->{name} $service->{port}\n";
+    }
+
+The services, as hashes: C<name> (C<cpanel>), C<daemon> (C<cpaneld>), C<port>
+and C<clear_port> (the usual ones), C<cookie> and C<relogin> (the names of the
+cookies), and C<title> (of the login page).
+
 =head2 settings
 
     my %setting = Cpanel::LogMeIn::settings();
@@ -239,11 +263,15 @@ defaults apply; a file that C<LOGMEIN_CONF> names must exist. Lines are
 C<key = value>; lines that begin with C<#> are comments. The file must belong to
 root or the caller, must not be writable by group or others, and must have at
 most 64 KiB. An unknown key, a duplicate key, or an invalid value is an error
-that names file, line and key. The file is read again at each call.
+that names file, line and key.
 
-Some keys are for features that this version does not have yet, as their
-description says. They are validated nevertheless, so that the same file works
-with all versions.
+A function call reads the file again if it has changed (device, inode, size or
+times). A process with good settings keeps them while the file is invalid or
+missing, and logs a FAULT line once a minute. It also keeps them while the file
+is younger than two seconds, because an editor may still be writing it. A
+process that starts with an invalid file refuses logins. Objects of
+L<Cpanel::LogMeIn::Session>, and so gateways, read the file once: restart or
+reload them.
 
 =head2 Where logins are checked
 
@@ -290,8 +318,7 @@ C<cpanel.> and C<whm.>, are names of this machine.
 =item C<store>
 
 C<lmdb:/FOLDER>, by default C<lmdb:/var/lib/logmein>. The folder is created, mode
-0700, at the first login. The forms C<redis://HOST:PORT/DB>, C<rediss://> and
-C<redis+unix:/PATH> are recognized, but not supported by this version.
+0700, at the first login.
 
 =item C<volatile_dir>
 
@@ -307,14 +334,6 @@ Created with the store.
 =item C<key_file_old>
 
 The previous key: records authenticated with it are still accepted.
-
-=item C<redis_user>
-
-The user of a store in Redis.
-
-=item C<redis_password_file>
-
-The file that holds its password.
 
 =item C<session_idle>
 
@@ -496,8 +515,8 @@ The footer of the gateway's pages, in UTF-8.
 
 =head2 For tests
 
-Both are refused if C<site_root> is the machine's own root, and logged whenever a
-session object is opened. L<Test::Cpanel::LogMeIn> sets them for you.
+Both are refused if C<site_root> is the machine's own root, and logged whenever
+the settings are read. L<Test::Cpanel::LogMeIn> sets them for you.
 
 =over 4
 

@@ -89,8 +89,8 @@ Allow a request only if the first returned value is true.
 
 =head1 METHODS
 
-Each method can be called on an object, which reads the settings and opens the
-store once, or on the class, which does so at every call.
+Each method can be called on an object, which reads the settings once, or on the
+class, which follows the settings file as functions do.
 
 =head2 new
 
@@ -202,6 +202,10 @@ source. Returns a reference to a hash:
 
 As C<$login_ok> and C<$login_message> of that function.
 
+=item C<reason>
+
+As C<$Cpanel::LogMeIn::reason>.
+
 =item C<wait>
 
 Seconds until the next attempt, if the login was refused because of a wait;
@@ -273,6 +277,22 @@ If it is spent, its session ends as well. True if it existed.
 
 True if this is a name of this machine, by the rules of C<backend = auto>. Use it
 to check a C<Host> header before redirecting to that host.
+
+=head2 settings, setting
+
+    my %setting = $sessions->settings;
+    my $hsts    = $sessions->setting('hsts');
+
+The settings that the object has read, as L<Cpanel::LogMeIn/settings> has them,
+and one of them.
+
+=head2 open
+
+    $sessions->open;
+
+Opens store, key and account files now, and not when they are first needed. A
+server that reloads makes a new object, opens it, and then lets the old one go:
+if the new settings are not in order, it keeps the old object.
 
 =head1 WHAT A SESSION IS
 
@@ -357,7 +377,7 @@ wrong calls, and for faults while listing, revoking and purging:
 
 =item C<The arguments must be pairs of a name and a value.>
 
-=item C<There is no such argument; see the manual.>
+=item C<Unknown argument 'NAME'.>
 
 =item C<The argument 'service' is missing.>
 

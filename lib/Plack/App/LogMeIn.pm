@@ -657,10 +657,12 @@ L<Cpanel::LogMeIn::Session/redeem> decides.
 The same for programs, in JSON:
 
     {"status":1,"redirect":"/cpsess0123456789/x","security_token":"/cpsess0123456789"}
-    {"status":0,"message":"see_login_log"}
+    {"status":0,"message":"see_login_log","reason":"invalid"}
 
 C<message> is C<see_login_log> for an invalid login, C<no_username> for a missing
-name, and otherwise a sentence. The cookie is a dual-use cookie: it can be used as
+name, and otherwise a sentence. C<reason> is C<invalid>, C<wait>, C<parameter> or
+C<fault>: see C<$Cpanel::LogMeIn::reason> in L<Cpanel::LogMeIn/get_loggedin_url>.
+It is the last key of every failed login in JSON. The cookie is a dual-use cookie: it can be used as
 a cookie, or once as a ticket.
 
 =item C<GET /cpsess##########/...?session=lmt_...>
@@ -783,6 +785,10 @@ The maximum number of password hashes that all processes compute in parallel; by
 default the number of processors. Further logins wait up to 5 seconds, and are then
 answered with 503 and C<Retry-After>.
 
+=item C<sessions>
+
+The L<Cpanel::LogMeIn::Session> object to work with, by default a new one.
+
 =back
 
 =head1 METHODS
@@ -790,7 +796,7 @@ answered with 503 and C<Retry-After>.
 =head2 prepare_app, call
 
 See L<Plack::Component>. C<prepare_app> reads the settings, and dies if they are
-invalid.
+invalid. They stay in force until the server makes a new app.
 
 =head2 admit
 
@@ -836,8 +842,9 @@ is invalid.
 
 =head1 SECURITY
 
-Only C<_check_session> in this file allows a request, and only C<decide> in
-F<csrc/redeem.c> accepts a ticket.
+Only C<_check_session> in this file allows a request, by C<lmi_check_decide> in
+F<csrc/sessions/check.c>, and only C<lmi_redeem_decide> in
+F<csrc/sessions/redeem.c> accepts a ticket.
 
 If a request has several session cookies of the same name with different values,
 all are ignored, because another site of the same parent domain may have set one of

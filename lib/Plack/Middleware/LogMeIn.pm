@@ -107,7 +107,7 @@ request was a POST.
 C<cpanel>, C<whm> or C<webmail>. By default the port determines it:
 see L<Plack::App::LogMeIn/Ports>.
 
-=item C<ports>, C<logins_at_once>
+=item C<ports>, C<logins_at_once>, C<sessions>
 
 See L<Plack::App::LogMeIn/OPTIONS>.
 
