@@ -74,10 +74,18 @@ for my $case ( [ 2083, 'cpanel' ], [ 2087, 'whm' ], [ 2096, 'webmail' ] ) {
 
 # Refusals contain the messages of get_loggedin_url
 my ( $status, $body, $head ) = log_in('user=alice&pass=wrong');
-is( $status, 401,                                              'a wrong password' );
-is( $body,   '{"status":0,"message":"The login is invalid.","reason":"invalid"}', '... is told in a sentence' );
+is( $status, 401, 'a wrong password' );
+is(
+    $body,
+    '{"status":0,"message":"The login is invalid.","reason":"invalid"}',
+    '... is told in a sentence'
+);
 ( $status, $body ) = log_in('user=suspended&pass=x');
-is( $body, '{"status":0,"message":"The login is invalid.","reason":"invalid"}', '... a suspended account likewise' );
+is(
+    $body,
+    '{"status":0,"message":"The login is invalid.","reason":"invalid"}',
+    '... a suspended account likewise'
+);
 ( $status, $body ) = log_in('pass=x');
 is( $status, 400, 'no user' );
 like( $body, qr/"message":"The parameter 'user' is missing/, '... is told' );

@@ -88,18 +88,15 @@ for my $service ( sort keys %COOKIE ) {
     is( $page->{body}, "PANEL|GET|$user|$service|$token|/x|0", '... which opens the app' );
 }
 $answer = ask( $app, '/login/?login_only=1', form => 'user=alice&pass=wrong' );
-is( $answer->{status}, 401,                                      'a wrong password' );
+is( $answer->{status}, 401, 'a wrong password' );
 is(
     $answer->{body},
     '{"status":0,"message":"see_login_log","reason":"invalid"}',
     '... is answered as by cPanel, with our reason behind'
 );
-is( header_of( $answer, 'Set-Cookie' ), undef,                   '... and sets no cookie' );
+is( header_of( $answer, 'Set-Cookie' ), undef, '... and sets no cookie' );
 $answer = ask( $app, '/login/?login_only=1', form => 'pass=secret' );
-is(
-    $answer->{body},
-    '{"status":0,"message":"no_username","reason":"parameter"}', 'no user name'
-);
+is( $answer->{body}, '{"status":0,"message":"no_username","reason":"parameter"}', 'no user name' );
 $answer = ask( $app, '/login/?login_only=1', form => 'user=a/b&pass=secret' );
 is( $answer->{status}, 400, 'no possible user name' );
 like( $answer->{body}, qr/\A\{"status":0,"message":"The parameter 'user' /, '... is a sentence' );

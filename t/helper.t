@@ -126,6 +126,23 @@ is( run_cgi($script)->{body}, '|GET||-|192.0.2.1|-|-', '... without a form' );
 $site->write_file( $script, "exit 3;\n" );
 is( run_cgi($script)->{exit} >> 8, 3, '... that fails' );
 
+# One that logs in and prints a Location, as the documented script does.
+$site->write_file( $script, <<'PERL' );
+use Cpanel::LogMeIn;
+my ( $ok, $message, $url ) = Cpanel::LogMeIn::get_loggedin_url(
+    user => 'bob', pass => 'secret', hostname => 'localhost', service => 'cpanel' );
+print $ok ? "Location: $url\r\n\r\n" : "Content-type: text/plain\r\n\r\nLOGIN FAILED: $message\n";
+PERL
+$site->account( bob => 'secret' );
+$answer = run_cgi($script);
+is( $answer->{status}, 302, 'a CGI script that prints only Location is a redirect' );
+session_ok( url_redeems_ok( $answer->{headers}{location}[0], '... to a URL that opens' ),
+    '... a session' );
+$site->account( bob => 'another' );
+$answer = run_cgi($script);
+is( $answer->{status}, 200, '... and a page if the login is refused' );
+is( $answer->{body},   "LOGIN FAILED: The login is invalid.\n", '... with the message' );
+
 # Failing test functions.
 my ( $said, $status ) = run_test(<<'PERL');
 my $site = Test::Cpanel::LogMeIn->new( accounts => { alice => 'secret' } );

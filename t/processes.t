@@ -56,7 +56,7 @@ is_deeply(
 
 # Objects and forks, in both directions.
 my $sessions = Cpanel::LogMeIn::Session->new;
-my @access  = access_of( open_session( user => 'user2' ) );
+my @access   = access_of( open_session( user => 'user2' ) );
 ok( $sessions->check(@access), 'an object that has the store open' );
 my $said = Test::Cpanel::LogMeIn::in_child(
     sub {

@@ -166,29 +166,35 @@ for my $case (
 
 # Invalid answers.
 for my $case (
-    [ 'another host',        good( url   => 'https://evil.example:8083/cpsess0123456789/' ) ],
-    [ 'another port',        good( url   => 'https://localhost:80830/cpsess0123456789/' ) ],
-    [ 'the standard port',   good( url   => 'https://localhost:2083/cpsess0123456789/' ) ],
-    [ 'a user in the URL',   good( url   => 'https://localhost:8083@evil.example/' ) ],
-    [ 'a clear-text URL',    good( url   => 'http://localhost:8083/cpsess0123456789/' ) ],
-    [ 'a newline',           good( url   => 'https://localhost:8083/\r\nX: y' ) ],
-    [ 'a space',             good( url   => 'https://localhost:8083/ x' ) ],
-    [ 'a quote',             good( url   => 'https://localhost:8083/\"' ) ],
-    [ 'no URL',              good( url   => q{} ) ],
-    [ 'a wrong token',       good( token => '@evil.example' ) ],
-    [ 'no token',            good( token => q{} ) ],
-    [ 'no JSON',             json( '200 OK', 'Login OK' ) ],
-    [ 'status 0 with 200',   json( '200 OK', '{"status":0,"message":"x","reason":"invalid"}' ) ],
-    [ 'status 1 with 401',   json( '401 x',  '{"status":1,"message":"x","reason":"invalid"}' ) ],
-    [ 'no sentence',         json( '401 x',  '{"status":0,"reason":"invalid"}' ) ],
-    [ 'a redirect',          json( '302 x',  '{"status":0,"message":"x","reason":"invalid"}', 'Location: /' ) ],
-    [ 'no reason',           json( '401 x',  '{"status":0,"message":"x"}' ) ],
-    [ 'an unknown reason',   json( '401 x',  '{"status":0,"message":"x","reason":"y"}' ) ],
-    [ 'a good reason',       json( '401 x',  '{"status":0,"message":"x","reason":"ok"}' ) ],
-    [ 'a sentence in lines', json( '401 x',  '{"status":0,"message":"a\nb","reason":"invalid"}' ) ],
-    [ 'a long sentence',     json( '401 x',  '{"status":0,"reason":"invalid","message":"' . 'a' x 160 . '"}' ) ],
-    [ 'a page',              json( '200 OK', 'x' x 70_000 ) ],
-    [ 'nothing',             q{} ],
+    [ 'another host',      good( url   => 'https://evil.example:8083/cpsess0123456789/' ) ],
+    [ 'another port',      good( url   => 'https://localhost:80830/cpsess0123456789/' ) ],
+    [ 'the standard port', good( url   => 'https://localhost:2083/cpsess0123456789/' ) ],
+    [ 'a user in the URL', good( url   => 'https://localhost:8083@evil.example/' ) ],
+    [ 'a clear-text URL',  good( url   => 'http://localhost:8083/cpsess0123456789/' ) ],
+    [ 'a newline',         good( url   => 'https://localhost:8083/\r\nX: y' ) ],
+    [ 'a space',           good( url   => 'https://localhost:8083/ x' ) ],
+    [ 'a quote',           good( url   => 'https://localhost:8083/\"' ) ],
+    [ 'no URL',            good( url   => q{} ) ],
+    [ 'a wrong token',     good( token => '@evil.example' ) ],
+    [ 'no token',          good( token => q{} ) ],
+    [ 'no JSON',           json( '200 OK', 'Login OK' ) ],
+    [ 'status 0 with 200', json( '200 OK', '{"status":0,"message":"x","reason":"invalid"}' ) ],
+    [ 'status 1 with 401', json( '401 x',  '{"status":1,"message":"x","reason":"invalid"}' ) ],
+    [ 'no sentence',       json( '401 x',  '{"status":0,"reason":"invalid"}' ) ],
+    [
+        'a redirect',
+        json( '302 x', '{"status":0,"message":"x","reason":"invalid"}', 'Location: /' )
+    ],
+    [ 'no reason',           json( '401 x', '{"status":0,"message":"x"}' ) ],
+    [ 'an unknown reason',   json( '401 x', '{"status":0,"message":"x","reason":"y"}' ) ],
+    [ 'a good reason',       json( '401 x', '{"status":0,"message":"x","reason":"ok"}' ) ],
+    [ 'a sentence in lines', json( '401 x', '{"status":0,"message":"a\nb","reason":"invalid"}' ) ],
+    [
+        'a long sentence',
+        json( '401 x', '{"status":0,"reason":"invalid","message":"' . 'a' x 160 . '"}' )
+    ],
+    [ 'a page',  json( '200 OK', 'x' x 70_000 ) ],
+    [ 'nothing', q{} ],
     )
 {
     my ( $name, $bytes ) = @{$case};

@@ -50,8 +50,7 @@ is_deeply(
 );
 like( $session->{id},     qr/\A[0-9a-f]{16}\z/,              'its id is 16 hex digits' );
 like( $session->{cookie}, qr/\Aalice%3a[A-Za-z0-9_-]{43}\z/, 'its cookie is USER%3aSECRET' );
-my $checked =
-    outcome_is( 'granted', 'its cookie opens the service', check => access_of($session) );
+my $checked = outcome_is( 'granted', 'its cookie opens the service', check => access_of($session) );
 is( $checked->{id}, $session->{id}, '... as the same session' );
 ok( !exists $checked->{cookie}, '... and a check tells no cookie' );
 is( scalar call( check => access_of($session) )->{user},
@@ -175,11 +174,8 @@ $session = redeem( log_in() );
 at(899);
 outcome_is( 'granted', 'a session in its last idle second', check => access_of($session) );
 at( 899 + 899 );
-outcome_is(
-    'granted',
-    '... from which on its idle time starts anew',
-    check => access_of($session)
-);
+outcome_is( 'granted', '... from which on its idle time starts anew',
+    check => access_of($session) );
 at( 899 + 899 + 900 );
 outcome_is( 'unknown', '... but not for ever', check => access_of($session) );
 
@@ -259,9 +255,9 @@ outcome_is( 'granted', 'another login of the same user lives', redeem => %other 
 my $sessions = Cpanel::LogMeIn::Session->new;
 isa_ok( $sessions, 'Cpanel::LogMeIn::Session' );
 %ticket = log_in();
-ok( $session = $sessions->redeem(%ticket),    'an object redeems' );
+ok( $session = $sessions->redeem(%ticket),   'an object redeems' );
 ok( $sessions->check( access_of($session) ), '... and checks' );
-ok( !$sessions->redeem(%ticket),              '... and refuses' );
+ok( !$sessions->redeem(%ticket),             '... and refuses' );
 my $copy = eval { Storable::dclone($sessions) };
 ok( !$copy || !eval { $copy->check( access_of($session) ); 1 }, 'a deep copy is no object' );
 
@@ -270,8 +266,11 @@ for my $forged ( bless( [], 'Cpanel::LogMeIn::Session' ),
 {
     ok( !eval { Cpanel::LogMeIn::Session::check( $forged, access_of($session) ); 1 },
         'nor is ' . ref($forged) . ', forged' );
-    like( $@, qr/\AThis is not a Cpanel::LogMeIn::Session object[.]/,
-        '... and the exception says so' );
+    like(
+        $@,
+        qr/\AThis is not a Cpanel::LogMeIn::Session object[.]/,
+        '... and the exception says so'
+    );
 }
 
 # Wrong calls.
@@ -324,7 +323,8 @@ follows( $other,  'unknown', '... and no others' );
 move( $folder => $kept, "$folder.2" => $folder );
 sleep 2;
 follows( $other, 'fault', 'a store whose key is gone: a fault' );
-like( $Cpanel::LogMeIn::detail, qr/is missing, and the store was made with it/, '... that says so' );
+like( $Cpanel::LogMeIn::detail, qr/is missing, and the store was made with it/,
+    '... that says so' );
 move( "$folder/key.kept" => "$folder/key" );
 follows( $other, 'granted', '... until it is back' );
 done_testing();

@@ -118,7 +118,9 @@ for my $root ( '/', '//', '/.', '/tmp/..' ) {
 # A process with good settings keeps them while the file is not in order.
 forget_settings($site);
 
-sub logged_faults { return grep { /info FAULT/ } split /\n/, $site->log_text }
+sub logged_faults {
+    return grep { /info FAULT/ } split /\n/, $site->log_text;
+}
 
 sub page_title { my %setting = Cpanel::LogMeIn::settings(); return $setting{page_title} }
 $site->write_settings( page_title => 'good' );
@@ -126,7 +128,7 @@ is( page_title(), 'good', 'the file is read' );
 unlink "$site->{dir}/log";
 for my $text ( "page_title = bad\ncolour = blue\n", "page_title = bad\0\n", "page_title\n" ) {
     write_settings_file( $site->{conf}, $text );
-    is( page_title(), 'good', 'a bad file changes nothing' );
+    is( page_title(),        'good',     'a bad file changes nothing' );
     is( ( $site->login )[1], 'Login OK', '... and logins go on' );
 }
 is( scalar( my @faults = logged_faults() ), 1, '... and it is logged once a minute' );
@@ -146,7 +148,7 @@ my $pinned = Cpanel::LogMeIn::Session->new;
 is( $pinned->setting('page_title'), 'older', 'an object reads the settings' );
 $site->write_settings( page_title => 'later' );
 is( $pinned->setting('page_title'), 'older', '... once' );
-is( page_title(), 'later', 'control: functions follow' );
+is( page_title(),                   'later', 'control: functions follow' );
 ok( !eval { $pinned->setting('colour'); 1 }, 'an unknown setting is an exception' );
 
 # What was read from a young file is read again, should it have changed unseen.

@@ -21,10 +21,11 @@ sub reachable {
     my ($from) = @_;
     return map { ( $_, reachable($_) ) } sort keys %{ $below{$from} // {} };
 }
-my %may = map {
-    my $folder = $_;
-    ( $folder => { map { $_ => 1 } $folder, reachable($folder) } )
-} keys %below, 'base';
+
+sub set_of {
+    return { map { $_ => 1 } @_ };
+}
+my %may = map { ( $_ => set_of( $_, reachable($_) ) ) } keys %below, 'base';
 
 # The parts that the drawing names, as FOLDER/PART.
 my ( $folder, @parts );
@@ -59,15 +60,16 @@ for my $glue (qw(LogMeIn.xs Remote.xs remote_login.h)) {
 }
 
 # No file reaches into the handle of another.
-my @inside = grep { read_file($_) =~ /\blmi->(?!x)/ } grep { $_ ne 'csrc/sessions/handle.c' } @files;
+my @inside =
+    grep { read_file($_) =~ /\blmi->(?!x)/ } grep { $_ ne 'csrc/sessions/handle.c' } @files;
 is_deeply( \@inside, [], 'only handle.c looks into struct lmi' );
 
 for my $bad (
     [ 'csrc/accounts/shadow.c', qq{#include "sessions/check.h"\n}, 'a higher folder' ],
     [ 'csrc/accounts/site.c',   qq{#include "nosuch/thing.h"\n},   'a folder that is not drawn' ],
-    [ 'csrc/base/text.h',       qq{#include "accounts/site.h"\n},  'a header from a higher folder' ],
-    [ 'csrc/accounts/site.c',   qq{#include "store/store.h"\n},    'a folder beside it' ],
-    [ 'csrc/login/url.c',       qq{#include "url.h"\n},            'a header without its folder' ],
+    [ 'csrc/base/text.h',       qq{#include "accounts/site.h"\n}, 'a header from a higher folder' ],
+    [ 'csrc/accounts/site.c',   qq{#include "store/store.h"\n},   'a folder beside it' ],
+    [ 'csrc/login/url.c',       qq{#include "url.h"\n},           'a header without its folder' ],
     )
 {
     my ( $file, $text, $what ) = @{$bad};

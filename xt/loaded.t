@@ -47,8 +47,7 @@ my $remote_login = $login =~ s/'localhost'/'nowhere.invalid'/r =~ s/or die//r;
 my ( undef, $with_curl ) = loaded_by("use Cpanel::LogMeIn; $remote_login");
 ok( $with_curl->{$_},        "a remote login loads $_" ) for qw(libcurl libjansson);
 ok( $libraries->{libcrypto}, 'control: mapped libraries are seen' );
-ok( !$libraries->{$_},       "... and $_ is not among them" )
-    for qw(libssl libcurl libjansson);
+ok( !$libraries->{$_},       "... and $_ is not among them" ) for qw(libssl libcurl libjansson);
 is_deeply( [ foreign( ['Net::SSLeay'] ) ],
     ['Net::SSLeay'], 'control: a foreign module would be seen' );
 

@@ -31,7 +31,7 @@ for my $file (@modules) {
 # Every message of the core is in the manual.
 my $manual = read_file('lib/Cpanel/LogMeIn.pm');
 my $pod    = $manual =~ s/[BCIL]<([^<>]*)>/$1/gr;
-my $source = join '', map { read_file($_) } qw(csrc/request.c LogMeIn.xs);
+my $source = join '', map { read_file($_) } qw(csrc/login/request.c LogMeIn.xs);
 $source =~ s/"\s*\\?\n\s*"//g;
 my %say = map { $_ => 1 } $source =~ /"((?:The parameters? |get_loggedin_url is)[^"]+[.])"/g;
 cmp_ok( scalar keys %say, '>', 20, 'the sentences are found' );
@@ -46,16 +46,19 @@ for my $sentence ( sort keys %say ) {
     $form =~ s/->/-E<gt>/;
     like( $pod, qr/^=item (?:\QC<\E)?\Q$form\E>?$/m, "the manual has: $sentence" );
 }
-my $remote = read_file('csrc/remote.c') =~ s/"\s*\\?\n\s*"//gr;
+my $remote = read_file('csrc/remote/remote.c') =~ s/"\s*\\?\n\s*"//gr;
 my %remote_say =
     map { $_ => 1 }
     $remote =~ /"((?:The server|There is no|Logins at|A two-|The two-|Too many)[^"]*[.])"/g;
 cmp_ok( scalar keys %remote_say, '>', 14, 'the sentences of remote logins are found' );
 like( $pod, qr/^=item \Q$_\E$/m, "the manual has: $_" ) for sort keys %remote_say;
 unlike( $pod, qr/^=item The parameter 'user' must be purple/m, 'control: and not just any' );
-my @codes = read_file('csrc/error.c') =~ /return "([A-Z]{3,})";/g;
-like( $pod, qr/^    \Q$_\E +\S/m, "the manual has the code $_" )
-    for grep { $_ ne 'UNKNOWN' } @codes;
+my @codes = read_file('csrc/base/error.c') =~ /\] = "([A-Z]{3,})",/g;
+cmp_ok( scalar @codes, '>', 8, 'the codes are found' );
+like( $pod, qr/^    \Q$_\E +\S/m, "the manual has the code $_" ) for @codes;
+my @reasons = read_file('csrc/login/answer.c') =~ /\[LMI_REASON_\w+\] = "([a-z_]+)"/g;
+cmp_ok( scalar @reasons, '>', 7, 'the reasons are found' );
+like( $pod, qr/^    \Q$_\E +\S/m, "the manual has the reason $_" ) for @reasons;
 
 # The synopsis runs.
 my $site       = Test::Cpanel::LogMeIn->new;

@@ -371,10 +371,12 @@ moved(void)
            holds(600, "kept") && holds_in(LMI_VOLATILE, 600, "volatile"),
        "control: an entry in both parts");
     let_it_look();
-    ok(!lmi_store_replaced(store, false), "a store in its place is not replaced");
+    ok(!lmi_store_replaced(store, false),
+       "a store in its place is not replaced");
     ok(rename(volatile_dir, other) == 0, "the volatile part goes");
     ok(let_it_follow(), "within a second an open store knows");
-    ok(!lmi_store_replaced(store, false), "and looks no more in the same second");
+    ok(!lmi_store_replaced(store, false),
+       "and looks no more in the same second");
     ok(holds_in(LMI_VOLATILE, 600, NULL) && holds(600, "kept"),
        "a new handle has forgotten that part");
     ok(rename(url + 5, away) == 0, "the folder goes");
@@ -389,7 +391,8 @@ moved(void)
     ok(holds(600, "kept") && holds(601, NULL) && puts_text(600, "on"),
        "a new handle goes on with it");
     let_it_look();
-    ok(!lmi_store_replaced(second, false), "so does one that was opened meanwhile");
+    ok(!lmi_store_replaced(second, false),
+       "so does one that was opened meanwhile");
     lmi_store_close(second);
     ok(holds(600, "on"), "and writes there");
 }

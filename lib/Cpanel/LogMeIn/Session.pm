@@ -10,7 +10,7 @@ our $VERSION = '0.01';
 # Dies of an argument that is not one of these, and names it.
 sub _know {
     my ( $given, @known ) = @_;
-    my %known     = map { $_ => 1 } @known;
+    my %known = map { $_ => 1 } @known;
     my ($unknown) = grep { !$known{$_} } sort keys %{$given};
     croak "Unknown argument '$unknown'." if defined $unknown;
     return;

@@ -42,9 +42,13 @@ sub prepare_app {
     $self->{facts} = {
         service     => $self->service,
         sessions    => $self->sessions,
-        cookie_name => { map { $_ => $setting{cookie_prefix} . $SERVICE{$_}{cookie} } keys %SERVICE },
-        service_at  => {
-            ( map { ( $_->{port} => $_->{name}, $_->{clear_port} => $_->{name} ) } values %SERVICE ),
+        cookie_name =>
+            { map { $_ => $setting{cookie_prefix} . $SERVICE{$_}{cookie} } keys %SERVICE },
+        service_at => {
+            (
+                map { ( $_->{port} => $_->{name}, $_->{clear_port} => $_->{name} ) }
+                    values %SERVICE
+            ),
             %{ $self->ports // {} },
             map { ( $setting{"port.$_"} => $_ ) } keys %SERVICE
         },
@@ -534,7 +538,7 @@ sub _log_in_at_socket {
     my ( $self, $request ) = @_;
     my ( $host, $port )    = ( $request->host, $request->host_port );
     my ($service) = map { $_->{name} } grep { $_->{port} eq ( $port // q{} ) } values %SERVICE;
-    my $uid     = $request->caller_uid;
+    my $uid = $request->caller_uid;
     return $self->_bad_request
         if !defined $uid
         || !$service

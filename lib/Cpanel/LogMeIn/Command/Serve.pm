@@ -4,9 +4,9 @@ use strict;
 use warnings;
 use Cpanel::LogMeIn          ();
 use Cpanel::LogMeIn::Session ();
-use File::Temp       qw(tempdir);
-use IO::Socket::UNIX ();
-use Socket           qw(AF_INET AF_INET6 inet_pton);
+use File::Temp               qw(tempdir);
+use IO::Socket::UNIX         ();
+use Socket                   qw(AF_INET AF_INET6 inet_pton);
 
 our $VERSION = '0.01';
 
@@ -229,7 +229,7 @@ sub _make_certificate {
 # Reads the app behind the login again.
 sub _app {
     my ( $self, $sessions ) = @_;
-    my ( $file, $folder ) = @{ $self->{option} }{qw(app root)};
+    my ( $file, $folder )   = @{ $self->{option} }{qw(app root)};
     my $behind = defined $file ? _load_app($file) : defined $folder ? _folder($folder) : undef;
 
     # With --base, clear text does not use the default ports.

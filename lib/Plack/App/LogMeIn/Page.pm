@@ -4,8 +4,8 @@ use strict;
 use warnings;
 use Cpanel::LogMeIn ();
 use Digest::SHA     qw(sha256_base64);
-use HTML::Template ();
-use MIME::Base64   qw(encode_base64);
+use HTML::Template  ();
+use MIME::Base64    qw(encode_base64);
 
 our $VERSION = '0.01';
 

@@ -78,7 +78,8 @@ sub _look_at_connection {
         $self->{at_gateway_socket} = 1;
         return;
     }
-    my $front = defined $path || Cpanel::LogMeIn::address_in( $peer, $facts->{sessions}->setting('trusted_proxies') );
+    my $front = defined $path
+        || Cpanel::LogMeIn::address_in( $peer, $facts->{sessions}->setting('trusted_proxies') );
     my ( $scheme, $port ) = @{$env}{qw(psgi.url_scheme SERVER_PORT)};
     $self->{address} = $peer;
     if ($front) {
@@ -101,7 +102,8 @@ sub _forwarded_address {
     my @chain  = split /\s*,\s*/, $env->{HTTP_X_FORWARDED_FOR} // q{};
     pop @chain
         while @chain
-        && Cpanel::LogMeIn::address_in( $chain[-1], $self->{facts}{sessions}->setting('trusted_proxies') );
+        && Cpanel::LogMeIn::address_in( $chain[-1],
+        $self->{facts}{sessions}->setting('trusted_proxies') );
     return @chain ? $chain[-1] : $env->{REMOTE_ADDR};
 }
 
