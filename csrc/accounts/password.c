@@ -21,12 +21,14 @@ struct limits {
 };
 
 static struct limits
-limits_of(enum lmi_ceiling ceiling)
+limits_of(enum lmi_ceiling ceiling, size_t pass_len)
 {
+    uint64_t blocks = 1 + pass_len / 64;
+
     /* bcrypt's cost is a power of two: a quarter is two less. */
     if (ceiling == LMI_CEILING_SITE)
-        return (struct limits){500000, 14, UINT64_C(64) << 20};
-    return (struct limits){125000, 12, UINT64_C(16) << 20};
+        return (struct limits){500000 / blocks, 14, UINT64_C(64) << 20};
+    return (struct limits){125000 / blocks, 12, UINT64_C(16) << 20};
 }
 
 /* Takes `prefix` from the front of *rest, or nothing. */
@@ -234,10 +236,10 @@ static const struct scheme {
 
 /* The scheme of a hash or setting; *rest is what stands behind its cost. */
 static const struct scheme *
-affordable_scheme(const char *hash, enum lmi_ceiling ceiling,
+affordable_scheme(const char *hash, enum lmi_ceiling ceiling, size_t pass_len,
                   struct lmi_bytes *rest)
 {
-    const struct limits limits = limits_of(ceiling);
+    const struct limits limits = limits_of(ceiling, pass_len);
 
     *rest = (struct lmi_bytes){hash, strlen(hash)};
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
@@ -247,10 +249,12 @@ affordable_scheme(const char *hash, enum lmi_ceiling ceiling,
 }
 
 bool
-lmi_password_hash_ok(const char *hash, enum lmi_ceiling ceiling)
+lmi_password_hash_ok(const char *hash, enum lmi_ceiling ceiling,
+                     size_t pass_len)
 {
     struct lmi_bytes rest;
-    const struct scheme *scheme = affordable_scheme(hash, ceiling, &rest);
+    const struct scheme *scheme =
+        affordable_scheme(hash, ceiling, pass_len, &rest);
 
     if (scheme == NULL)
         return false;
@@ -296,10 +300,10 @@ lmi_password_verify(struct lmi_bytes pass, const char *hash,
     if (scratch == NULL)
         return lmi_no_memory(err);
     bool usable = pass.len <= LMI_PASS_MAX &&
-                  lmi_password_hash_ok(hash, ceiling) &&
+                  lmi_password_hash_ok(hash, ceiling, pass.len) &&
                   !too_long_for(hash, pass.len);
     if (!usable)
-        setting = affordable_scheme(decoy, LMI_CEILING_SITE, &rest) != NULL
+        setting = affordable_scheme(decoy, ceiling, pass.len, &rest) != NULL
                       ? decoy
                       : PLAIN_DECOY;
     if (pass.len > LMI_PASS_MAX)

@@ -6,6 +6,7 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/error.h"
 #include "base/secret.h"
@@ -145,11 +146,29 @@ lmi_crypto_free(struct lmi_crypto *crypto)
     free(crypto);
 }
 
+/* Up to 256 bytes at once come whole, whatever signals come. */
+static bool
+xor_kernel(uint8_t *out, size_t len)
+{
+    uint8_t bytes[256];
+    size_t step;
+
+    for (; len > 0; out += step, len -= step) {
+        step = len < sizeof bytes ? len : sizeof bytes;
+        if (getrandom(bytes, step, 0) != (ssize_t)step)
+            return false;
+        for (size_t i = 0; i < step; i++)
+            out[i] ^= bytes[i];
+    }
+    lmi_wipe(bytes, sizeof bytes);
+    return true;
+}
+
 enum lmi_rc
 lmi_random(struct lmi_crypto *crypto, void *out, size_t len,
            struct lmi_err *err)
 {
-    if (draw(crypto, out, len))
+    if (draw(crypto, out, len) && xor_kernel(out, len))
         return LMI_OK;
     memset(out, 0, len);
     return crypto_fail(err, "gives no random bytes");

@@ -18,8 +18,10 @@ struct lmi_crypto *lmi_crypto_share(struct lmi_crypto *crypto);
 void lmi_crypto_free(struct lmi_crypto *crypto);
 
 /*
- * Fills out from OpenSSL's generator, which reseeds after fork(). There is no
- * other source to fall back to: on failure out is zeroed.
+ * Fills out from OpenSSL's generator, XORed with the kernel's: OpenSSL notices
+ * a fork by the process id alone, which two processes in nested PID namespaces
+ * have in common. If either fails there is nothing to fall back to: out is
+ * zeroed.
  */
 LMI_CHECK enum lmi_rc lmi_random(struct lmi_crypto *crypto, void *out,
                                  size_t len, struct lmi_err *err);

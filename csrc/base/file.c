@@ -186,10 +186,11 @@ walk_up(struct walk *walk, int root_fd)
     return walk_restart(walk, root_fd, above, rest);
 }
 
+/* Follows the very link that was examined, whatever has its name by now. */
 static enum lmi_rc
-walk_link(struct walk *walk, int root_fd, const char *name,
-          const struct stat *st, const struct lmi_file_rules *rules,
-          const char *path, struct lmi_err *err)
+walk_link(struct walk *walk, int root_fd, int link_fd, const struct stat *st,
+          const struct lmi_file_rules *rules, const char *path,
+          struct lmi_err *err)
 {
     char target[PATH_MAX], whole[PATH_MAX];
     ssize_t len;
@@ -198,7 +199,7 @@ walk_link(struct walk *walk, int root_fd, const char *name,
     if (st->st_uid != 0 && st->st_uid != geteuid())
         return file_fail(rules, path, 0, "has a user's link on its way", NULL,
                          err);
-    len = readlinkat(walk->fd, name, target, sizeof target - 1);
+    len = readlinkat(link_fd, "", target, sizeof target - 1);
     if (len < 0)
         return file_fail(rules, path, errno, "has an unreadable link", NULL,
                          err);
@@ -238,8 +239,9 @@ walk_step(struct walk *walk, int root_fd, const char *name,
         return file_fail(rules, path, saved, "can't be followed", NULL, err);
     }
     if (S_ISLNK(st.st_mode)) {
+        enum lmi_rc rc = walk_link(walk, root_fd, fd, &st, rules, path, err);
         close(fd);
-        return walk_link(walk, root_fd, name, &st, rules, path, err);
+        return rc;
     }
     close(walk->fd);
     walk->fd = fd;

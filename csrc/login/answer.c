@@ -91,7 +91,7 @@ lmi_answer_log(const struct lmi_login_answer *answer,
              request->remote_addr[0] != '\0' ? request->remote_addr : "-",
              name_shown ? request->user : "-", caller,
              good ? "SUCCESS" : "FAILED", daemon, answer->detail);
-    lmi_log(settings->log,
+    lmi_log(settings,
             answer->reason == LMI_REASON_FAULT ||
                 answer->reason == LMI_REASON_REMOTE,
             line);

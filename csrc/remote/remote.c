@@ -696,7 +696,7 @@ warn_unverified(const struct exchange *exchange)
              "info WARNING insecure_remote_skip_verify: a password goes to "
              "%s, whoever that is",
              exchange->origin);
-    lmi_log(settings->log, true, line);
+    lmi_log(settings, true, line);
 }
 
 /* A fault of this side, before anything was sent. */

@@ -341,7 +341,7 @@ lmi_entry_log(const struct lmi *lmi, const struct lmi_session *session,
              lmi_service_daemon(session->service),
              address[0] != '\0' ? address : "-", event, session->user,
              session->id, more);
-    lmi_log(lmi_settings_of(lmi)->log, false, line);
+    lmi_log(lmi_settings_of(lmi), false, line);
 }
 
 void

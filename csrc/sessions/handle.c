@@ -111,7 +111,7 @@ settings_read(struct lmi *lmi, const char *path, struct lmi_err *err)
     lmi->warned = 0;
     /* Such a setting must not be forgotten. */
     if (settings->has_test_clock || settings->test_fault != LMI_FAULT_NONE)
-        lmi_log(settings->log, true,
+        lmi_log(settings, true,
                 "info TEST test_clock or test_fault is set: this is a test "
                 "site");
     return LMI_OK;
@@ -381,7 +381,7 @@ lmi_fault(const struct lmi *lmi, enum lmi_rc rc, const struct lmi_err *err)
 
     if (rc != LMI_OK && lmi->settings != NULL) {
         lmi_err_format(err, line + len, sizeof line - len);
-        lmi_log(lmi->settings->log, true, line);
+        lmi_log(lmi->settings, true, line);
     }
     return rc;
 }

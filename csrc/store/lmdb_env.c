@@ -21,6 +21,8 @@
 #define READERS 4096
 #define READER_CHECK_SECONDS 60
 #define FILE_NAME_SIZE 64
+#define BOOT_ID 36
+#define BOOT_ID_CHARS "0123456789abcdef-"
 
 /* A data file, by its name in the folder; all zeros: none. */
 struct data_file {
@@ -207,7 +209,7 @@ file_name(enum lmi_store_part part, char out[FILE_NAME_SIZE],
           struct lmi_err *err)
 {
     static const char path[] = "/proc/sys/kernel/random/boot_id";
-    char id[37] = "";
+    char id[BOOT_ID + 1] = "";
     ssize_t len = -1;
     int fd;
 
@@ -217,10 +219,10 @@ file_name(enum lmi_store_part part, char out[FILE_NAME_SIZE],
     }
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        len = read(fd, id, 36);
+        len = read(fd, id, BOOT_ID);
         close(fd);
     }
-    if (len != 36 || strspn(id, "0123456789abcdef-") != 36)
+    if (len != BOOT_ID || strspn(id, BOOT_ID_CHARS) != BOOT_ID)
         return store_fail(err, 0, path, "does not tell the boot", NULL);
     snprintf(out, FILE_NAME_SIZE, "%s.mdb", id);
     return LMI_OK;
@@ -234,6 +236,15 @@ lock_name(enum lmi_store_part part, const char *file,
         snprintf(out, FILE_NAME_SIZE + 8, "lock.mdb");
     else
         snprintf(out, FILE_NAME_SIZE + 8, "%s-lock", file);
+}
+
+/* BOOT-ID.mdb or BOOT-ID.mdb-lock: only such names are ours to remove. */
+static bool
+is_boot_file(const char *name)
+{
+    return strspn(name, BOOT_ID_CHARS) == BOOT_ID &&
+           (strcmp(name + BOOT_ID, ".mdb") == 0 ||
+            strcmp(name + BOOT_ID, ".mdb-lock") == 0);
 }
 
 /* Other boots' files may be torn, and are removed unopened. */
@@ -250,9 +261,8 @@ remove_other_boots(int dir_fd, const char *file)
         return;
     }
     while ((entry = readdir(dir)) != NULL) {
-        size_t len = strlen(file);
-        if (strstr(entry->d_name, ".mdb") != NULL &&
-            strncmp(entry->d_name, file, len) != 0)
+        if (is_boot_file(entry->d_name) &&
+            strncmp(entry->d_name, file, BOOT_ID) != 0)
             unlinkat(dir_fd, entry->d_name, 0);
     }
     closedir(dir);
@@ -455,20 +465,26 @@ part_open(struct lmi_lmdb *lmdb, enum lmi_store_part part, struct lmi_err *err)
     uid_t owner = (uid_t)-1;
     gid_t group = (gid_t)-1;
     struct env *env;
-    struct stat st;
+    struct stat st, durable;
     int fd;
     enum lmi_rc rc;
 
     if (part == LMI_VOLATILE) {
-        if (stat(lmdb->folder[LMI_DURABLE], &st) != 0)
+        if (stat(lmdb->folder[LMI_DURABLE], &durable) != 0)
             return store_fail(err, errno, lmdb->folder[LMI_DURABLE],
                               "can't be examined", NULL);
-        owner = st.st_uid;
-        group = st.st_gid;
+        owner = durable.st_uid;
+        group = durable.st_gid;
     }
     rc = folder_open(folder, owner, group, &fd, &st, err);
     if (rc != LMI_OK)
         return rc;
+    if (part == LMI_VOLATILE && st.st_dev == durable.st_dev &&
+        st.st_ino == durable.st_ino) {
+        close(fd);
+        return store_fail(err, 0, folder, "is the store's own folder",
+                          "set volatile_dir to another one");
+    }
     env = registry_find(&st, part);
     if (env == NULL)
         env = registry_add(&st, part);
