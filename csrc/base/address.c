@@ -128,9 +128,15 @@ lmi_address_listed(struct lmi_text address, const char *list)
     return lmi_address_read(address, &own) && lmi_address_in(&own, list);
 }
 
+bool
+lmi_address_is_ipv6(const struct lmi_address *address)
+{
+    return !is_ipv4(address);
+}
+
 void
-lmi_address_mask(struct lmi_address *address)
+lmi_address_mask(struct lmi_address *address, unsigned bits)
 {
     if (!is_ipv4(address))
-        memset(address->bytes + 8, 0, 8);
+        memset(address->bytes + bits / 8, 0, sizeof address->bytes - bits / 8);
 }

@@ -125,8 +125,8 @@ begin_attempt(struct login *login, struct lmi_err *err)
     bool has_source = read_source(login, &source);
 
     return lmi_attempt_begin(login->lmi, login->request->user,
-                             login->account.exists, has_source ? &source : NULL,
-                             &login->attempt, &login->facts.wait, err);
+                             has_source ? &source : NULL, &login->attempt,
+                             &login->facts.wait, err);
 }
 
 static enum lmi_rc

@@ -176,11 +176,11 @@ lmi_entry_lives(const struct lmi_entry *entry, const struct lmi_life *life)
 }
 
 enum lmi_rc
-lmi_entry_account(struct lmi *lmi, const struct lmi_record *record,
+lmi_entry_account(struct lmi *lmi, struct lmi_record *record,
                   enum lmi_account_fact *out, struct lmi_err *err)
 {
     enum lmi_accounts accounts = lmi_settings_of(lmi)->accounts;
-    uint8_t fingerprint[LMI_SHORT_MAC];
+    bool good = false;
     struct lmi_account account;
     struct lmi_site *site;
     enum lmi_rc rc = lmi_enter_site(lmi, &site, err);
@@ -195,9 +195,14 @@ lmi_entry_account(struct lmi *lmi, const struct lmi_record *record,
         *err = account.fault;
         rc = err->code;
     } else if (account.verdict == LMI_ALLOWED) {
-        rc = lmi_entry_fingerprint(lmi, account.hash, fingerprint, err);
-        if (rc == LMI_OK &&
-            lmi_secret_equal(fingerprint, record->fingerprint, LMI_SHORT_MAC))
+        rc =
+            lmi_keys_verify(lmi_keys_of(lmi), LMI_MAC_FINGERPRINT, account.hash,
+                            strlen(account.hash), record->fingerprint,
+                            LMI_SHORT_MAC, &good, NULL, err);
+        if (rc == LMI_OK && good)
+            rc = lmi_entry_fingerprint(lmi, account.hash, record->fingerprint,
+                                       err);
+        if (rc == LMI_OK && good)
             *out = LMI_ACCOUNT_ALLOWED;
     }
     lmi_account_wipe(&account);

@@ -79,9 +79,13 @@ enum lmi_account_fact {
     LMI_ACCOUNT_REFUSED,
     LMI_ACCOUNT_ALLOWED,
 };
-/* A fault of the account's own entry is a fault: it ends no session. */
+/*
+ * A fault of the account's own entry is a fault: it ends no session. If the
+ * account is allowed, the record's fingerprint is that under the present key
+ * afterwards.
+ */
 LMI_CHECK enum lmi_rc lmi_entry_account(struct lmi *lmi,
-                                        const struct lmi_record *record,
+                                        struct lmi_record *record,
                                         enum lmi_account_fact *out,
                                         struct lmi_err *err);
 

@@ -227,7 +227,7 @@ fingerprint_check(const struct lmi *lmi, const struct lmi_store_value *there,
 
     if (there->len == LMI_HASH)
         rc = lmi_keys_verify(lmi->keys, LMI_MAC_META, "", 0, there->bytes,
-                             &good, old_out, err);
+                             LMI_HASH, &good, old_out, err);
     if (rc == LMI_OK && !good)
         rc = another_key(err, lmi->settings->key_file,
                          "is not the key that the store was made with");

@@ -158,7 +158,7 @@ lmi_record_decode(struct lmi_keys *keys, const struct lmi_store_id *id,
         return LMI_OK;
     rc = lmi_keys_verify(keys, LMI_MAC_RECORD, maced,
                          maced_bytes(id, value->bytes, len, maced),
-                         value->bytes + len, &good, NULL, err);
+                         value->bytes + len, LMI_HASH, &good, NULL, err);
     if (rc != LMI_OK || !good)
         return rc;
     read_fields(value->bytes, record_out);

@@ -33,11 +33,12 @@
 #define LMI_KIND_COOKIE 'C' /* key: SHA-256 of the cookie's secret */
 #define LMI_KIND_KNOWN 'K'  /* a source that a name logged in from */
 /* Volatile, and not maced: who can write there can read the key. */
-#define LMI_KIND_SEEN 'L'   /* last seen; key: as the cookie's */
-#define LMI_KIND_MISS 'W'   /* wrong tokens; key: as the cookie's */
-#define LMI_KIND_NAME 'N'   /* failed logins of a name */
-#define LMI_KIND_PAIR 'P'   /* of a name from a known source */
-#define LMI_KIND_SOURCE 'O' /* of a source */
+#define LMI_KIND_SEEN 'L'    /* last seen; key: as the cookie's */
+#define LMI_KIND_MISS 'W'    /* wrong tokens; key: as the cookie's */
+#define LMI_KIND_NAME 'N'    /* failed logins of a name */
+#define LMI_KIND_PAIR 'P'    /* of a name from a known source */
+#define LMI_KIND_SOURCE 'O'  /* of a source */
+#define LMI_KIND_NETWORK 'Q' /* of the network that a source is in */
 
 /* Purposes of MACs. */
 #define LMI_MAC_META 1
@@ -48,6 +49,8 @@
 #define LMI_MAC_PAIR 6
 #define LMI_MAC_SOURCE 7
 #define LMI_MAC_KNOWN 8
+#define LMI_MAC_NETWORK 9
+#define LMI_MAC_DECOY 10
 
 #define LMI_SESSION_KEY 16
 #define LMI_SHORT_MAC 16

@@ -14,7 +14,7 @@
  *     'e' kind key                ->  expires, group length, group, value
  *     'g' group expires kind key  ->  nothing
  *     'x' expires kind key        ->  nothing
- *     'n' group                   ->  how many entries, if it has a cap
+ *     'n' first bytes of group    ->  how many entries, if they have a cap
  */
 #define ID_SIZE (1 + LMI_STORE_KEY)
 #define ENVELOPE_HEAD 9
@@ -251,7 +251,8 @@ static int
 count_change(MDB_txn *txn, MDB_dbi dbi, const uint8_t *group, size_t len,
              int change, bool begin, uint64_t *count_out)
 {
-    struct key key = key_of('n', group, len, NULL);
+    struct key key = key_of(
+        'n', group, len < LMI_STORE_CAPPED ? len : LMI_STORE_CAPPED, NULL);
     MDB_val name = val_of(&key), data;
     int code = mdb_get(txn, dbi, &name, &data);
 
@@ -306,36 +307,28 @@ entry_remove(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_id *id)
     return code != 0 ? code : mdb_del(txn, dbi, &name, NULL);
 }
 
-/* The first entry of exactly this group. */
-static int
-group_first(MDB_txn *txn, MDB_dbi dbi, const uint8_t *group, size_t len,
-            bool *found_out, struct lmi_store_cursor *out)
-{
-    struct lmi_store_cursor after;
-    int code = next_cursor(txn, dbi, group, len, NULL, found_out, out);
-
-    while (code == 0 && *found_out && out->group_len != len) {
-        after = *out;
-        code = next_cursor(txn, dbi, group, len, &after, found_out, out);
-    }
-    return code;
-}
-
 /* Counts an entry in, and lets those go that are one too many. */
 static int
 keep_cap(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_op *op)
 {
-    struct lmi_store_cursor oldest;
+    struct lmi_store_cursor first, own;
+    size_t shared =
+        op->group_len < LMI_STORE_CAPPED ? op->group_len : LMI_STORE_CAPPED;
     uint64_t count = 0;
     bool found = true;
     int code =
         count_change(txn, dbi, op->group, op->group_len, 1, true, &count);
 
-    while (code == 0 && found && count > op->cap) {
-        code = group_first(txn, dbi, op->group, op->group_len, &found, &oldest);
+    while (code == 0 && found && count-- > op->cap) {
+        code = next_cursor(txn, dbi, op->group, shared, NULL, &found, &first);
+        if (code == 0 && found && first.id.kind == op->id.kind &&
+            memcmp(first.id.key, op->id.key, LMI_STORE_KEY) == 0) {
+            own = first;
+            code =
+                next_cursor(txn, dbi, op->group, shared, &own, &found, &first);
+        }
         if (code == 0 && found)
-            code = entry_remove(txn, dbi, &oldest.id);
-        count--;
+            code = entry_remove(txn, dbi, &first.id);
     }
     return code;
 }
