@@ -56,6 +56,8 @@ static const struct key keys[] = {
     {"key_file_old", PATH, FIELD(key_file_old), NULL, 0, 0},
     {"session_idle", NUMBER, FIELD(session_idle), NULL, 60, 86400},
     {"session_max", NUMBER, FIELD(session_max), NULL, 60, 2592000},
+    {"sessions_max", NUMBER, FIELD(sessions_max), NULL, 1, 10000},
+    {"ticket_life", NUMBER, FIELD(ticket_life), NULL, 5, 86400},
     {"login_url", CHOICE, FIELD(login_url), "direct login", 0, 0},
     {"cookie_prefix", TEXT, FIELD(cookie_prefix), NULL, 0, 0},
     {"attempts_max", NUMBER, FIELD(attempts_max), NULL, 4, 1000000},
@@ -111,6 +113,8 @@ static const struct lmi_settings defaults = {
     .key_file_old = "",
     .session_idle = 900,
     .session_max = 86400,
+    .ticket_life = 0, /* as session_idle */
+    .sessions_max = 100,
     .login_url = LMI_URL_DIRECT,
     .cookie_prefix = "",
     .attempts_max = 100,
@@ -366,6 +370,8 @@ fill_in(struct lmi_settings *settings, struct lmi_err *err)
             settings->volatile_dir = settings->memory[1] =
                 join(folder, "/volatile");
     }
+    if (settings->ticket_life == 0)
+        settings->ticket_life = settings->session_idle;
     if (settings->key_file[0] == '\0')
         settings->key_file = settings->memory[2] = join(folder, "/key");
     if (settings->volatile_dir == NULL || settings->key_file == NULL)

@@ -39,7 +39,22 @@ lmi_record_has_peer(const struct lmi_record *record)
     return memcmp(record->peer, zeros, LMI_STORE_KEY) != 0;
 }
 
-/* A place in a value that moves on as fields are written or read. */
+bool
+lmi_record_is_fresh(const struct lmi_record *record)
+{
+    return record->state == LMI_STATE_FRESH ||
+           record->state == LMI_STATE_DUAL_USE;
+}
+
+bool
+lmi_record_stands(const struct lmi_record *record)
+{
+    if (record->state == LMI_STATE_SPENT)
+        return !lmi_record_has_peer(record);
+    return record->state != LMI_STATE_CONTENDER;
+}
+
+/* A pointer into a value that moves on as fields are written or read. */
 static void
 put(uint8_t **at, const void *field, size_t len)
 {

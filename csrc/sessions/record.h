@@ -80,6 +80,12 @@ struct lmi_record {
 
 bool lmi_record_has_peer(const struct lmi_record *record);
 
+/* A ticket, or a dual-use cookie, that nobody has used. */
+bool lmi_record_is_fresh(const struct lmi_record *record);
+
+/* Of the entries of a session one stands for it: in lists, and as a count. */
+bool lmi_record_stands(const struct lmi_record *record);
+
 LMI_CHECK enum lmi_rc lmi_record_encode(struct lmi_keys *keys,
                                         const struct lmi_store_id *id,
                                         const struct lmi_record *record,

@@ -168,8 +168,9 @@ struct rival {
 };
 
 static enum lmi_rc
-rival_op(struct lmi *lmi, const struct lmi_record *spent, struct rival *rival,
-         struct lmi_store_op *out, size_t *count, struct lmi_err *err)
+rival_op(struct lmi *lmi, const struct lmi_record *spent, int64_t now,
+         struct rival *rival, struct lmi_store_op *out, size_t *count,
+         struct lmi_err *err)
 {
     struct lmi_store_id id = {.kind = LMI_KIND_COOKIE};
     enum lmi_rc rc;
@@ -180,7 +181,7 @@ rival_op(struct lmi *lmi, const struct lmi_record *spent, struct rival *rival,
         return rc;
     rival->entry.record.state = LMI_STATE_CONTENDER;
     (*count)++;
-    return lmi_entry_write(lmi, LMI_STORE_SWAP, &id, &rival->entry.record,
+    return lmi_entry_write(lmi, LMI_STORE_SWAP, &id, &rival->entry.record, now,
                            &rival->entry.value, &rival->value, out, err);
 }
 
@@ -206,7 +207,7 @@ swap_for_cookie(struct lmi *lmi, const struct redemption *redemption,
     cookie.changed = now;
     memcpy(cookie.peer, facts->ticket.id.key, LMI_STORE_KEY);
     if (spent.state == LMI_STATE_SPENT) {
-        rc = rival_op(lmi, &spent, &rival, &ops[count], &count, err);
+        rc = rival_op(lmi, &spent, now, &rival, &ops[count], &count, err);
         cookie.state = LMI_STATE_CONTENDER;
         memset(spent.peer, 0, LMI_STORE_KEY);
     } else {
@@ -221,10 +222,11 @@ swap_for_cookie(struct lmi *lmi, const struct redemption *redemption,
         memcpy(spent.peer, cookie_id->key, LMI_STORE_KEY);
     }
     if (rc == LMI_OK)
-        rc = lmi_entry_write(lmi, LMI_STORE_SWAP, &facts->ticket.id, &spent,
-                             &facts->ticket.value, &values[0], &ops[0], err);
+        rc =
+            lmi_entry_write(lmi, LMI_STORE_SWAP, &facts->ticket.id, &spent, now,
+                            &facts->ticket.value, &values[0], &ops[0], err);
     if (rc == LMI_OK)
-        rc = lmi_entry_write(lmi, LMI_STORE_ADD, cookie_id, &cookie, NULL,
+        rc = lmi_entry_write(lmi, LMI_STORE_ADD, cookie_id, &cookie, now, NULL,
                              &values[1], &ops[1], err);
     if (rc == LMI_OK)
         rc = lmi_store_apply(lmi_store_of(lmi), LMI_DURABLE, ops, count, now,

@@ -7,6 +7,8 @@
 #include "store/lmdb_env.h"
 
 #define PURGE_AT_ONCE 16
+#define CLOCK_LEAP 3600 /* seconds */
+#define CLOCK_NOTED 60
 
 /*
  * What lies in LMDB:
@@ -14,6 +16,7 @@
  *     'e' kind key                ->  expires, group length, group, value
  *     'g' group expires kind key  ->  nothing
  *     'x' expires kind key        ->  nothing
+ *     't'                         ->  the clock of the last commit
  *     'n' first bytes of group    ->  how many entries, if they have a cap
  */
 #define ID_SIZE (1 + LMI_STORE_KEY)
@@ -470,13 +473,38 @@ purge(MDB_txn *txn, MDB_dbi dbi, int64_t now, uint32_t limit,
     return code;
 }
 
+/*
+ * Is the clock no more than an hour ahead of the last commit's? One that was
+ * set wrong must not remove what is not old. Noted once a minute.
+ */
+static int
+clock_ok(MDB_txn *txn, MDB_dbi dbi, int64_t now, bool *ok_out)
+{
+    struct key key = key_of('t', NULL, 0, NULL);
+    MDB_val name = val_of(&key), data;
+    uint8_t bytes[8];
+    int code = mdb_get(txn, dbi, &name, &data);
+    int64_t last = now;
+
+    if (code == 0 && data.mv_size == sizeof bytes)
+        last = sortable_time(data.mv_data);
+    else if (code != MDB_NOTFOUND)
+        return code;
+    *ok_out = now <= last + CLOCK_LEAP;
+    if (code == 0 && now >= last && now < last + CLOCK_NOTED)
+        return 0;
+    put_sortable(bytes, now);
+    data = (MDB_val){.mv_size = sizeof bytes, .mv_data = bytes};
+    return mdb_put(txn, dbi, &name, &data, 0);
+}
+
 /* The whole batch in one transaction; *done_out once it is durable. */
 static int
 apply_once(struct lmi_lmdb_env *env, const struct lmi_store_op *ops,
            size_t count, int64_t now, bool *done_out)
 {
     MDB_txn *txn;
-    bool met = true;
+    bool met = true, may_purge = false;
     uint32_t removed;
     int code = mdb_txn_begin(env->mdb, NULL, 0, &txn);
 
@@ -488,6 +516,8 @@ apply_once(struct lmi_lmdb_env *env, const struct lmi_store_op *ops,
             code = operate(txn, env->dbi, &ops[i]);
     }
     if (code == 0 && met)
+        code = clock_ok(txn, env->dbi, now, &may_purge);
+    if (code == 0 && met && may_purge)
         code = purge(txn, env->dbi, now, PURGE_AT_ONCE, &removed);
     if (code != 0 || !met) {
         mdb_txn_abort(txn);

@@ -100,7 +100,8 @@ lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
 
 /*
  * Applies a batch, and in the same step removes up to 16 entries that
- * expired before now. done_out is false if an ADD or SWAP did not find what
+ * expired before now, unless now is more than an hour ahead of the last
+ * batch's. done_out is false if an ADD or SWAP did not find what
  * it expects; nothing has changed then.
  */
 LMI_CHECK enum lmi_rc lmi_store_apply(struct lmi_store *store,

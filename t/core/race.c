@@ -145,7 +145,7 @@ redeem_naively(unsigned number)
         !entry.good || entry.record.state != LMI_STATE_FRESH)
         return;
     entry.record.state = LMI_STATE_SPENT;
-    if (lmi_entry_write(lmi, LMI_STORE_PUT, &entry.id, &entry.record, NULL,
+    if (lmi_entry_write(lmi, LMI_STORE_PUT, &entry.id, &entry.record, 0, NULL,
                         &value, &op, &err) == LMI_OK &&
         lmi_store_apply(lmi_store_of(lmi), LMI_DURABLE, &op, 1, 0, &done,
                         &err) == LMI_OK &&
@@ -186,7 +186,7 @@ end_or_touch_naively(unsigned number)
     }
     if (lmi_entry_find_cookie(lmi, cookie, &entry, &err) != LMI_OK ||
         !entry.good ||
-        lmi_entry_write(lmi, LMI_STORE_PUT, &entry.id, &entry.record, NULL,
+        lmi_entry_write(lmi, LMI_STORE_PUT, &entry.id, &entry.record, 0, NULL,
                         &value, &op, &err) != LMI_OK ||
         lmi_store_apply(lmi_store_of(lmi), LMI_DURABLE, &op, 1, 0, &done,
                         &err) != LMI_OK)
