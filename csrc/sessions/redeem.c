@@ -1,8 +1,6 @@
-#include "sessions/redeem.h"
+#include "sessions/decide.h"
 
 #include <string.h>
-
-#include "base/secret.h"
 
 #define GRACE_SECONDS 10 /* for a double click, or an answer that was lost */
 
