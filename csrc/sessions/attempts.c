@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/secret.h"
 
 #define NAME_FREE 3
 #define SOURCE_FREE 30

@@ -1,4 +1,4 @@
-#include "sessions/check.h"
+#include "sessions/decide.h"
 
 #include <string.h>
 

@@ -6,8 +6,6 @@
 #include "accounts/account.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/secret.h"
-#include "base/service.h"
 
 #define EXTEND_SECONDS 3600 /* a touch puts the durable expiry off so often */
 #define CLOCK_SLACK 300     /* how far in the future a record may come from */
@@ -60,22 +58,31 @@ lmi_entry_find(struct lmi *lmi, const struct lmi_store_id *id,
                              &out->record, err);
 }
 
+/* Finds a secret's entry, and wipes the secret. */
+static enum lmi_rc
+find_secret(struct lmi *lmi, uint8_t kind, char *secret, struct lmi_entry *out,
+            struct lmi_err *err)
+{
+    struct lmi_store_id id;
+    enum lmi_rc rc = lmi_entry_id(lmi, kind, secret, &id, err);
+
+    lmi_wipe(secret, strlen(secret));
+    out->good = false;
+    return rc != LMI_OK ? rc : lmi_entry_find(lmi, &id, out, err);
+}
+
 enum lmi_rc
 lmi_entry_find_cookie(struct lmi *lmi, struct lmi_text cookie,
                       struct lmi_entry *out, struct lmi_err *err)
 {
     char user[LMI_USER_MAX + 1], secret[LMI_SECRET_CHARS + 1];
-    struct lmi_store_id id;
     enum lmi_rc rc;
 
     out->good = false;
     out->named = false;
     if (!lmi_cookie_parse(cookie, user, secret))
         return LMI_OK;
-    rc = lmi_entry_id(lmi, LMI_KIND_COOKIE, secret, &id, err);
-    lmi_wipe(secret, sizeof secret);
-    if (rc == LMI_OK)
-        rc = lmi_entry_find(lmi, &id, out, err);
+    rc = find_secret(lmi, LMI_KIND_COOKIE, secret, out, err);
     out->named = out->good && strcmp(user, out->record.user) == 0;
     return rc;
 }
@@ -85,15 +92,10 @@ lmi_entry_find_ticket(struct lmi *lmi, struct lmi_text ticket,
                       struct lmi_entry *out, struct lmi_err *err)
 {
     char secret[LMI_TICKET_SIZE];
-    struct lmi_store_id id;
-    enum lmi_rc rc;
 
-    if (!lmi_ticket_parse(ticket, secret))
-        return lmi_entry_find_cookie(lmi, ticket, out, err);
-    out->good = false;
-    rc = lmi_entry_id(lmi, LMI_KIND_TICKET, secret, &id, err);
-    lmi_wipe(secret, sizeof secret);
-    return rc != LMI_OK ? rc : lmi_entry_find(lmi, &id, out, err);
+    return lmi_ticket_parse(ticket, secret)
+               ? find_secret(lmi, LMI_KIND_TICKET, secret, out, err)
+               : lmi_entry_find_cookie(lmi, ticket, out, err);
 }
 
 /* The spent ticket of a cookie, or the dual-use cookie that was one. */
@@ -218,7 +220,7 @@ lmi_entry_account(struct lmi *lmi, struct lmi_record *record,
         if (rc == LMI_OK && good)
             *out = LMI_ACCOUNT_ALLOWED;
     }
-    lmi_account_wipe(&account);
+    lmi_wipe(&account, sizeof account);
     return rc;
 }
 
@@ -391,7 +393,7 @@ lmi_entry_log(const struct lmi *lmi, const struct lmi_session *session,
     char line[512 + LMI_USER_MAX];
 
     snprintf(line, sizeof line, "info [%s] %s %s %s:%s %s",
-             lmi_service_daemon(session->service),
+             lmi_service_info(session->service)->daemon,
              address[0] != '\0' ? address : "-", event, session->user,
              session->id, more);
     lmi_log(lmi_settings_of(lmi), false, line);

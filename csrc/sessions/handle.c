@@ -195,11 +195,7 @@ lmi_enter_site(struct lmi *lmi, struct lmi_site **out, struct lmi_err *err)
     return rc;
 }
 
-static struct lmi_store_id
-meta_id(void)
-{
-    return (struct lmi_store_id){.kind = LMI_KIND_META};
-}
+static const struct lmi_store_id meta_id = {.kind = LMI_KIND_META};
 
 static enum lmi_rc
 another_key(struct lmi_err *err, const char *path, const char *text)
@@ -242,7 +238,7 @@ fingerprint_leave(struct lmi *lmi, const struct lmi_store_value *old,
     struct lmi_store_value mine, there;
     struct lmi_store_op op = {.verb =
                                   old != NULL ? LMI_STORE_SWAP : LMI_STORE_ADD,
-                              .id = meta_id(),
+                              .id = meta_id,
                               .expires = INT64_MAX,
                               .value = &mine,
                               .old = old};
@@ -291,7 +287,6 @@ store_open(struct lmi *lmi, struct lmi_err *err)
         .url = settings->store,
         .volatile_dir = settings->volatile_dir,
         .test_full = settings->test_fault == LMI_FAULT_STORE_FULL};
-    struct lmi_store_id id = meta_id();
     struct lmi_store_value there;
     bool known = false, old = false;
     enum lmi_rc rc;
@@ -301,7 +296,8 @@ store_open(struct lmi *lmi, struct lmi_err *err)
                         "the store is away, as the settings want it", NULL);
     rc = lmi_store_open(&where, &lmi->store, err);
     if (rc == LMI_OK)
-        rc = lmi_store_get(lmi->store, LMI_DURABLE, &id, &known, &there, err);
+        rc = lmi_store_get(lmi->store, LMI_DURABLE, &meta_id, &known, &there,
+                           err);
     if (rc == LMI_OK)
         rc = keys_open(lmi, known, err);
     if (rc == LMI_OK && known)

@@ -13,7 +13,6 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/secret.h"
 
 #define KEY_SIZE 32
 #define DRAFT_SECONDS 60
@@ -189,18 +188,16 @@ lmi_keys_load(struct lmi_crypto *crypto, const char *path, const char *old_path,
     keys->file = lmi_file_identify(path);
     rc = keys->path == NULL ? lmi_no_memory(err)
                             : mac_load(crypto, path, &keys->current, err);
-    if (rc == LMI_OK && old_path != NULL) {
+    if (rc == LMI_OK && old_path != NULL)
         rc = mac_load(crypto, old_path, &keys->old, err);
-        if (rc == LMI_OK && keys->old == NULL)
-            rc = key_fail(err, 0, old_path, "is not there",
-                          "take key_file_old out of the settings");
-    }
-    if (rc == LMI_OK && keys->current != NULL) {
-        *found_out = true;
+    if (rc == LMI_OK && old_path != NULL && keys->old == NULL)
+        rc = key_fail(err, 0, old_path, "is not there",
+                      "take key_file_old out of the settings");
+    *found_out = rc == LMI_OK && keys->current != NULL;
+    if (*found_out)
         *out = keys;
-        return LMI_OK;
-    }
-    lmi_keys_free(keys);
+    else
+        lmi_keys_free(keys);
     return rc;
 }
 
@@ -328,23 +325,20 @@ lmi_keys_verify(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
                 size_t len, const uint8_t *mac, size_t mac_len, bool *good_out,
                 bool *old_out, struct lmi_err *err)
 {
+    struct lmi_mac *const both[2] = {keys->current, keys->old};
     uint8_t wanted[LMI_HASH];
-    bool has_old = false;
-    enum lmi_rc rc;
+    enum lmi_rc rc = LMI_OK;
 
     *good_out = false;
     if (old_out != NULL)
         *old_out = false;
-    rc = lmi_keys_mac(keys, purpose, ptr, len, wanted, err);
-    if (rc != LMI_OK)
-        return rc;
-    *good_out = lmi_secret_equal(wanted, mac, mac_len);
-    if (!*good_out)
-        rc = lmi_keys_mac_old(keys, purpose, ptr, len, &has_old, wanted, err);
-    if (rc != LMI_OK || !has_old)
-        return rc;
-    *good_out = lmi_secret_equal(wanted, mac, mac_len);
-    if (old_out != NULL)
-        *old_out = *good_out;
-    return LMI_OK;
+    for (int i = 0; i < 2 && rc == LMI_OK && !*good_out; i++) {
+        if (both[i] == NULL)
+            break;
+        rc = mac_with(both[i], purpose, ptr, len, wanted, err);
+        *good_out = rc == LMI_OK && lmi_secret_equal(wanted, mac, mac_len);
+        if (old_out != NULL)
+            *old_out = *good_out && i == 1;
+    }
+    return rc;
 }

@@ -101,8 +101,4 @@ lmi_record_decode(struct lmi_keys *keys, const struct lmi_store_id *id,
                   const struct lmi_store_value *value, bool *good_out,
                   struct lmi_record *record_out, struct lmi_err *err);
 
-/* Big-endian, as in every value of the store. */
-void lmi_put_time(uint8_t out[8], int64_t time);
-int64_t lmi_get_time(const uint8_t in[8]);
-
 #endif

@@ -1,4 +1,4 @@
-#include "sessions/redeem.h"
+#include "sessions/decide.h"
 
 #include <string.h>
 
