@@ -1,17 +1,12 @@
-/*
- * Filling in error records.
- */
+/* Filling in error records, and writing lines for the operator. */
 #ifndef LMI_ERROR_H
 #define LMI_ERROR_H
 
 #include "logmein.h"
 
 /*
- * Fills err and returns code, so that a failure is one line:
- *
- *     return lmi_fail(err, LMI_SITE, errno, path, "can't be read", NULL);
- *
- * location may be NULL; text and remedy must be static.
+ * Fills err and returns code. location may be NULL; text and remedy must be
+ * static.
  */
 enum lmi_rc lmi_fail(struct lmi_err *err, enum lmi_rc code, int os_errno,
                      const char *location, const char *text,
@@ -23,5 +18,11 @@ enum lmi_rc lmi_no_memory(struct lmi_err *err);
 /* Adds to the location of an error that is already there: " line 12". */
 void lmi_err_add_location(struct lmi_err *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/*
+ * Writes one line. target is "syslog" (facility authpriv), "none" or
+ * "file:PATH", which is opened for each line. Control bytes become "?".
+ */
+void lmi_log(const char *target, bool alert, const char *text);
 
 #endif

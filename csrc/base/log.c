@@ -1,7 +1,6 @@
-#include "base/log.h"
+#include "base/error.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -54,7 +53,7 @@ log_to_file(const char *path, const char *text)
     lmi_buffer_put_char(&line, '\n');
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
         ssize_t written = write(fd, line.ptr, line.len);
-        (void)written; /* There is nobody left to tell. */
+        (void)written; /* An error could only be logged. */
     }
     close(fd);
 }

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/error.h"
 
 static const char *const reasons[] = {
     [LMI_REASON_FAULT] = "fault",

@@ -5,7 +5,6 @@
 
 #include "accounts/account.h"
 #include "base/error.h"
-#include "base/log.h"
 
 #define CLOCK_SLACK 300 /* how far in the future a record may come from */
 
