@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "base/error.h"
-
 #define NAME_FREE 3
 #define SOURCE_FREE 30
 #define WAIT_LONGEST 900
@@ -65,7 +63,7 @@ row_close(struct row *row, size_t index)
     row->starts[index] = row->starts[--row->open];
 }
 
-/* What time has done: reservations that nobody closed, and forgetting. */
+/* Brings a row up to date: stale reservations fail, old failures go. */
 static void
 row_settle(struct row *row, int64_t now)
 {
@@ -99,7 +97,7 @@ row_wait(const struct row *row, uint32_t free_failures, uint32_t max,
     return row->open == 0 ? 0 : 1;
 }
 
-/* A row as it lies in the store, to be changed if nobody else does. */
+/* A row in the store: its old value is what the change expects to find. */
 struct slot {
     struct row row;
     bool there;
@@ -107,14 +105,18 @@ struct slot {
 };
 
 static enum lmi_rc
-slot_read(struct lmi *lmi, const struct lmi_store_id *id, int64_t now,
-          struct slot *out, struct lmi_err *err)
+slots_read(struct lmi *lmi, const struct lmi_attempt *attempt, int64_t now,
+           struct slot slots[2], struct lmi_err *err)
 {
-    enum lmi_rc rc = lmi_store_get(lmi_store_of(lmi), LMI_VOLATILE, id,
-                                   &out->there, &out->old, err);
+    enum lmi_rc rc = LMI_OK;
 
-    row_read(&out->old, &out->row);
-    row_settle(&out->row, now);
+    for (size_t i = 0; rc == LMI_OK && i < attempt->count; i++) {
+        rc =
+            lmi_store_get(lmi_store_of(lmi), LMI_VOLATILE, &attempt->rows[i].id,
+                          &slots[i].there, &slots[i].old, err);
+        row_read(&slots[i].old, &slots[i].row);
+        row_settle(&slots[i].row, now);
+    }
     return rc;
 }
 
@@ -135,6 +137,18 @@ slot_op(struct slot *slot, const struct lmi_attempt_row *row, int64_t now)
     op.cap = row->uncapped ? UINT32_MAX : CAP;
     row_write(&slot->row, &slot->value);
     return op;
+}
+
+static enum lmi_rc
+slots_write(struct lmi *lmi, const struct lmi_attempt *attempt, int64_t now,
+            struct slot slots[2], bool *done_out, struct lmi_err *err)
+{
+    struct lmi_store_op ops[2];
+
+    for (size_t i = 0; i < attempt->count; i++)
+        ops[i] = slot_op(&slots[i], &attempt->rows[i], now);
+    return lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, ops, attempt->count,
+                           now, done_out, err);
 }
 
 /* Where the row of a name, a source or both lies: under their MAC. */
@@ -221,28 +235,21 @@ reserve(struct lmi *lmi, const struct lmi_attempt *attempt, uint32_t *wait_out,
         bool *done_out, struct lmi_err *err)
 {
     struct slot slots[2];
-    struct lmi_store_op ops[2];
     int64_t now = attempt->started;
-    enum lmi_rc rc = LMI_OK;
+    enum lmi_rc rc = slots_read(lmi, attempt, now, slots, err);
 
     *wait_out = 0;
     *done_out = true;
     for (size_t i = 0; rc == LMI_OK && i < attempt->count; i++) {
-        const struct lmi_attempt_row *row = &attempt->rows[i];
-        rc = slot_read(lmi, &row->id, now, &slots[i], err);
-        uint32_t wait = row_wait(&slots[i].row, row->free_failures,
+        uint32_t wait = row_wait(&slots[i].row, attempt->rows[i].free_failures,
                                  lmi_settings_of(lmi)->attempts_max, now);
         *wait_out = wait > *wait_out ? wait : *wait_out;
     }
     if (rc != LMI_OK || *wait_out > 0)
         return rc;
-    for (size_t i = 0; i < attempt->count; i++) {
-        struct row *row = &slots[i].row;
-        row->starts[row->open++] = now;
-        ops[i] = slot_op(&slots[i], &attempt->rows[i], now);
-    }
-    return lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, ops, attempt->count,
-                           now, done_out, err);
+    for (size_t i = 0; i < attempt->count; i++)
+        slots[i].row.starts[slots[i].row.open++] = now;
+    return slots_write(lmi, attempt, now, slots, done_out, err);
 }
 
 enum lmi_rc
@@ -263,7 +270,7 @@ lmi_attempt_begin(struct lmi *lmi, const char *user, bool exists,
     return rc;
 }
 
-/* Closes the attempt's reservation, and counts what it has come to. */
+/* Closes the attempt's reservation, and counts its end. */
 static void
 row_end(struct row *row, int64_t started, int64_t now, bool is_first,
         enum lmi_attempt_end end)
@@ -275,7 +282,7 @@ row_end(struct row *row, int64_t started, int64_t now, bool is_first,
     if (i < row->open)
         row_close(row, i);
     else if (end == LMI_ATTEMPT_FAILED)
-        return; /* It took so long that it has been counted. */
+        return; /* It took too long, and was counted already. */
     if (end == LMI_ATTEMPT_FAILED)
         row_fail(row, now);
     if (end == LMI_ATTEMPT_GOOD && is_first)
@@ -287,19 +294,14 @@ settle(struct lmi *lmi, const struct lmi_attempt *attempt,
        enum lmi_attempt_end end, bool *done_out, struct lmi_err *err)
 {
     struct slot slots[2];
-    struct lmi_store_op ops[2];
     int64_t now = lmi_now(lmi);
-    enum lmi_rc rc = LMI_OK;
+    enum lmi_rc rc = slots_read(lmi, attempt, now, slots, err);
 
-    for (size_t i = 0; rc == LMI_OK && i < attempt->count; i++) {
-        rc = slot_read(lmi, &attempt->rows[i].id, now, &slots[i], err);
-        row_end(&slots[i].row, attempt->started, now, i == 0, end);
-        ops[i] = slot_op(&slots[i], &attempt->rows[i], now);
-    }
     if (rc != LMI_OK)
         return rc;
-    return lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, ops, attempt->count,
-                           now, done_out, err);
+    for (size_t i = 0; i < attempt->count; i++)
+        row_end(&slots[i].row, attempt->started, now, i == 0, end);
+    return slots_write(lmi, attempt, now, slots, done_out, err);
 }
 
 enum lmi_rc

@@ -12,7 +12,7 @@ token_lives(struct lmi *lmi, const struct lmi_session_params *params,
             struct lmi_err *err)
 {
     uint8_t group[LMI_GROUP];
-    struct lmi_store_cursor cursor, next;
+    struct lmi_store_cursor cursor;
     const struct lmi_store_cursor *after = NULL;
     struct lmi_entry entry;
     struct lmi_life life;
@@ -23,10 +23,9 @@ token_lives(struct lmi *lmi, const struct lmi_session_params *params,
     *lives_out = false;
     while (rc == LMI_OK && !*lives_out) {
         rc = lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, group, LMI_GROUP,
-                            after, &more, &next, err);
+                            after, &more, &cursor, err);
         if (rc != LMI_OK || !more)
             break;
-        cursor = next;
         after = &cursor;
         rc = lmi_entry_find(lmi, &cursor.id, &entry, err);
         if (rc != LMI_OK || !entry.good ||
