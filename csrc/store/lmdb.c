@@ -448,7 +448,7 @@ purge_one(struct txn txn, int64_t now, bool *more_out)
     return code != 0 ? code : missing_is_fine(del(txn, key));
 }
 
-/* What one transaction is to do, and what has come of it. */
+/* What one transaction is to do, and its results. */
 struct change {
     const struct lmi_store_op *ops; /* NULL: only purge */
     size_t count;
