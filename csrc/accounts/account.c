@@ -175,7 +175,7 @@ find_system_account(struct facts *facts, struct lmi_account *out,
         lmi_fail(&out->fault, LMI_SITE, 0, "etc/passwd",
                  "the account's line is malformed, or there twice", NULL);
     describe_fault(out, "etc/shadow", &facts->shadow);
-    lmi_histogram_setting(&facts->histogram, out->decoy);
+    lmi_histogram_setting(&facts->histogram, &out->decoy);
     memcpy(out->hash, facts->shadow.hash, sizeof out->hash);
     return LMI_OK;
 }
@@ -188,6 +188,7 @@ find_mailbox(struct facts *facts, const char *user, const char *at,
     const struct lmi_bytes local = {user, (size_t)(at - user)};
     char name[LMI_USER_MAX + 1];
     struct lmi_shadow_entry entry;
+    struct lmi_histogram histogram;
     struct lmi_domain domain;
     enum lmi_rc rc = lmi_site_domain(facts->site, at + 1, &domain, err);
 
@@ -209,7 +210,10 @@ find_mailbox(struct facts *facts, const char *user, const char *at,
         !lmi_bytes_copy(local, name, sizeof name))
         return LMI_OK;
     rc = lmi_site_mail_shadow(facts->site, &facts->passwd, at + 1, name, &entry,
-                              &out->fault, err);
+                              &histogram, &out->fault, err);
+    /* Known and unknown mailboxes of one domain take as long. */
+    if (histogram.used > 0)
+        lmi_histogram_setting(&histogram, &out->decoy);
     if (rc == LMI_OK && out->verdict == LMI_ALLOWED) {
         out->verdict = out->fault.code != LMI_OK
                            ? LMI_REFUSED_FAULT

@@ -23,11 +23,11 @@ enum lmi_verdict {
 const char *lmi_verdict_text(enum lmi_verdict verdict);
 
 struct lmi_account {
-    enum lmi_verdict verdict;   /* without regard to password and waits */
-    bool exists;                /* there is a line of its own */
-    bool below_home;            /* the hash lies in a file of the user's */
-    char hash[LMI_HASH_SIZE];   /* empty: none */
-    char decoy[LMI_DECOY_SIZE]; /* a setting of the commonest kind */
+    enum lmi_verdict verdict; /* without regard to password and waits */
+    bool exists;              /* there is a line of its own */
+    bool below_home;          /* the hash lies in a file of the user's */
+    char hash[LMI_HASH_SIZE]; /* empty: none */
+    struct lmi_decoy decoy;   /* a setting of the commonest kind */
     struct lmi_err fault; /* of its own line or file, if LMI_REFUSED_FAULT */
 };
 

@@ -166,7 +166,7 @@ lmi_histogram_line(struct lmi_histogram *histogram, struct lmi_bytes line)
 
 void
 lmi_histogram_setting(const struct lmi_histogram *histogram,
-                      char out[LMI_DECOY_SIZE])
+                      struct lmi_decoy *out)
 {
     static const struct lmi_histogram_row preferred = {"$y$j9T$", 7, 22, 0};
     const struct lmi_histogram_row *best = &preferred;
@@ -175,11 +175,23 @@ lmi_histogram_setting(const struct lmi_histogram *histogram,
     for (size_t i = 0; i < histogram->used; i++)
         if (histogram->rows[i].count > best->count)
             best = &histogram->rows[i];
-    lmi_buffer_init(&setting, out, LMI_DECOY_SIZE);
+    lmi_buffer_init(&setting, out->setting, LMI_DECOY_SIZE);
     lmi_buffer_put(&setting, best->prefix, best->prefix_len);
+    out->salt = setting.len;
+    out->salt_len = best->salt_len;
     for (size_t i = 0; i < best->salt_len; i++)
         lmi_buffer_put_char(&setting, '.');
-    lmi_buffer_put_char(&setting, '$');
-    if (best->prefix[1] == '2') /* a bcrypt setting ends with its salt */
-        out[setting.len - 1] = '\0';
+    if (best->prefix[1] != '2') /* a bcrypt setting ends with its salt */
+        lmi_buffer_put_char(&setting, '$');
+}
+
+void
+lmi_decoy_salt(struct lmi_decoy *decoy, const uint8_t *bytes, size_t len)
+{
+    static const char digits[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "abcdefghijklmnopqrstuvwxyz";
+
+    for (size_t i = 0; i + 1 < decoy->salt_len; i++)
+        decoy->setting[decoy->salt + i] =
+            digits[(bytes[i % len] + i / len) & 63];
 }

@@ -54,10 +54,21 @@ struct lmi_histogram {
 void lmi_histogram_line(struct lmi_histogram *histogram, struct lmi_bytes line);
 
 /*
- * A setting of the commonest kind whose salt is all dots: for the decoy. The
- * one that "$y$j9T$" stands for if no line had a hash.
+ * A setting of the commonest kind, to compute a hash that nothing matches. The
+ * one that "$y$j9T$" stands for if no line had a hash. Its salt is all dots.
  */
+struct lmi_decoy {
+    char setting[LMI_DECOY_SIZE];
+    size_t salt, salt_len; /* where in it the salt is */
+};
 void lmi_histogram_setting(const struct lmi_histogram *histogram,
-                           char out[LMI_DECOY_SIZE]);
+                           struct lmi_decoy *out);
+
+/*
+ * Gives the decoy a salt of its own, made of these bytes: with one salt for
+ * all, two passwords would take visibly different times for every unknown
+ * name. The last digit stays, for it may not have all values.
+ */
+void lmi_decoy_salt(struct lmi_decoy *decoy, const uint8_t *bytes, size_t len);
 
 #endif

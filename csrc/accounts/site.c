@@ -281,15 +281,20 @@ out:
 enum lmi_rc
 lmi_site_mail_shadow(struct lmi_site *site, const struct lmi_passwd *owner,
                      const char *domain, const char *name,
-                     struct lmi_shadow_entry *out, struct lmi_err *fault_out,
+                     struct lmi_shadow_entry *out,
+                     struct lmi_histogram *histogram, struct lmi_err *fault_out,
                      struct lmi_err *err)
 {
-    struct search search = {
-        .key = name, .sep = ':', .match = shadow_match, .out = out};
+    struct search search = {.key = name,
+                            .sep = ':',
+                            .match = shadow_match,
+                            .out = out,
+                            .histogram = histogram};
     int fd;
     enum lmi_rc rc;
 
     memset(out, 0, sizeof *out);
+    memset(histogram, 0, sizeof *histogram);
     *fault_out = (struct lmi_err){.code = LMI_OK};
     rc = mail_shadow_open(site, owner, domain, &fd, fault_out);
     if (rc == LMI_OK && fd >= 0)

@@ -44,6 +44,7 @@ LMI_RC lmi_site_shadow(struct lmi_site *site, const char *user,
 LMI_RC lmi_site_mail_shadow(struct lmi_site *site,
                             const struct lmi_passwd *owner, const char *domain,
                             const char *name, struct lmi_shadow_entry *out,
+                            struct lmi_histogram *histogram,
                             struct lmi_err *fault_out, struct lmi_err *err);
 
 /* etc/userdomains. usable is false for a malformed line or a duplicate. */

@@ -91,6 +91,7 @@ static enum lmi_rc
 find_account(struct login *login, struct lmi_err *err)
 {
     struct lmi_site *site;
+    uint8_t mac[LMI_HASH];
     enum lmi_rc rc = lmi_enter_site(login->lmi, &site, err);
 
     if (rc == LMI_OK)
@@ -99,6 +100,12 @@ find_account(struct login *login, struct lmi_err *err)
                              login->request->user, login->request->service,
                              lmi_now(login->lmi) / 86400, &login->account, err);
     login->facts.account = login->account.verdict;
+    if (rc == LMI_OK)
+        rc = lmi_keys_mac(lmi_keys_of(login->lmi), LMI_MAC_DECOY,
+                          login->request->user, strlen(login->request->user),
+                          mac, err);
+    if (rc == LMI_OK)
+        lmi_decoy_salt(&login->account.decoy, mac, sizeof mac);
     return rc;
 }
 
@@ -135,10 +142,10 @@ check_password(struct login *login, struct lmi_err *err)
 
     if (login->settings->test_fault == LMI_FAULT_SLOW)
         sleep(SLOW_SECONDS);
-    return lmi_password_verify(pass, login->account.hash,
-                               login->account.below_home ? LMI_CEILING_HOME
-                                                         : LMI_CEILING_SITE,
-                               login->account.decoy, &login->facts.match, err);
+    return lmi_password_verify(
+        pass, login->account.hash,
+        login->account.below_home ? LMI_CEILING_HOME : LMI_CEILING_SITE,
+        login->account.decoy.setting, &login->facts.match, err);
 }
 
 /* After a fault, rc, the attempt is void, and the first fault is reported. */

@@ -538,10 +538,14 @@ transact(struct lmi_lmdb *lmdb, enum lmi_store_part part, struct change *change,
         return rc;
     if (change->ops != NULL)
         lmi_lmdb_check_readers(env);
-    int code = change_once(env, change);
+    int code = lmi_lmdb_lock(env);
+    if (code != 0)
+        return lmi_lmdb_leave(lmdb, part, code, "can't be locked", err);
+    code = change_once(env, change);
     while ((code == MDB_MAP_FULL || code == MDB_MAP_RESIZED) &&
            lmi_lmdb_grows(env, code))
         code = change_once(env, change);
+    lmi_lmdb_unlock(env);
     return lmi_lmdb_leave(lmdb, part, code, "can't be written", err);
 }
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -19,6 +21,8 @@
 #define MAP_LIMIT ((size_t)1 << 40)
 #define READERS 4096
 #define READER_CHECK_SECONDS 60
+#define LOCK_NAME "write.lock"
+#define LOCK_LONGEST 30 /* seconds */
 #define FILE_NAME_SIZE 64
 #define BOOT_ID 36
 #define BOOT_ID_CHARS "0123456789abcdef-"
@@ -191,31 +195,36 @@ file_check(int dir_fd, const char *name, uid_t owner, const char *folder,
     return err->code;
 }
 
-/* The names of data and lock: volatile ones carry the kernel's boot id. */
+/* The kernel's name for this boot. */
 static enum lmi_rc
-file_names(enum lmi_store_part part, char data_out[FILE_NAME_SIZE],
-           char lock_out[FILE_NAME_SIZE], struct lmi_err *err)
+boot_id(char out[BOOT_ID + 1], struct lmi_err *err)
 {
     static const char path[] = "/proc/sys/kernel/random/boot_id";
-    char id[BOOT_ID + 1] = "";
     ssize_t len = -1;
-    int fd;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
 
+    memset(out, 0, BOOT_ID + 1);
+    if (fd >= 0) {
+        len = read(fd, out, BOOT_ID);
+        close(fd);
+    }
+    if (len != BOOT_ID || strspn(out, BOOT_ID_CHARS) != BOOT_ID)
+        return store_fail(err, 0, path, "does not tell the boot", NULL);
+    return LMI_OK;
+}
+
+/* The names of data and lock: volatile ones carry the boot's id. */
+static void
+file_names(enum lmi_store_part part, const char *boot,
+           char data_out[FILE_NAME_SIZE], char lock_out[FILE_NAME_SIZE])
+{
     if (part == LMI_DURABLE) {
         snprintf(data_out, FILE_NAME_SIZE, "data.mdb");
         snprintf(lock_out, FILE_NAME_SIZE, "lock.mdb");
-        return LMI_OK;
+    } else {
+        snprintf(data_out, FILE_NAME_SIZE, "%.36s.mdb", boot);
+        snprintf(lock_out, FILE_NAME_SIZE, "%.36s.mdb-lock", boot);
     }
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        len = read(fd, id, BOOT_ID);
-        close(fd);
-    }
-    if (len != BOOT_ID || strspn(id, BOOT_ID_CHARS) != BOOT_ID)
-        return store_fail(err, 0, path, "does not tell the boot", NULL);
-    snprintf(data_out, FILE_NAME_SIZE, "%s.mdb", id);
-    snprintf(lock_out, FILE_NAME_SIZE, "%s.mdb-lock", id);
-    return LMI_OK;
 }
 
 /* BOOT-ID.mdb or BOOT-ID.mdb-lock: only such names are ours to remove. */
@@ -247,6 +256,66 @@ remove_other_boots(int dir_fd, const char *file)
     closedir(dir);
 }
 
+/* In a file of the part's folder, mapped by all its processes. */
+struct lmi_write_lock {
+    char boot[BOOT_ID + 1]; /* what was locked before a boot is not locked */
+    pthread_mutex_t mutex;
+};
+
+static int
+write_lock_make(struct lmi_write_lock *lock, const char *boot)
+{
+    pthread_mutexattr_t attributes;
+    int code = pthread_mutexattr_init(&attributes);
+
+    if (code != 0)
+        return code;
+    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    code = pthread_mutex_init(&lock->mutex, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+    if (code == 0)
+        memcpy(lock->boot, boot, sizeof lock->boot);
+    return code;
+}
+
+/* One process at a time opens it, or the mutex might be made twice. */
+static int
+write_lock_open(int dir_fd, const char *boot, struct lmi_write_lock **out)
+{
+    const struct timespec millisecond = {.tv_nsec = 1000000};
+    struct lmi_write_lock *lock = MAP_FAILED;
+    int code = 0, fd = openat(dir_fd, LOCK_NAME,
+                              O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    *out = NULL;
+    if (fd < 0)
+        return errno;
+    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {
+        if (i == 1000)
+            code = ETIMEDOUT;
+        if (code != 0)
+            break;
+        nanosleep(&millisecond, NULL);
+    }
+    if (code == 0 && ftruncate(fd, sizeof *lock) != 0)
+        code = errno;
+    if (code == 0)
+        lock =
+            mmap(NULL, sizeof *lock, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (code == 0 && lock == MAP_FAILED)
+        code = errno;
+    if (code == 0 && strncmp(lock->boot, boot, BOOT_ID) != 0)
+        code = write_lock_make(lock, boot);
+    if (code == 0)
+        *out = lock;
+    else if (lock != MAP_FAILED)
+        munmap(lock, sizeof *lock);
+    flock(fd, LOCK_UN); /* the mapping would keep it */
+    close(fd);
+    return code;
+}
+
 static void
 env_shut(struct lmi_lmdb_env *env)
 {
@@ -255,6 +324,11 @@ env_shut(struct lmi_lmdb_env *env)
     mdb_txn_abort(env->reader);
     env->reader = NULL;
     mdb_env_close(env->mdb);
+    if (env->lock != NULL) {
+        lmi_lmdb_unlock(env);
+        munmap(env->lock, sizeof *env->lock);
+    }
+    env->lock = NULL;
     env->mdb = NULL;
 }
 
@@ -308,20 +382,24 @@ env_prepare(struct lmi_lmdb_env *env)
 }
 
 static enum lmi_rc
-env_start(struct env *env, int dir_fd, const char *folder, struct lmi_err *err)
+env_start(struct env *env, int dir_fd, const char *folder, const char *boot,
+          struct lmi_err *err)
 {
     char path[PATH_MAX];
     unsigned flags = MDB_NOTLS;
+    const char *text = "can't be opened by LMDB", *remedy = NULL;
     int dead, code = mdb_env_create(&env->open.mdb);
 
     if (code != 0)
         return store_fail(err, code, folder, "LMDB can't start", NULL);
+    code = write_lock_open(dir_fd, boot, &env->open.lock);
     snprintf(path, sizeof path, "%s", folder);
     if (env->part == LMI_VOLATILE) {
         flags |= MDB_NOSUBDIR | MDB_NOSYNC;
         snprintf(path, sizeof path, "%s/%s", folder, env->file.name);
     }
-    code = mdb_env_set_maxreaders(env->open.mdb, READERS);
+    if (code == 0)
+        code = mdb_env_set_maxreaders(env->open.mdb, READERS);
     if (code == 0)
         code = mdb_env_set_mapsize(env->open.mdb, MAP_START);
     if (code == 0)
@@ -336,7 +414,14 @@ env_start(struct env *env, int dir_fd, const char *folder, struct lmi_err *err)
         return LMI_OK;
     }
     env_shut(&env->open);
-    return store_fail(err, code, path, "can't be opened by LMDB", NULL);
+    if (code == ENOMEM) {
+        text = "needs more address space than this process may use";
+        remedy = "raise the limit, as with ulimit -v";
+    } else if (code == EAGAIN) {
+        text = "is in use by another process with this process's id";
+        remedy = "let PID namespaces not share a store";
+    }
+    return store_fail(err, code, path, text, remedy);
 }
 
 /* Opens env->open.mdb; everything is looked at before LMDB touches it. */
@@ -344,13 +429,17 @@ static enum lmi_rc
 env_open(struct env *env, int dir_fd, const struct stat *st, const char *folder,
          struct lmi_err *err)
 {
-    char lock[FILE_NAME_SIZE];
+    char lock[FILE_NAME_SIZE], boot[BOOT_ID + 1];
     struct lmi_owner saved;
     enum lmi_rc rc =
         lmi_owner_enter(&saved, st->st_uid, st->st_gid, folder, err);
 
     if (rc == LMI_OK)
-        rc = file_names(env->part, env->file.name, lock, err);
+        rc = boot_id(boot, err);
+    if (rc == LMI_OK)
+        file_names(env->part, boot, env->file.name, lock);
+    if (rc == LMI_OK)
+        rc = file_check(dir_fd, LOCK_NAME, st->st_uid, folder, err);
     if (rc == LMI_OK)
         rc = file_check(dir_fd, env->file.name, st->st_uid, folder, err);
     if (rc == LMI_OK)
@@ -358,7 +447,7 @@ env_open(struct env *env, int dir_fd, const struct stat *st, const char *folder,
     if (rc == LMI_OK && env->part == LMI_VOLATILE)
         remove_other_boots(dir_fd, env->file.name);
     if (rc == LMI_OK)
-        rc = env_start(env, dir_fd, folder, err);
+        rc = env_start(env, dir_fd, folder, boot, err);
     lmi_owner_leave(&saved);
     return rc;
 }
@@ -534,6 +623,37 @@ lmi_lmdb_commit(struct lmi_lmdb_env *env, MDB_txn *txn)
     return code;
 }
 
+int
+lmi_lmdb_lock(struct lmi_lmdb_env *env)
+{
+    struct timespec until;
+    MDB_envinfo before = {.me_last_txnid = 0}, info = before;
+    int code = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    for (int second = 0; second < LOCK_LONGEST; second++) {
+        until.tv_sec++;
+        code =
+            pthread_mutex_clocklock(&env->lock->mutex, CLOCK_MONOTONIC, &until);
+        if (code == EOWNERDEAD) /* killed: LMDB leaves out what it had begun */
+            code = pthread_mutex_consistent(&env->lock->mutex);
+        if (code != ETIMEDOUT || mdb_env_info(env->mdb, &info) != 0 ||
+            (second > 0 && info.me_last_txnid == before.me_last_txnid))
+            break;
+        before = info;
+    }
+    env->locked = code == 0;
+    return code;
+}
+
+void
+lmi_lmdb_unlock(struct lmi_lmdb_env *env)
+{
+    if (env->locked)
+        pthread_mutex_unlock(&env->lock->mutex);
+    env->locked = false;
+}
+
 bool
 lmi_lmdb_grows(struct lmi_lmdb_env *env, int code)
 {
@@ -571,6 +691,10 @@ lmi_lmdb_leave(struct lmi_lmdb *lmdb, enum lmi_store_part part, int code,
     /* A write that was cut short is EIO to LMDB: was it for want of space? */
     if (code == EIO && statvfs(folder, &vfs) == 0 && vfs.f_bavail == 0)
         code = ENOSPC;
+    if (code == ETIMEDOUT)
+        return store_fail(err, 0, folder,
+                          "another process keeps its write lock",
+                          "find the one that was stopped, or hangs");
     return store_fail(err, code, folder, text, NULL);
 }
 

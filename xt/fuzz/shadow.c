@@ -8,13 +8,14 @@
 static void
 check_decoy(const struct lmi_histogram *histogram)
 {
-    char decoy[LMI_DECOY_SIZE];
+    struct lmi_decoy decoy;
 
-    memset(decoy, 'x', sizeof decoy);
-    lmi_histogram_setting(histogram, decoy);
+    memset(&decoy, 'x', sizeof decoy);
+    lmi_histogram_setting(histogram, &decoy);
     /* A setting is no hash: what it computes must match nothing. */
-    if (memchr(decoy, '\0', sizeof decoy) == NULL || decoy[0] != '$' ||
-        lmi_password_hash_ok(decoy, LMI_CEILING_SITE, 6))
+    if (memchr(decoy.setting, '\0', sizeof decoy.setting) == NULL ||
+        decoy.setting[0] != '$' ||
+        lmi_password_hash_ok(decoy.setting, LMI_CEILING_SITE, 6))
         abort();
 }
 
