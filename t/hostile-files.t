@@ -164,6 +164,8 @@ for my $how ( sort keys %spoilers ) {
 attempt( 'ok', 'the settings, mended' );
 
 # The key. If it is lost or damaged, logins are refused until it is restored.
+$spoilers{'another one'}       = sub { new_file( $_[0], 'k' x 32 ) };
+$spoilers{'open to the group'} = sub { copy_of( $_[0] ); chmod oct 640, $_[0] or die "$_[0]: $!" };
 my $key = "$site->{dir}/store/key";
 for my $how ( sort keys %spoilers ) {
     spoil( $key, $how );

@@ -268,6 +268,11 @@ long_passwords(struct lmi_crypto *crypto)
                            &err) == LMI_OK &&
            !match && setting_is_decoy,
        "bcrypt: 73 bytes never match");
+    match = true;
+    ok(lmi_password_verify(bytes, hash, LMI_CEILING_SITE, hash, &match, &err) ==
+               LMI_OK &&
+           !match,
+       "not even where the decoy makes the same hash");
     pass[73] = '\0';
     ok(!make_hash(crypto, "$2b$", 4, pass, hash), "and get no hash");
     memset(pass, 'p', LMI_PASS_MAX);

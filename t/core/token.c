@@ -123,6 +123,22 @@ token_shapes(void)
     ok(strcmp(out, "/cpsess0123456789") == 0, "a token is written with slash");
 }
 
+static void
+every_digit(void)
+{
+    char token[LMI_TOKEN_SIZE];
+    unsigned wrong = 0;
+
+    lmi_token_format("0123456789", token);
+    ok(lmi_token_is(bytes_of(token, 17), "0123456789"), "a token is itself");
+    for (size_t i = 7; i < 17; i++) {
+        token[i] ^= 1; /* another digit */
+        wrong += lmi_token_is(bytes_of(token, 17), "0123456789");
+        token[i] ^= 1;
+    }
+    ok(wrong == 0, "and no other, whichever digit differs");
+}
+
 #define SECRET "0123456789-_ABCDEFGHIJKLMNOPQRSTUVWXYZabcde"
 
 static bool
@@ -181,6 +197,7 @@ main(void)
     tickets(crypto);
     digits_are_even(crypto);
     token_shapes();
+    every_digit();
     cookie_shapes(crypto);
     lmi_crypto_free(crypto);
     return done();
