@@ -146,6 +146,21 @@ for my $folder ( 'home/alice/etc/alice.example', 'home/alice/etc' ) {
     }
 }
 attempt( 'ok', 'the mailbox with its folders back', @webmail );
+SKIP: {
+    skip 'only root gives a home away', 8 if !$root;
+    my $home  = $site->path('home/alice');
+    my $owner = ( stat $home )[4];
+    chown 54_321, -1, $home or die $!;
+    attempt( 'invalid', "a home that is another user's", @webmail );
+    chown $owner, -1, $home or die $!;
+    rename $home, "$home.kept" or die $!;
+    symlink 'alice.kept', $home or die $!;
+    attempt( 'ok', "control: a home behind root's link", @webmail );
+    system qw(chown -h 54321), $home;
+    attempt( 'invalid', "a home behind a user's link", @webmail );
+    mend($home);
+    attempt( 'ok', 'the home, mended', @webmail );
+}
 
 # Settings. The message is the generic one, and $detail contains the path.
 for my $how ( sort keys %spoilers ) {
