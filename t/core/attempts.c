@@ -1,0 +1,80 @@
+/* What attempts that are under way, or that nobody ended, count for. */
+#include "base/address.h"
+#include "scratch.h"
+#include "sessions/attempts.h"
+
+#define START 1700000000
+
+static struct lmi_err err;
+
+static void
+at(struct lmi *lmi, long seconds)
+{
+    scratch_settings(START + seconds);
+    if (lmi_enter(lmi, &err) != LMI_OK)
+        printf("Bail out! %s\n", err.text);
+}
+
+/* The seconds to wait; 0: an attempt is under way. */
+static uint32_t
+begin(struct lmi *lmi, const char *user, struct lmi_attempt *out)
+{
+    uint32_t wait = UINT32_MAX;
+
+    if (lmi_attempt_begin(lmi, user, true, NULL, out, &wait, &err) != LMI_OK)
+        printf("Bail out! %s\n", err.text);
+    return wait;
+}
+
+static bool
+end(struct lmi *lmi, const struct lmi_attempt *attempt)
+{
+    return lmi_attempt_end(lmi, attempt, LMI_ATTEMPT_FAILED, &err) == LMI_OK;
+}
+
+static void
+one_at_once(struct lmi *lmi)
+{
+    struct lmi_attempt first, second;
+    unsigned failed = 0;
+
+    at(lmi, 0);
+    for (int i = 0; i < 3; i++)
+        failed += begin(lmi, "alice", &first) == 0 && end(lmi, &first);
+    ok(failed == 3, "three failures are free");
+    at(lmi, 1);
+    ok(begin(lmi, "alice", &first) == 0, "after the wait an attempt begins");
+    ok(begin(lmi, "alice", &second) == 1, "and no other before its end");
+    ok(end(lmi, &first) && begin(lmi, "alice", &second) == 2,
+       "which is a failure");
+}
+
+static void
+nobody_ended(struct lmi *lmi)
+{
+    struct lmi_attempt attempt;
+    unsigned begun = 0;
+
+    at(lmi, 0);
+    while (begun < 9 && begin(lmi, "bob", &attempt) == 0)
+        begun++;
+    ok(begun == 9, "nine attempts are under way");
+    at(lmi, 59);
+    ok(begin(lmi, "bob", &attempt) == 0, "within a minute they may end well");
+    at(lmi, 60);
+    ok(begin(lmi, "bob", &attempt) == 4,
+       "then they have failed at their start");
+}
+
+int
+main(void)
+{
+    struct lmi *lmi = lmi_make();
+
+    scratch_make();
+    scratch_site("!");
+    one_at_once(lmi);
+    nobody_ended(lmi);
+    lmi_free(lmi);
+    return done();
+}
