@@ -435,11 +435,9 @@ is( $answer->{body},   "ok\n", '... and says so' );
 }
 
 # The app's own pages
-$answer = ask(
-    $app, "$token/x", %by_cookie,
-    HTTP_X_REMOTE_USER  => 'root',
-    HTTP_X_LOGMEIN_USER => 'root'
-);
+my %names =
+    map { ( "HTTP_$_" => 'root' ) } qw(REMOTE_USER X_REMOTE_USER X_FORWARDED_USER X_LOGMEIN_USER);
+$answer = ask( $app, "$token/x", %by_cookie, %names );
 is( header_of( $answer, 'Cache-Control' ), 'no-store', 'a page of the app is not cached' );
 my $plain = Plack::Middleware::LogMeIn->wrap(
     sub {
@@ -447,15 +445,11 @@ my $plain = Plack::Middleware::LogMeIn->wrap(
         [
             200,
             [ 'Content-Type' => 'text/html', 'Cache-Control' => 'max-age=5' ],
-            [ join q{,}, grep { /\AHTTP_X_(?:REMOTE|LOGMEIN)/ } keys %{$env} ]
+            [ join q{,}, grep { $names{$_} } sort keys %{$env} ]
         ];
     }
 );
-$answer = ask(
-    $plain, "$token/x", %by_cookie,
-    HTTP_X_REMOTE_USER  => 'root',
-    HTTP_X_LOGMEIN_USER => 'root'
-);
+$answer = ask( $plain, "$token/x", %by_cookie, %names );
 is( header_of( $answer, 'Cache-Control' ), 'max-age=5', '... unless the app says otherwise' );
 is( $answer->{body}, q{}, '... and client headers with user names are removed' );
 is(
