@@ -408,6 +408,15 @@ is( $answer->{status}, 401, 'a check of a request without a cookie' );
 is( header_of( $answer, 'X-LogMeIn-Login' ),
     '/login/?goto_uri=%2Fx%3Fy', '... tells where to log in' );
 is( header_of( $answer, 'X-LogMeIn-User' ), undef, '... and no name' );
+is(
+    ask(
+        $app, '/logmein/check', %by_cookie,
+        HTTP_X_ORIGINAL_URI => "$token/x",
+        'psgi.url_scheme'   => 'http'
+    )->{status},
+    401,
+    'a check of a request in clear text'
+);
 is( ask( $app, '/logmein/check', %by_cookie, HTTP_X_ORIGINAL_URI => "$token/%2e%2e/x" )->{status},
     401, 'a check of an invalid path' );
 $answer = ask( $app, '/logmein/health' );

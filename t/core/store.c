@@ -336,6 +336,24 @@ refuses(const char *name, enum lmi_rc code, const char *why)
     (void)name;
 }
 
+/* What root does in a user's store belongs to that user. */
+static void
+owned_by_user(void)
+{
+    char path[160];
+    struct stat st = {.st_uid = 0};
+
+    folder_set("user");
+    snprintf(path, sizeof path, "%s/data.mdb", url + 5);
+    ok(chmod(scratch, 0711) == 0 && mkdir(url + 5, 0700) == 0 &&
+           chown(url + 5, 54321, 54321) == 0,
+       "(a folder is given away)");
+    store = store_new();
+    ok(store != NULL && stat(path, &st) == 0 && st.st_uid == 54321,
+       "root works in a user's store with the user's rights");
+    lmi_store_close(store);
+}
+
 /* The volatile part belongs to the durable part's owner. */
 static void
 given_away(void)
@@ -386,8 +404,10 @@ planted(void)
     struct lmi_store *good = store_new();
     ok(good != NULL, "control: without all that, the folder is opened");
     lmi_store_close(good);
-    if (geteuid() == 0)
+    if (geteuid() == 0) {
         given_away();
+        owned_by_user();
+    }
     folder_set("a/b/c");
     refuses("deep", LMI_STORE, "a folder whose parent's parent is missing");
 }
