@@ -17,13 +17,23 @@ at(struct lmi *lmi, long seconds)
 
 /* The seconds to wait; 0: an attempt is under way. */
 static uint32_t
-begin(struct lmi *lmi, const char *user, struct lmi_attempt *out)
+begin_from(struct lmi *lmi, const char *user, const char *address,
+           struct lmi_attempt *out)
 {
+    struct lmi_address source;
+    bool has_source = lmi_address_parse(address, &source);
     uint32_t wait = UINT32_MAX;
 
-    if (lmi_attempt_begin(lmi, user, true, NULL, out, &wait, &err) != LMI_OK)
+    if (lmi_attempt_begin(lmi, user, has_source ? &source : NULL, out, &wait,
+                          &err) != LMI_OK)
         printf("Bail out! %s\n", err.text);
     return wait;
+}
+
+static uint32_t
+begin(struct lmi *lmi, const char *user, struct lmi_attempt *out)
+{
+    return begin_from(lmi, user, "", out);
 }
 
 static bool
@@ -66,6 +76,27 @@ nobody_ended(struct lmi *lmi)
        "then they have failed at their start");
 }
 
+static void
+network(struct lmi *lmi)
+{
+    struct lmi_attempt attempt;
+    unsigned failed = 0;
+
+    at(lmi, 0);
+    for (unsigned i = 0; i < 300; i++) {
+        char user[16], address[40];
+        snprintf(user, sizeof user, "user%u", i);
+        snprintf(address, sizeof address, "2001:db8:0:%x::1", i);
+        failed +=
+            begin_from(lmi, user, address, &attempt) == 0 && end(lmi, &attempt);
+    }
+    ok(failed == 300, "three hundred failures of a /48 are free");
+    ok(begin_from(lmi, "carol", "2001:db8:0:ffff::1", &attempt) > 0,
+       "then all of it waits");
+    ok(begin_from(lmi, "carol", "2001:db8:1::1", &attempt) == 0,
+       "and no other network");
+}
+
 int
 main(void)
 {
@@ -75,6 +106,7 @@ main(void)
     scratch_site("!");
     one_at_once(lmi);
     nobody_ended(lmi);
+    network(lmi);
     lmi_free(lmi);
     return done();
 }

@@ -184,8 +184,8 @@ verifies(uint8_t purpose, const uint8_t mac[LMI_HASH])
 {
     bool good = false;
 
-    return lmi_keys_verify(keys, purpose, "text", 4, mac, &good, NULL, &err) ==
-               LMI_OK &&
+    return lmi_keys_verify(keys, purpose, "text", 4, mac, LMI_HASH, &good, NULL,
+                           &err) == LMI_OK &&
            good;
 }
 

@@ -36,6 +36,19 @@ add_line(const char *line, size_t len)
     return good;
 }
 
+/* Where the line lies, no later use of the memory would overwrite it. */
+static bool
+add_lines(const char *line, size_t len)
+{
+    char filler[1000];
+    bool good = true;
+
+    memset(filler, 'x', sizeof filler);
+    for (int i = 0; good && i < 55; i++)
+        good = add_line(filler, sizeof filler);
+    return good && add_line(line, len);
+}
+
 /* The site, with a hash of the password, and the password in another line. */
 static bool
 make_site(struct lmi *lmi)
@@ -47,7 +60,7 @@ make_site(struct lmi *lmi)
     bool good = lmi_hash_password(lmi, text_of(pass), "$6$", 1000, hash,
                                   &err) == LMI_OK;
     scratch_site(hash);
-    good = good && add_line(pass, PASS_LEN);
+    good = good && add_lines(pass, PASS_LEN);
     lmi_wipe(pass, sizeof pass);
     scratch_settings(1700000000);
     return good;
