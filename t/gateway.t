@@ -408,6 +408,15 @@ is( $answer->{status}, 401, 'a check of a request without a cookie' );
 is( header_of( $answer, 'X-LogMeIn-Login' ),
     '/login/?goto_uri=%2Fx%3Fy', '... tells where to log in' );
 is( header_of( $answer, 'X-LogMeIn-User' ), undef, '... and no name' );
+is(
+    ask(
+        $app, '/logmein/check', %by_cookie,
+        HTTP_X_ORIGINAL_URI => "$token/x",
+        'psgi.url_scheme'   => 'http'
+    )->{status},
+    401,
+    'a check of a request in clear text'
+);
 is( ask( $app, '/logmein/check', %by_cookie, HTTP_X_ORIGINAL_URI => "$token/%2e%2e/x" )->{status},
     401, 'a check of an invalid path' );
 $answer = ask( $app, '/logmein/health' );
@@ -435,11 +444,9 @@ is( $answer->{body},   "ok\n", '... and says so' );
 }
 
 # The app's own pages
-$answer = ask(
-    $app, "$token/x", %by_cookie,
-    HTTP_X_REMOTE_USER  => 'root',
-    HTTP_X_LOGMEIN_USER => 'root'
-);
+my %names =
+    map { ( "HTTP_$_" => 'root' ) } qw(REMOTE_USER X_REMOTE_USER X_FORWARDED_USER X_LOGMEIN_USER);
+$answer = ask( $app, "$token/x", %by_cookie, %names );
 is( header_of( $answer, 'Cache-Control' ), 'no-store', 'a page of the app is not cached' );
 my $plain = Plack::Middleware::LogMeIn->wrap(
     sub {
@@ -447,15 +454,11 @@ my $plain = Plack::Middleware::LogMeIn->wrap(
         [
             200,
             [ 'Content-Type' => 'text/html', 'Cache-Control' => 'max-age=5' ],
-            [ join q{,}, grep { /\AHTTP_X_(?:REMOTE|LOGMEIN)/ } keys %{$env} ]
+            [ join q{,}, grep { $names{$_} } sort keys %{$env} ]
         ];
     }
 );
-$answer = ask(
-    $plain, "$token/x", %by_cookie,
-    HTTP_X_REMOTE_USER  => 'root',
-    HTTP_X_LOGMEIN_USER => 'root'
-);
+$answer = ask( $plain, "$token/x", %by_cookie, %names );
 is( header_of( $answer, 'Cache-Control' ), 'max-age=5', '... unless the app says otherwise' );
 is( $answer->{body}, q{}, '... and client headers with user names are removed' );
 is(

@@ -34,7 +34,7 @@ my %spoilers = (
     'world-written' => sub { copy_of( $_[0] ); chmod oct 666, $_[0] or die "$_[0]: $!" },
     unreadable      => sub { copy_of( $_[0] ); chmod 0, $_[0] or die "$_[0]: $!" },
     "another's"     => sub { copy_of( $_[0] ); chown 54_321, -1, $_[0] or die "$_[0]: $!" },
-    huge            => sub { copy_of( $_[0] ); truncate $_[0], 2**40 or die "$_[0]: $!" },
+    huge            => sub { copy_of( $_[0] ); truncate $_[0], 2**30 + 1 or die "$_[0]: $!" },
     empty           => sub { new_file( $_[0], '' ) },
     zeros           => sub { new_file( $_[0], "\0" x 4096 ) },
     binary          => sub {
@@ -146,6 +146,21 @@ for my $folder ( 'home/alice/etc/alice.example', 'home/alice/etc' ) {
     }
 }
 attempt( 'ok', 'the mailbox with its folders back', @webmail );
+SKIP: {
+    skip 'only root gives a home away', 8 if !$root;
+    my $home  = $site->path('home/alice');
+    my $owner = ( stat $home )[4];
+    chown 54_321, -1, $home or die $!;
+    attempt( 'invalid', "a home that is another user's", @webmail );
+    chown $owner, -1, $home or die $!;
+    rename $home, "$home.kept" or die $!;
+    symlink 'alice.kept', $home or die $!;
+    attempt( 'ok', "control: a home behind root's link", @webmail );
+    system qw(chown -h 54321), $home;
+    attempt( 'invalid', "a home behind a user's link", @webmail );
+    mend($home);
+    attempt( 'ok', 'the home, mended', @webmail );
+}
 
 # Settings. The message is the generic one, and $detail contains the path.
 for my $how ( sort keys %spoilers ) {
@@ -164,6 +179,8 @@ for my $how ( sort keys %spoilers ) {
 attempt( 'ok', 'the settings, mended' );
 
 # The key. If it is lost or damaged, logins are refused until it is restored.
+$spoilers{'another one'}       = sub { new_file( $_[0], 'k' x 32 ) };
+$spoilers{'open to the group'} = sub { copy_of( $_[0] ); chmod oct 640, $_[0] or die "$_[0]: $!" };
 my $key = "$site->{dir}/store/key";
 for my $how ( sort keys %spoilers ) {
     spoil( $key, $how );

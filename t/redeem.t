@@ -137,6 +137,12 @@ ok( Cpanel::LogMeIn::Session->revoke( id => $session->{id} ),
     'a session of several cookies is revoked' );
 is( check_reason($_), 'unknown', '... with all of them' ) for $session, $second;
 
+# A session that has ended takes its ticket with it.
+%ticket  = ticket();
+$session = redeem(%ticket);
+Cpanel::LogMeIn::Session->revoke( id => $session->{id} );
+is( reason_of(%ticket), 'unknown', 'a ticket whose session was revoked' );
+
 # spent, any other
 my %other = (
     'another address'                => [ address => '192.0.2.2' ],

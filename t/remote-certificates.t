@@ -128,10 +128,31 @@ refused_ok( 'that is self-signed', serve( "$self_signed.pem", "$self_signed.key"
 SKIP: {
     my $old = serve( certificate('good'), weak => Net::SSLeay::TLS1_1_VERSION() );
     careless( $old, SSL_version => 'TLSv1_1', SSL_cipher_list => 'DEFAULT@SECLEVEL=0' );
-    skip 'this OpenSSL has no TLS 1.1', 2 if $old->record !~ /\Q$PASSWORD\E/;
+    skip 'this OpenSSL has no TLS 1.1', 4 if $old->record !~ /\Q$PASSWORD\E/;
     $old->forget;
     is( ( log_in() )[1], 'There is no secure connection to the server.', 'TLS 1.1' )
         or diag($Cpanel::LogMeIn::detail);
+    unlike( $old->record, qr/\Q$PASSWORD\E/, '... is told nothing' );
+    my $conf = $site->dir . '/openssl.cnf';
+    $site->write_file( $conf, <<'CONF');
+openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = default
+[default]
+MinProtocol = TLSv1
+CipherString = DEFAULT@SECLEVEL=0
+CONF
+    $site->write_file( $site->dir . '/log_in.pl', <<"PROGRAM");
+use Cpanel::LogMeIn;
+print +( Cpanel::LogMeIn::get_loggedin_url(
+    user => 'alice', pass => '$PASSWORD', hostname => 'localhost', service => 'cpanel'
+) )[1];
+PROGRAM
+    local $ENV{OPENSSL_CONF} = $conf;
+    my $said = qx{$^X @{[ map { "-I$_" } @INC ]} @{[ $site->dir ]}/log_in.pl};
+    is( $said, 'There is no secure connection to the server.', 'TLS 1.1 that the machine allows' );
     unlike( $old->record, qr/\Q$PASSWORD\E/, '... is told nothing' );
 }
 my $new = serve( certificate('good'), tls => { SSL_version => 'TLSv1_2' } );

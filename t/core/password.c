@@ -268,6 +268,11 @@ long_passwords(struct lmi_crypto *crypto)
                            &err) == LMI_OK &&
            !match && setting_is_decoy,
        "bcrypt: 73 bytes never match");
+    match = true;
+    ok(lmi_password_verify(bytes, hash, LMI_CEILING_SITE, hash, &match, &err) ==
+               LMI_OK &&
+           !match,
+       "not even where the decoy makes the same hash");
     pass[73] = '\0';
     ok(!make_hash(crypto, "$2b$", 4, pass, hash), "and get no hash");
     memset(pass, 'p', LMI_PASS_MAX);
@@ -314,6 +319,39 @@ every_byte(struct lmi_crypto *crypto)
     ok(wrong == 0, "bytes are told apart, at each place, by each scheme");
 }
 
+static enum lmi_reason
+guess(struct lmi *lmi)
+{
+    static struct lmi_login_answer answer;
+    const struct lmi_login ask = {.user = text_of("alice"),
+                                  .pass = text_of("wrong"),
+                                  .hostname = text_of("localhost"),
+                                  .service = text_of("cpanel")};
+
+    lmi_login(lmi, &ask, &answer);
+    return answer.reason;
+}
+
+static void
+waits(struct lmi_crypto *crypto)
+{
+    char hash[LMI_HASH_SIZE];
+    struct lmi *lmi = lmi_make();
+    unsigned before = computed;
+
+    scratch_make();
+    make_hash(crypto, "$5$", 1000, "right one", hash);
+    scratch_site(hash);
+    scratch_settings(1700000000);
+    before = computed;
+    while (computed < before + 9 && guess(lmi) == LMI_REASON_INVALID)
+        continue;
+    before = computed;
+    ok(guess(lmi) == LMI_REASON_WAIT && computed == before,
+       "inside a wait no hash is computed");
+    lmi_free(lmi);
+}
+
 int
 main(void)
 {
@@ -327,6 +365,7 @@ main(void)
     many_costly();
     long_passwords(crypto);
     every_byte(crypto);
+    waits(crypto);
     lmi_crypto_free(crypto);
     return done();
 }

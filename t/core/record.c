@@ -1,4 +1,8 @@
-/* A record is read only where, and as, it was written. */
+/*
+ * A record is read only where, and as, it was written. This program's own
+ * fsync() stands before libc's, and counts.
+ */
+#include <dlfcn.h>
 #include <inttypes.h>
 
 #include "sessions/record.h"
@@ -6,6 +10,23 @@
 
 static struct lmi_err err;
 static struct lmi_keys *keys, *other_keys;
+static unsigned synced_keys, synced_names;
+
+/* A whole key, under any name, and a folder that has a key's name. */
+int
+fsync(int fd)
+{
+    int (*real)(int);
+    void *found = dlsym(RTLD_NEXT, "fsync");
+    struct stat st;
+
+    memcpy(&real, &found, sizeof real);
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        synced_keys += st.st_size == 32;
+    else
+        synced_names += faccessat(fd, "key", F_OK, 0) == 0;
+    return real(fd);
+}
 
 static struct lmi_keys *
 keys_new(struct lmi_crypto *crypto, const char *name)
@@ -129,6 +150,59 @@ tampering(struct lmi_store_value value)
     ok(reads(keys, id, &value), "control: the untouched record is read");
 }
 
+/* Is a body of this length read, whose seal is good? */
+static bool
+reads_sealed(struct lmi_store_value value, size_t len)
+{
+    struct lmi_store_id id = place(LMI_KIND_COOKIE, 7);
+    uint8_t bytes[LMI_STORE_KEY + LMI_STORE_VALUE];
+
+    memcpy(bytes, id.key, LMI_STORE_KEY);
+    memcpy(bytes + LMI_STORE_KEY, value.bytes, len);
+    value.len = len + LMI_HASH;
+    return lmi_keys_mac(keys, LMI_MAC_RECORD, bytes, LMI_STORE_KEY + len,
+                        value.bytes + len, &err) == LMI_OK &&
+           reads(keys, id, &value);
+}
+
+/* A good seal does not make good what could not have been written. */
+static void
+sealed(struct lmi_store_value longest)
+{
+    size_t len = longest.len - LMI_HASH;
+
+    ok(reads_sealed(longest, len), "control: the longest record, sealed again");
+    longest.bytes[len] = 'u';
+    ok(!reads_sealed(longest, len + 1),
+       "with a byte behind it, it is not read");
+    longest.bytes[len - LMI_USER_MAX - 1] = LMI_USER_MAX + 1;
+    ok(!reads_sealed(longest, len + 1), "nor is one of a longer name");
+}
+
+static bool
+verifies(uint8_t purpose, const uint8_t mac[LMI_HASH])
+{
+    bool good = false;
+
+    return lmi_keys_verify(keys, purpose, "text", 4, mac, LMI_HASH, &good, NULL,
+                           &err) == LMI_OK &&
+           good;
+}
+
+static void
+purposes(void)
+{
+    uint8_t mac[LMI_HASH];
+    unsigned good = 0;
+
+    ok(lmi_keys_mac(keys, LMI_MAC_ORIGIN, "text", 4, mac, &err) == LMI_OK &&
+           verifies(LMI_MAC_ORIGIN, mac),
+       "control: a MAC is good for its purpose");
+    for (uint8_t purpose = 0; purpose < UINT8_MAX; purpose++)
+        good += verifies(purpose, mac);
+    ok(good == 1, "and for no other");
+}
+
 /* Some bits of a record, its key or its kind change, a hundred thousand times.
  */
 static void
@@ -169,6 +243,8 @@ main(void)
 
     scratch_make();
     keys = keys_new(crypto, "key");
+    ok(synced_keys == 1 && synced_names == 1,
+       "a new key is durable, and so is its name");
     other_keys = keys_new(crypto, "other");
     round_trip(&record);
     tampering(write_record(&record));
@@ -179,6 +255,8 @@ main(void)
     round_trip(&record);
     value = write_record(&record);
     ok(value.len <= LMI_STORE_VALUE, "the longest record fits the store");
+    sealed(value);
+    purposes();
     record.user[0] = '\0';
     round_trip(&record);
     value.len = 0;

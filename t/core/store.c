@@ -92,6 +92,42 @@ volatile_part(void)
         fclose(file);
 }
 
+/*
+ * This program's own fdatasync() stands before libc's, and counts: how LMDB
+ * makes a change durable.
+ */
+static unsigned synced;
+
+#pragma GCC visibility push(default)
+
+int
+fdatasync(int fd)
+{
+    int (*real)(int);
+    void *found = dlsym(RTLD_NEXT, "fdatasync");
+
+    memcpy(&real, &found, sizeof real);
+    synced++;
+    return real(fd);
+}
+
+#pragma GCC visibility pop
+
+static void
+durable_part(void)
+{
+    struct lmi_store_value v = value_of("volatile");
+    struct lmi_store_op op = op_of(LMI_STORE_PUT, 800, &v);
+    unsigned before = synced;
+
+    ok(puts_text(800, "durable") && synced > before,
+       "a change of the durable part is synchronised");
+    before = synced;
+    ok(strcmp(apply_at(LMI_VOLATILE, &op, 1, 0), "done") == 0 &&
+           synced == before,
+       "one of the volatile part is not");
+}
+
 /* Runs the job in a child; its answer is the exit status. */
 static bool
 in_child(bool (*job)(void))
@@ -300,6 +336,43 @@ refuses(const char *name, enum lmi_rc code, const char *why)
     (void)name;
 }
 
+/* What root does in a user's store belongs to that user. */
+static void
+owned_by_user(void)
+{
+    char path[160];
+    struct stat st = {.st_uid = 0};
+
+    folder_set("user");
+    snprintf(path, sizeof path, "%s/data.mdb", url + 5);
+    ok(chmod(scratch, 0711) == 0 && mkdir(url + 5, 0700) == 0 &&
+           chown(url + 5, 54321, 54321) == 0,
+       "(a folder is given away)");
+    store = store_new();
+    ok(store != NULL && stat(path, &st) == 0 && st.st_uid == 54321,
+       "root works in a user's store with the user's rights");
+    lmi_store_close(store);
+}
+
+/* The volatile part belongs to the durable part's owner. */
+static void
+given_away(void)
+{
+    struct lmi_store_value v = value_of("volatile");
+    struct lmi_store_op op = op_of(LMI_STORE_PUT, 1, &v);
+
+    store = store_new();
+    mkdir(volatile_dir, 0700);
+    ok(chown(volatile_dir, 54321, (gid_t)-1) == 0 &&
+           strcmp(apply_at(LMI_VOLATILE, &op, 1, 0), "fault") == 0 &&
+           strstr(err.text, "owner") != NULL,
+       "refused: a volatile part of another user (%s)", err.text);
+    ok(chown(volatile_dir, 0, (gid_t)-1) == 0 &&
+           strcmp(apply_at(LMI_VOLATILE, &op, 1, 0), "done") == 0,
+       "control: one of the same user is opened");
+    lmi_store_close(store);
+}
+
 static void
 planted(void)
 {
@@ -332,8 +405,79 @@ planted(void)
     struct lmi_store *good = store_new();
     ok(good != NULL, "control: without all that, the folder is opened");
     lmi_store_close(good);
+    if (geteuid() == 0) {
+        given_away();
+        owned_by_user();
+    }
     folder_set("a/b/c");
     refuses("deep", LMI_STORE, "a folder whose parent's parent is missing");
+}
+
+/* Writes an entry's bytes as the store would not. */
+static bool
+writes(unsigned number, const uint8_t *bytes, size_t len)
+{
+    struct lmi_store_id id = id_of(number);
+    uint8_t key[2 + LMI_STORE_KEY] = {'e', id.kind};
+    MDB_val name = {.mv_size = sizeof key, .mv_data = key};
+    MDB_val data = {.mv_size = len};
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+
+    memcpy(key + 2, id.key, LMI_STORE_KEY);
+    data.mv_data = (void *)(uintptr_t)bytes;
+    return mdb_env_create(&env) == 0 &&
+           mdb_env_open(env, url + 5, 0, 0600) == 0 &&
+           mdb_txn_begin(env, NULL, 0, &txn) == 0 &&
+           mdb_dbi_open(txn, NULL, 0, &dbi) == 0 &&
+           mdb_put(txn, dbi, &name, &data, 0) == 0 && mdb_txn_commit(txn) == 0;
+}
+
+/* An entry is its time, the length of its group, the group, and its value. */
+static bool
+writes_damage(void)
+{
+    uint8_t bytes[9 + LMI_STORE_GROUP + LMI_STORE_VALUE + 1] = {[0] = 1};
+    const size_t longest = 9 + LMI_STORE_VALUE;
+    bool good = writes(700, bytes, longest) && writes(701, bytes, longest + 1);
+
+    bytes[8] = LMI_STORE_GROUP;
+    good = good && writes(702, bytes, 9 + LMI_STORE_GROUP) &&
+           writes(703, bytes, 9 + LMI_STORE_GROUP - 1);
+    bytes[8] = LMI_STORE_GROUP + 1;
+    return good && writes(704, bytes, 9 + LMI_STORE_GROUP + 1) &&
+           writes(705, bytes, 8) && writes(706, bytes, 0);
+}
+
+static bool
+is_there(unsigned number)
+{
+    struct lmi_store_id id = id_of(number);
+    struct lmi_store_value value;
+    bool found = false;
+
+    return lmi_store_get(store, LMI_DURABLE, &id, &found, &value, &err) ==
+               LMI_OK &&
+           found;
+}
+
+static void
+damaged(void)
+{
+    unsigned there = 0;
+
+    lmi_store_close(store);
+    folder_set("damaged");
+    mkdir(url + 5, 0700);
+    ok(in_child(writes_damage), "(a child writes entries of its own)");
+    store = store_new();
+    ok(store != NULL && is_there(700) && is_there(702),
+       "control: the longest value, and the longest group");
+    for (unsigned number = 701; number < 707; number++)
+        there += number != 702 && is_there(number);
+    ok(there == 0, "one byte more, or less than there must be, is no entry");
+    ok(puts_text(704, "new") && holds(704, "new"), "and makes room for one");
 }
 
 /* Beyond the second in which the store does not look. */
@@ -406,6 +550,7 @@ main(void)
     if (!ok(store != NULL, "a store is made where none is"))
         return done();
     volatile_part();
+    durable_part();
     conformance();
     forking();
     race();
@@ -413,6 +558,7 @@ main(void)
     moved();
     growth();
     full_disk();
+    damaged();
     lmi_store_close(store);
     lmi_store_close(NULL);
     planted();

@@ -123,6 +123,43 @@ token_shapes(void)
     ok(strcmp(out, "/cpsess0123456789") == 0, "a token is written with slash");
 }
 
+/* In each place many characters come up: the last has four bits only. */
+static void
+every_place(struct lmi_crypto *crypto)
+{
+    char ticket[LMI_TICKET_SIZE];
+    bool seen[LMI_SECRET_CHARS][256] = {{false}};
+    unsigned constant = 0;
+
+    for (int i = 0; i < 200; i++)
+        if (lmi_ticket_draw(crypto, ticket, &err) == LMI_OK)
+            for (size_t j = 0; j < LMI_SECRET_CHARS; j++)
+                seen[j][(unsigned char)ticket[4 + j]] = true;
+    for (size_t j = 0; j < LMI_SECRET_CHARS; j++) {
+        unsigned characters = 0;
+        for (size_t k = 0; k < 256; k++)
+            characters += seen[j][k];
+        constant += characters < 10;
+    }
+    ok(constant == 0, "each character of a ticket is random");
+}
+
+static void
+every_digit(void)
+{
+    char token[LMI_TOKEN_SIZE];
+    unsigned wrong = 0;
+
+    lmi_token_format("0123456789", token);
+    ok(lmi_token_is(bytes_of(token, 17), "0123456789"), "a token is itself");
+    for (size_t i = 7; i < 17; i++) {
+        token[i] ^= 1; /* another digit */
+        wrong += lmi_token_is(bytes_of(token, 17), "0123456789");
+        token[i] ^= 1;
+    }
+    ok(wrong == 0, "and no other, whichever digit differs");
+}
+
 #define SECRET "0123456789-_ABCDEFGHIJKLMNOPQRSTUVWXYZabcde"
 
 static bool
@@ -181,6 +218,8 @@ main(void)
     tickets(crypto);
     digits_are_even(crypto);
     token_shapes();
+    every_place(crypto);
+    every_digit();
     cookie_shapes(crypto);
     lmi_crypto_free(crypto);
     return done();

@@ -1,5 +1,6 @@
 /*
- * After a login no copy of the password is left in the process's memory.
+ * After a login no copy of the password, nor of the shadow file, is left in the
+ * process's memory.
  */
 #include "copies.h"
 #include "scratch.h"
@@ -24,7 +25,31 @@ static bool __attribute__((noinline)) log_in(struct lmi *lmi, bool right)
     return (answer.reason == LMI_REASON_OK) == right;
 }
 
-/* The site, with a hash of the password. */
+/* A line of the shadow file, without stdio, which would keep a copy. */
+static bool
+add_line(const char *line, size_t len)
+{
+    int fd = open(scratch_path("etc/shadow"), O_WRONLY | O_APPEND);
+    bool good = write(fd, line, len) == (ssize_t)len && write(fd, "\n", 1) == 1;
+
+    close(fd);
+    return good;
+}
+
+/* Where the line lies, no later use of the memory would overwrite it. */
+static bool
+add_lines(const char *line, size_t len)
+{
+    char filler[1000];
+    bool good = true;
+
+    memset(filler, 'x', sizeof filler);
+    for (int i = 0; good && i < 55; i++)
+        good = add_line(filler, sizeof filler);
+    return good && add_line(line, len);
+}
+
+/* The site, with a hash of the password, and the password in another line. */
 static bool
 make_site(struct lmi *lmi)
 {
@@ -34,8 +59,9 @@ make_site(struct lmi *lmi)
     give_password(pass);
     bool good = lmi_hash_password(lmi, text_of(pass), "$6$", 1000, hash,
                                   &err) == LMI_OK;
-    lmi_wipe(pass, sizeof pass);
     scratch_site(hash);
+    good = good && add_lines(pass, PASS_LEN);
+    lmi_wipe(pass, sizeof pass);
     scratch_settings(1700000000);
     return good;
 }
