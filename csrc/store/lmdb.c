@@ -464,7 +464,8 @@ purge_one(struct txn txn, int64_t now, bool *more_out)
 
 /*
  * Is the clock no more than an hour ahead of the last commit's? One that was
- * set wrong must not remove what is not old. Noted once a minute.
+ * set wrong must not remove what is not old. Each commit takes the noted clock
+ * an hour further at most, for one login makes several; noted once a minute.
  */
 static int
 clock_ok(struct txn txn, int64_t now, bool *ok_out)
@@ -480,6 +481,8 @@ clock_ok(struct txn txn, int64_t now, bool *ok_out)
     else if (code != MDB_NOTFOUND)
         return code;
     *ok_out = now <= last + CLOCK_LEAP;
+    if (!*ok_out)
+        now = last + CLOCK_LEAP;
     if (code == 0 && now >= last && now < last + CLOCK_NOTED)
         return 0;
     put_sortable(bytes, now);

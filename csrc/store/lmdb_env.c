@@ -627,8 +627,8 @@ int
 lmi_lmdb_lock(struct lmi_lmdb_env *env)
 {
     struct timespec until;
-    MDB_envinfo before = {.me_last_txnid = 0}, info = before;
-    int code = 0;
+    MDB_envinfo before, info;
+    int code = mdb_env_info(env->mdb, &before);
 
     clock_gettime(CLOCK_MONOTONIC, &until);
     for (int second = 0; second < LOCK_LONGEST; second++) {
@@ -638,7 +638,7 @@ lmi_lmdb_lock(struct lmi_lmdb_env *env)
         if (code == EOWNERDEAD) /* killed: LMDB leaves out what it had begun */
             code = pthread_mutex_consistent(&env->lock->mutex);
         if (code != ETIMEDOUT || mdb_env_info(env->mdb, &info) != 0 ||
-            (second > 0 && info.me_last_txnid == before.me_last_txnid))
+            info.me_last_txnid == before.me_last_txnid)
             break;
         before = info;
     }
