@@ -79,7 +79,9 @@ handle_of(pTHX)
 
 /*
  * Tied and otherwise magical arguments become plain ones before any pointer is
- * taken: their code may do what it likes to the other arguments.
+ * taken: their code may do what it likes to the other arguments. So may that
+ * of overloaded objects; booleans and numbers are read before the first
+ * pointer, and as strings such objects are refused.
  */
 static void
 settle(pTHX_ SV **list, I32 count)
@@ -116,6 +118,17 @@ text_of(pTHX_ SV *sv)
     return text;
 }
 
+/* A C string, or NULL for undef; an object is not asked for one. */
+static const char *
+string_of(pTHX_ SV *sv)
+{
+    struct lmi_text text = text_of(aTHX_ sv);
+
+    if (text.kind == LMI_TEXT_NOT_A_STRING)
+        croak("An argument must be a string, not a reference.");
+    return text.ptr;
+}
+
 static enum lmi_service
 service_of(pTHX_ SV *sv)
 {
@@ -143,6 +156,15 @@ argument_of(const struct argument *arguments, struct lmi_text name)
             memEQ(arguments->name, name.ptr, name.len))
             return arguments->text;
     return NULL;
+}
+
+/* An argument's name: an object that stands for a string is none. */
+static bool
+is_named(pTHX_ SV *sv, const char *name)
+{
+    struct lmi_text text = text_of(aTHX_ sv);
+
+    return text.len == strlen(name) && memEQ(text.ptr, name, text.len);
 }
 
 /* The parameters of a login; unknown ones pass, as the original lets them. */
@@ -174,16 +196,13 @@ read_login(pTHX_ struct lmi_login *ask, SV **list, I32 count)
 static void
 read_caller(pTHX_ struct lmi_login *ask, SV **list, I32 count)
 {
-    struct lmi_text uid = {LMI_TEXT_ABSENT, NULL, 0};
-    const struct argument arguments[] = {{"caller_uid", &uid}, {NULL, NULL}};
     I32 i;
 
-    for (i = 0; i < count; i += 2) {
-        if (argument_of(arguments, text_of(aTHX_ list[i])) == NULL)
-            continue;
-        ask->has_caller = cBOOL(SvOK(list[i + 1]));
-        ask->caller_uid = (uint32_t)SvUV_nomg(list[i + 1]);
-    }
+    for (i = 0; i < count; i += 2)
+        if (is_named(aTHX_ list[i], "caller_uid")) {
+            ask->has_caller = cBOOL(SvOK(list[i + 1]));
+            ask->caller_uid = (uint32_t)SvUV_nomg(list[i + 1]);
+        }
 }
 
 /* "Class->f(...)": the list is odd and begins with a class or an object. */
@@ -325,21 +344,42 @@ sessions_of(pTHX_ SV *self, struct lmi_err *err)
     return (struct lmi *)mg->mg_ptr;
 }
 
+/* The booleans of redeem, check and end: reading one may run Perl code. */
+static void
+read_flags(pTHX_ struct lmi_access *access, SV **list, I32 count)
+{
+    const struct {
+        const char *name;
+        bool *flag;
+    } flags[] = {
+        {"confirmed", &access->confirmed},
+        {"uncounted", &access->uncounted},
+        {"any_token", &access->any_token},
+    };
+    size_t f;
+    I32 i;
+
+    for (i = 0; i < count; i += 2)
+        for (f = 0; f < C_ARRAY_LENGTH(flags); f++)
+            if (is_named(aTHX_ list[i], flags[f].name)) {
+                *flags[f].flag = cBOOL(SvTRUE(list[i + 1]));
+                list[i + 1] = &PL_sv_undef;
+            }
+}
+
 /* The named arguments of redeem, check and end. */
 static struct lmi_access
 read_access(pTHX_ SV **list, I32 count)
 {
     struct lmi_access access;
-    struct lmi_text service = {LMI_TEXT_ABSENT, NULL, 0}, confirmed = service,
-                    uncounted = service, any_token = service, *text;
+    struct lmi_text service = {LMI_TEXT_ABSENT, NULL, 0}, flag, *text;
     const struct argument arguments[] = {
-        {"ticket", &access.ticket},     {"cookie", &access.cookie},
-        {"token", &access.token},       {"service", &service},
-        {"address", &access.address},   {"agent", &access.agent},
-        {"method", &access.method},     {"purpose", &access.purpose},
-        {"confirmed", &confirmed},     {"uncounted", &uncounted},
-        {"any_token", &any_token},
-        {NULL, NULL},
+        {"ticket", &access.ticket},   {"cookie", &access.cookie},
+        {"token", &access.token},     {"service", &service},
+        {"address", &access.address}, {"agent", &access.agent},
+        {"method", &access.method},   {"purpose", &access.purpose},
+        {"confirmed", &flag},         {"uncounted", &flag},
+        {"any_token", &flag},         {NULL, NULL},
     };
     SV *service_sv = NULL;
     I32 i;
@@ -347,6 +387,7 @@ read_access(pTHX_ SV **list, I32 count)
     Zero(&access, 1, struct lmi_access);
     if (count % 2 != 0)
         croak("The arguments must be pairs of a name and a value.");
+    read_flags(aTHX_ &access, list, count);
     for (i = 0; i < count; i += 2) {
         text = argument_of(arguments, text_of(aTHX_ list[i]));
         if (text == NULL)
@@ -354,12 +395,6 @@ read_access(pTHX_ SV **list, I32 count)
         *text = text_of(aTHX_ list[i + 1]);
         if (text == &service)
             service_sv = list[i + 1];
-        else if (text == &confirmed)
-            access.confirmed = cBOOL(SvTRUE(list[i + 1]));
-        else if (text == &uncounted)
-            access.uncounted = cBOOL(SvTRUE(list[i + 1]));
-        else if (text == &any_token)
-            access.any_token = cBOOL(SvTRUE(list[i + 1]));
     }
     if (service_sv == NULL)
         croak("The argument 'service' is missing.");
@@ -579,17 +614,24 @@ PPCODE:
     lmi_login_answer_wipe(&answer);
 
 SV *
-hash_password(pass, prefix = NULL, count = 0)
-    struct lmi_text pass
-    const char *prefix
-    unsigned long count
+hash_password(pass, prefix = NULL, count = NULL)
+    SV *pass
+    SV *prefix
+    SV *count
 PREINIT:
     char hash[LMI_HASH_SIZE];
     struct lmi_err err;
+    unsigned long cost;
 CODE:
+    settle(aTHX_ &ST(0), items);
+    cost = items > 2 ? (unsigned long)SvUV_nomg(ST(2)) : 0;
+    PERL_UNUSED_VAR(pass);
+    PERL_UNUSED_VAR(prefix);
+    PERL_UNUSED_VAR(count);
     RETVAL = &PL_sv_undef;
-    if (lmi_hash_password(handle_of(aTHX), pass, prefix, count, hash, &err) ==
-        LMI_OK)
+    if (lmi_hash_password(handle_of(aTHX), text_of(aTHX_ ST(0)),
+                          items > 1 ? string_of(aTHX_ ST(1)) : NULL, cost, hash,
+                          &err) == LMI_OK)
         RETVAL = newSVpv(hash, 0);
     else
         set_fault(aTHX_ &err);
@@ -613,10 +655,17 @@ OUTPUT:
 
 bool
 address_in(address, list)
-    struct lmi_text address
-    const char *list
+    SV *address
+    SV *list
+PREINIT:
+    const char *networks;
 CODE:
-    RETVAL = lmi_address_listed(address, list);
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(address);
+    PERL_UNUSED_VAR(list);
+    networks = string_of(aTHX_ ST(1));
+    RETVAL = networks != NULL &&
+             lmi_address_listed(text_of(aTHX_ ST(0)), networks);
 OUTPUT:
     RETVAL
 
@@ -720,8 +769,8 @@ PPCODE:
     if (items % 2 == 0)
         croak("The arguments must be pairs of a name and a value.");
     Zero(&ask, 1, struct lmi_login);
-    read_login(aTHX_ &ask, &ST(1), items - 1);
     read_caller(aTHX_ &ask, &ST(1), items - 1);
+    read_login(aTHX_ &ask, &ST(1), items - 1);
     ask.here = true;
     ask.dual_use = ix == 0;
     lmi = sessions_of(aTHX_ self, &err);
@@ -779,7 +828,7 @@ void
 _next(self, cursor, user, service)
     SV *self
     SV *cursor
-    struct lmi_text user
+    SV *user
     SV *service
 PREINIT:
     struct lmi_session_list list;
@@ -790,15 +839,21 @@ PREINIT:
     const char *bytes;
     bool found;
 PPCODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(cursor);
+    PERL_UNUSED_VAR(user);
+    PERL_UNUSED_VAR(service);
     Zero(&list, 1, struct lmi_session_list);
-    list.user = user;
-    if (SvOK(service))
-        list.service = service_of(aTHX_ service);
-    bytes = SvPVbyte(cursor, len);
+    if (SvROK(ST(1)))
+        croak("This is not a cursor of a list.");
+    bytes = SvPVbyte(ST(1), len);
     if (len > sizeof list.cursor)
         croak("This is not a cursor of a list.");
     Copy(bytes, list.cursor, len, char);
     list.cursor_len = len;
+    if (SvOK(ST(3)))
+        list.service = service_of(aTHX_ ST(3));
+    list.user = text_of(aTHX_ ST(2));
     lmi = sessions_or_die(aTHX_ self);
     die_of(aTHX_ lmi_session_next(lmi, &list, &found, &session, &err),
            &err);
@@ -811,16 +866,21 @@ PPCODE:
 void
 _revoke(self, id, user)
     SV *self
-    struct lmi_text id
-    struct lmi_text user
+    SV *id
+    SV *user
 PREINIT:
     struct lmi_session session;
     struct lmi *lmi;
     struct lmi_err err;
     bool found;
 PPCODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(id);
+    PERL_UNUSED_VAR(user);
     lmi = sessions_or_die(aTHX_ self);
-    die_of(aTHX_ lmi_session_end_id(lmi, id, user, &found, &session, &err),
+    die_of(aTHX_ lmi_session_end_id(lmi, text_of(aTHX_ ST(1)),
+                                    text_of(aTHX_ ST(2)), &found, &session,
+                                    &err),
            &err);
     if (!found)
         XSRETURN_EMPTY;

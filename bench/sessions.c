@@ -132,8 +132,8 @@ make(struct context *context, size_t number)
     if (rc == LMI_OK)
         rc = lmi_entry_id(context->lmi, LMI_KIND_COOKIE, secret, &id, &err);
     if (rc == LMI_OK)
-        rc = lmi_entry_write(context->lmi, LMI_STORE_ADD, &id, &record, NULL,
-                             &value, &op, &err);
+        rc = lmi_entry_write(context->lmi, LMI_STORE_ADD, &id, &record, now,
+                             NULL, &value, &op, &err);
     if (rc == LMI_OK)
         rc = lmi_store_apply(lmi_store_of(context->lmi), LMI_DURABLE, &op, 1,
                              now, &done, &err);

@@ -26,10 +26,14 @@ lmi_verdict_text(enum lmi_verdict verdict)
 #define NOBODY "-"
 
 /*
- * What one lookup gathers. Everything is read, whatever is found; what is
- * read depends on the settings and the site, never on the account.
+ * One lookup, and what it gathers. Everything is read, whatever is found; what
+ * is read depends on the settings and the site, never on the account.
  */
 struct facts {
+    struct lmi_site *site;
+    enum lmi_accounts accounts;
+    enum lmi_service service;
+    int64_t today;
     const char *user; /* a system account: the user, or a mailbox's owner */
     struct lmi_passwd passwd;
     struct lmi_shadow_entry shadow;
@@ -41,22 +45,21 @@ struct facts {
 };
 
 static enum lmi_rc
-choose_accounts(struct lmi_site *site, enum lmi_accounts accounts,
-                bool *by_passwd_out, struct lmi_err *err)
+choose_accounts(struct facts *facts, struct lmi_err *err)
 {
     bool has_cpanel = true;
     enum lmi_rc rc = LMI_OK;
 
-    if (accounts == LMI_ACCOUNTS_UNSET)
-        rc = lmi_site_has_cpanel(site, &has_cpanel, err);
-    *by_passwd_out = accounts == LMI_ACCOUNTS_PASSWD || !has_cpanel;
+    if (facts->accounts == LMI_ACCOUNTS_UNSET)
+        rc = lmi_site_has_cpanel(facts->site, &has_cpanel, err);
+    facts->by_passwd = facts->accounts == LMI_ACCOUNTS_PASSWD || !has_cpanel;
     return rc;
 }
 
 static enum lmi_rc
-gather(struct lmi_site *site, enum lmi_accounts accounts, struct facts *facts,
-       struct lmi_err *err)
+gather(struct facts *facts, struct lmi_err *err)
 {
+    struct lmi_site *site = facts->site;
     const char *user = facts->user;
     enum lmi_rc rc = lmi_site_passwd(site, user, &facts->passwd, err);
 
@@ -68,7 +71,7 @@ gather(struct lmi_site *site, enum lmi_accounts accounts, struct facts *facts,
     if (rc == LMI_OK)
         rc = lmi_site_is_reseller(site, user, &facts->reseller, err);
     if (rc == LMI_OK)
-        rc = choose_accounts(site, accounts, &facts->by_passwd, err);
+        rc = choose_accounts(facts, err);
     if (rc == LMI_OK && facts->by_passwd)
         rc = lmi_site_has_shell(site, facts->passwd.shell, &facts->shell, err);
     else if (rc == LMI_OK)
@@ -90,9 +93,9 @@ is_cpanel_account(const struct facts *facts)
 }
 
 static bool
-serves(const struct facts *facts, enum lmi_service service)
+serves(const struct facts *facts)
 {
-    switch (service) {
+    switch (facts->service) {
     case LMI_WHM:
         return strcmp(facts->user, "root") == 0 || facts->reseller;
     case LMI_CPANEL:
@@ -114,12 +117,6 @@ is_expired(const struct lmi_shadow_entry *entry, int64_t today)
            today > entry->last_change + entry->max_age;
 }
 
-static bool
-is_locked(const char *hash)
-{
-    return hash[0] == '\0' || strpbrk(hash, "!*") != NULL;
-}
-
 static enum lmi_verdict
 entry_refusal(const struct lmi_shadow_entry *entry, int64_t today)
 {
@@ -127,7 +124,7 @@ entry_refusal(const struct lmi_shadow_entry *entry, int64_t today)
         return LMI_REFUSED_UNKNOWN;
     if (entry->twice || entry->fault != LMI_LINE_GOOD)
         return LMI_REFUSED_FAULT;
-    if (is_locked(entry->hash))
+    if (entry->hash[0] == '\0' || strpbrk(entry->hash, "!*") != NULL)
         return LMI_REFUSED_LOCKED;
     if (is_expired(entry, today))
         return LMI_REFUSED_EXPIRED;
@@ -135,18 +132,17 @@ entry_refusal(const struct lmi_shadow_entry *entry, int64_t today)
 }
 
 static enum lmi_verdict
-system_refusal(const struct facts *facts, enum lmi_service service,
-               int64_t today)
+system_refusal(const struct facts *facts)
 {
     if (!facts->passwd.found)
         return LMI_REFUSED_UNKNOWN;
     if (!facts->passwd.usable)
         return LMI_REFUSED_FAULT;
-    if (!serves(facts, service))
+    if (!serves(facts))
         return LMI_REFUSED_SERVICE;
     if (facts->suspended)
         return LMI_REFUSED_SUSPENDED;
-    return entry_refusal(&facts->shadow, today);
+    return entry_refusal(&facts->shadow, facts->today);
 }
 
 /* What is wrong with an account's own line, for the log. */
@@ -166,15 +162,14 @@ describe_fault(struct lmi_account *out, const char *file,
 }
 
 static enum lmi_rc
-find_system_account(struct lmi_site *site, enum lmi_accounts accounts,
-                    struct facts *facts, enum lmi_service service,
-                    int64_t today, struct lmi_account *out, struct lmi_err *err)
+find_system_account(struct facts *facts, struct lmi_account *out,
+                    struct lmi_err *err)
 {
-    enum lmi_rc rc = gather(site, accounts, facts, err);
+    enum lmi_rc rc = gather(facts, err);
 
     if (rc != LMI_OK)
         return rc;
-    out->verdict = system_refusal(facts, service, today);
+    out->verdict = system_refusal(facts);
     out->exists = facts->passwd.found;
     if (facts->passwd.found && !facts->passwd.usable)
         lmi_fail(&out->fault, LMI_SITE, 0, "etc/passwd",
@@ -190,22 +185,19 @@ find_system_account(struct lmi_site *site, enum lmi_accounts accounts,
  * own line decides the rest.
  */
 static enum lmi_rc
-find_mailbox(struct lmi_site *site, enum lmi_accounts accounts,
-             const char *user, const char *at, int64_t today,
-             struct facts *facts, struct lmi_account *out, struct lmi_err *err)
+find_mailbox(struct facts *facts, const char *user, const char *at,
+             struct lmi_account *out, struct lmi_err *err)
 {
+    const struct lmi_bytes local = {user, (size_t)(at - user)};
     char name[LMI_USER_MAX + 1];
     struct lmi_shadow_entry entry;
     struct lmi_domain domain;
-    enum lmi_rc rc = lmi_site_domain(site, at + 1, &domain, err);
+    enum lmi_rc rc = lmi_site_domain(facts->site, at + 1, &domain, err);
 
     if (rc != LMI_OK)
         return rc;
-    memcpy(name, user, (size_t)(at - user));
-    name[at - user] = '\0';
     facts->user = domain.usable ? domain.owner : NOBODY;
-    rc = find_system_account(site, accounts, facts, LMI_WEBMAIL, today, out,
-                             err);
+    rc = find_system_account(facts, out, err);
     out->hash[0] = '\0'; /* The owner's password opens no mailbox. */
     out->exists = false; /* Nor does the owner vouch for the name. */
     if (rc != LMI_OK)
@@ -216,13 +208,15 @@ find_mailbox(struct lmi_site *site, enum lmi_accounts accounts,
     if (domain.found && !domain.usable)
         lmi_fail(&out->fault, LMI_SITE, 0, "etc/userdomains",
                  "the domain's line is malformed, or there twice", NULL);
-    if (!domain.usable || !facts->passwd.usable)
+    if (!domain.usable || !facts->passwd.usable ||
+        !lmi_bytes_copy(local, name, sizeof name))
         return LMI_OK;
-    rc = lmi_site_mail_shadow(site, &facts->passwd, at + 1, name, &entry,
+    rc = lmi_site_mail_shadow(facts->site, &facts->passwd, at + 1, name, &entry,
                               &out->fault, err);
     if (rc == LMI_OK && out->verdict == LMI_ALLOWED) {
-        out->verdict = out->fault.code != LMI_OK ? LMI_REFUSED_FAULT
-                                                 : entry_refusal(&entry, today);
+        out->verdict = out->fault.code != LMI_OK
+                           ? LMI_REFUSED_FAULT
+                           : entry_refusal(&entry, facts->today);
         describe_fault(out, "a mail shadow", &entry);
     }
     out->exists = entry.found;
@@ -237,25 +231,22 @@ lmi_account_find(struct lmi_site *site, enum lmi_accounts accounts,
                  struct lmi_account *out, struct lmi_err *err)
 {
     const char *at = strchr(user, '@');
-    struct facts facts = {.user = at == NULL ? user : NOBODY};
+    struct facts facts = {.site = site,
+                          .accounts = accounts,
+                          .service = service,
+                          .today = today,
+                          .user = at == NULL ? user : NOBODY};
     enum lmi_rc rc;
 
     memset(out, 0, sizeof *out);
     if (at != NULL && service == LMI_WEBMAIL)
-        rc = find_mailbox(site, accounts, user, at, today, &facts, out, err);
+        rc = find_mailbox(&facts, user, at, out, err);
     else
-        rc = find_system_account(site, accounts, &facts, service, today, out,
-                                 err);
+        rc = find_system_account(&facts, out, err);
     if (at != NULL && service != LMI_WEBMAIL)
         out->verdict = LMI_REFUSED_SERVICE;
     if (rc != LMI_OK)
         out->verdict = LMI_REFUSED_UNKNOWN;
     lmi_wipe(&facts, sizeof facts);
     return rc;
-}
-
-void
-lmi_account_wipe(struct lmi_account *account)
-{
-    lmi_wipe(account, sizeof *account);
 }

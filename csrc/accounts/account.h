@@ -35,12 +35,12 @@ struct lmi_account {
 
 /*
  * Looks an account up. An account that does not exist is not an error: out
- * tells. user passed the grammar of the request. today is in days since 1970.
+ * tells; it holds a hash, to be wiped. user passed the grammar of the request.
+ * today is in days since 1970.
  */
 LMI_CHECK enum lmi_rc
 lmi_account_find(struct lmi_site *site, enum lmi_accounts accounts,
                  const char *user, enum lmi_service service, int64_t today,
                  struct lmi_account *out, struct lmi_err *err);
-void lmi_account_wipe(struct lmi_account *account);
 
 #endif

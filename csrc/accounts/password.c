@@ -3,9 +3,7 @@
 #include <crypt.h>
 #include <string.h>
 
-#include "base/crypto.h"
 #include "base/error.h"
-#include "base/secret.h"
 
 /* When even the decoy would cost too much. */
 #define PLAIN_DECOY "$y$j9T$......................$"
@@ -14,33 +12,15 @@
 static const char digits64[] =
     "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-struct limits {
+/* bcrypt's cost is a power of two: a quarter is two less. */
+static const struct limits {
     uint64_t sha_rounds;
     uint64_t bcrypt_cost;
     uint64_t scrypt_bytes;
+} limits_of[] = {
+    [LMI_CEILING_SITE] = {500000, 14, UINT64_C(64) << 20},
+    [LMI_CEILING_HOME] = {125000, 12, UINT64_C(16) << 20},
 };
-
-static struct limits
-limits_of(enum lmi_ceiling ceiling)
-{
-    /* bcrypt's cost is a power of two: a quarter is two less. */
-    if (ceiling == LMI_CEILING_SITE)
-        return (struct limits){500000, 14, UINT64_C(64) << 20};
-    return (struct limits){125000, 12, UINT64_C(16) << 20};
-}
-
-/* Takes `prefix` from the front of *rest, or nothing. */
-static bool
-take_prefix(struct lmi_bytes *rest, const char *prefix)
-{
-    size_t len = strlen(prefix);
-
-    if (rest->len < len || memcmp(rest->ptr, prefix, len) != 0)
-        return false;
-    rest->ptr += len;
-    rest->len -= len;
-    return true;
-}
 
 /* The value of the next digit of base 64, or -1. */
 static int
@@ -98,7 +78,7 @@ sha_cost_ok(struct lmi_bytes *rest, const struct limits *limits)
     struct lmi_bytes number;
     uint64_t rounds;
 
-    if (!take_prefix(rest, "rounds="))
+    if (!lmi_take_prefix(rest, "rounds="))
         return true;
     number = lmi_next_field(rest, '$');
     return lmi_parse_number(number, limits->sha_rounds, &rounds) &&
@@ -172,11 +152,9 @@ yescrypt_cost_ok(struct lmi_bytes *rest, const struct limits *limits)
         !take_yescrypt_number(&numbers, 1, &log_n) ||
         !take_yescrypt_number(&numbers, 1, &r))
         return false;
-    if (numbers.len > 0 && !take_yescrypt_number(&numbers, 1, &which))
-        return false;
-    if ((which & 1) != 0 && !take_yescrypt_number(&numbers, 2, &p))
-        return false;
-    if ((which & 2) != 0 && !take_yescrypt_number(&numbers, 1, &t))
+    if ((numbers.len > 0 && !take_yescrypt_number(&numbers, 1, &which)) ||
+        ((which & 1) != 0 && !take_yescrypt_number(&numbers, 2, &p)) ||
+        ((which & 2) != 0 && !take_yescrypt_number(&numbers, 1, &t)))
         return false;
     return which <= 3 && numbers.len == 0 &&
            memory_ok(log_n, r, p, t, limits->scrypt_bytes);
@@ -207,50 +185,54 @@ scrypt_cost_ok(struct lmi_bytes *rest, const struct limits *limits)
            memory_ok((uint64_t)log_n, r, p, 0, limits->scrypt_bytes);
 }
 
-static bool
-free_of_cost(struct lmi_bytes *rest, const struct limits *limits)
-{
-    (void)rest;
-    (void)limits;
-    return true;
-}
-
 /*
  * The accepted schemes. Not here, and so never a match: DES in all its forms,
  * $3$ (no salt), $2x$ (a bug kept alive), and whatever is invented next.
  */
 static const struct scheme {
     const char *prefix;
+    /* NULL: the cost can't be set. */
     bool (*cost_ok)(struct lmi_bytes *rest, const struct limits *limits);
     size_t max_salt; /* 0: bcrypt, where salt and hash are not separated */
     size_t hash_len;
 } schemes[] = {
-    {"$1$", free_of_cost, 8, 22},      {"$5$", sha_cost_ok, 16, 43},
-    {"$6$", sha_cost_ok, 16, 86},      {"$2a$", bcrypt_cost_ok, 0, 53},
-    {"$2b$", bcrypt_cost_ok, 0, 53},   {"$2y$", bcrypt_cost_ok, 0, 53},
-    {"$y$", yescrypt_cost_ok, 86, 43}, {"$gy$", yescrypt_cost_ok, 86, 43},
+    {"$1$", NULL, 8, 22},
+    {"$5$", sha_cost_ok, 16, 43},
+    {"$6$", sha_cost_ok, 16, 86},
+    {"$2a$", bcrypt_cost_ok, 0, 53},
+    {"$2b$", bcrypt_cost_ok, 0, 53},
+    {"$2y$", bcrypt_cost_ok, 0, 53},
+    {"$y$", yescrypt_cost_ok, 86, 43},
+    {"$gy$", yescrypt_cost_ok, 86, 43},
     {"$7$", scrypt_cost_ok, 86, 43},
 };
 
 /* The scheme of a hash or setting; *rest is what stands behind its cost. */
 static const struct scheme *
-affordable_scheme(const char *hash, enum lmi_ceiling ceiling,
+affordable_scheme(const char *hash, enum lmi_ceiling ceiling, size_t pass_len,
                   struct lmi_bytes *rest)
 {
-    const struct limits limits = limits_of(ceiling);
+    struct limits limits = limits_of[ceiling];
+    const struct scheme *scheme = schemes;
+    const struct scheme *end = scheme + sizeof schemes / sizeof schemes[0];
 
-    *rest = (struct lmi_bytes){hash, strlen(hash)};
-    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
-        if (take_prefix(rest, schemes[i].prefix))
-            return schemes[i].cost_ok(rest, &limits) ? &schemes[i] : NULL;
-    return NULL;
+    limits.sha_rounds /= 1 + pass_len / 64;
+    *rest = lmi_bytes_of(hash);
+    while (scheme < end && !lmi_take_prefix(rest, scheme->prefix))
+        scheme++;
+    if (scheme == end ||
+        (scheme->cost_ok != NULL && !scheme->cost_ok(rest, &limits)))
+        return NULL;
+    return scheme;
 }
 
 bool
-lmi_password_hash_ok(const char *hash, enum lmi_ceiling ceiling)
+lmi_password_hash_ok(const char *hash, enum lmi_ceiling ceiling,
+                     size_t pass_len)
 {
     struct lmi_bytes rest;
-    const struct scheme *scheme = affordable_scheme(hash, ceiling, &rest);
+    const struct scheme *scheme =
+        affordable_scheme(hash, ceiling, pass_len, &rest);
 
     if (scheme == NULL)
         return false;
@@ -296,10 +278,10 @@ lmi_password_verify(struct lmi_bytes pass, const char *hash,
     if (scratch == NULL)
         return lmi_no_memory(err);
     bool usable = pass.len <= LMI_PASS_MAX &&
-                  lmi_password_hash_ok(hash, ceiling) &&
+                  lmi_password_hash_ok(hash, ceiling, pass.len) &&
                   !too_long_for(hash, pass.len);
     if (!usable)
-        setting = affordable_scheme(decoy, LMI_CEILING_SITE, &rest) != NULL
+        setting = affordable_scheme(decoy, ceiling, pass.len, &rest) != NULL
                       ? decoy
                       : PLAIN_DECOY;
     if (pass.len > LMI_PASS_MAX)

@@ -8,17 +8,21 @@
 #include "base/crypto.h"
 #include "base/text.h"
 
-/* Ceilings on what a stored hash may cost. */
+/*
+ * Ceilings on what a stored hash may cost. A round of $5$ and $6$ counts once
+ * more for each 64 bytes of the password.
+ */
 enum lmi_ceiling {
     LMI_CEILING_SITE, /* 500,000 rounds, bcrypt 14, 64 MiB */
     LMI_CEILING_HOME, /* a quarter: the file belongs to a user */
 };
 
 /*
- * Is this a complete hash of an accepted scheme, at a cost below the ceiling?
- * Reads the text alone; never calls crypt().
+ * Is this a complete hash of an accepted scheme, at a cost below the ceiling
+ * for a password of that many bytes? Reads the text alone; never calls crypt().
  */
-bool lmi_password_hash_ok(const char *hash, enum lmi_ceiling ceiling);
+bool lmi_password_hash_ok(const char *hash, enum lmi_ceiling ceiling,
+                          size_t pass_len);
 
 /*
  * Computes exactly one hash, whatever the outcome: with the stored hash if it

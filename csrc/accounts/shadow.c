@@ -7,75 +7,48 @@
 const char *
 lmi_line_text(enum lmi_line line)
 {
-    switch (line) {
-    case LMI_LINE_GOOD:
-        return "is good";
-    case LMI_LINE_TOO_LONG:
-        return "is too long";
-    case LMI_LINE_CONTROL:
-        return "holds a control byte";
-    case LMI_LINE_FIELDS:
-        return "does not have nine fields";
-    case LMI_LINE_NUMBER:
-        return "has a date that is no number";
-    case LMI_LINE_HASH:
-        return "has a hash of impossible length";
-    }
-    return "is bad";
-}
+    static const char *const texts[] = {
+        [LMI_LINE_GOOD] = "is good",
+        [LMI_LINE_TOO_LONG] = "is too long",
+        [LMI_LINE_CONTROL] = "holds a control byte",
+        [LMI_LINE_FIELDS] = "does not have nine fields",
+        [LMI_LINE_NUMBER] = "has a date that is no number",
+        [LMI_LINE_HASH] = "has a hash of impossible length",
+    };
 
-static bool
-has_control(struct lmi_bytes line)
-{
-    for (size_t i = 0; i < line.len; i++) {
-        unsigned char c = (unsigned char)line.ptr[i];
-        if (c < 0x20 || c == 0x7F)
-            return true;
-    }
-    return false;
+    return texts[line];
 }
 
 /* A count of days; far more than any calendar needs, far less than 2^63. */
 static bool
 read_day(struct lmi_bytes field, int64_t *out)
 {
-    uint64_t day;
+    uint64_t day = 0;
+    bool ok = field.len == 0 || lmi_parse_number(field, 4000000000, &day);
 
-    *out = LMI_NO_DAY;
-    if (field.len == 0)
-        return true;
-    if (!lmi_parse_number(field, 4000000000, &day))
-        return false;
-    *out = (int64_t)day;
-    return true;
+    *out = ok && field.len > 0 ? (int64_t)day : LMI_NO_DAY;
+    return ok;
 }
 
 enum lmi_line
 lmi_shadow_parse(struct lmi_bytes line, struct lmi_shadow_entry *out)
 {
-    struct lmi_bytes fields[9], rest = line;
-    size_t colons = 0;
+    struct lmi_bytes fields[9];
     int64_t ignored;
+    int64_t *const days[] = {&out->last_change, &ignored, &out->max_age,
+                             &ignored,          &ignored, &out->expires};
 
     out->hash[0] = '\0';
     out->last_change = out->max_age = out->expires = LMI_NO_DAY;
-    if (has_control(line))
+    if (lmi_has_control(line, false))
         return LMI_LINE_CONTROL;
-    for (size_t i = 0; i < line.len; i++)
-        colons += line.ptr[i] == ':';
-    if (colons != 8)
+    if (!lmi_split(line, ':', fields, 9))
         return LMI_LINE_FIELDS;
-    for (size_t i = 0; i < 9; i++)
-        fields[i] = lmi_next_field(&rest, ':');
-    if (!read_day(fields[2], &out->last_change) ||
-        !read_day(fields[3], &ignored) || !read_day(fields[4], &out->max_age) ||
-        !read_day(fields[5], &ignored) || !read_day(fields[6], &ignored) ||
-        !read_day(fields[7], &out->expires))
-        return LMI_LINE_NUMBER;
-    if (fields[1].len >= LMI_HASH_SIZE)
+    for (size_t i = 0; i < sizeof days / sizeof days[0]; i++)
+        if (!read_day(fields[2 + i], days[i]))
+            return LMI_LINE_NUMBER;
+    if (!lmi_bytes_copy(fields[1], out->hash, sizeof out->hash))
         return LMI_LINE_HASH;
-    memcpy(out->hash, fields[1].ptr, fields[1].len);
-    out->hash[fields[1].len] = '\0';
     return LMI_LINE_GOOD;
 }
 
@@ -84,21 +57,19 @@ static size_t
 prefix_length(const char *hash, size_t len)
 {
     static const char *const schemes[] = {"$1$", "$5$", "$6$", "$y$", "$gy$"};
-    size_t at = 0;
+    const size_t count = sizeof schemes / sizeof schemes[0];
+    struct lmi_bytes rest = {hash, len};
+    size_t i = 0;
 
-    for (size_t i = 0; at == 0 && i < sizeof schemes / sizeof *schemes; i++) {
-        size_t scheme_len = strlen(schemes[i]);
-        if (len > scheme_len && memcmp(hash, schemes[i], scheme_len) == 0)
-            at = scheme_len;
-    }
-    if (at == 0)
+    while (i < count && !lmi_take_prefix(&rest, schemes[i]))
+        i++;
+    if (i == count || rest.len == 0)
         return 0;
-    if (hash[1] == 'y' || hash[1] == 'g' ||
-        (len - at > 7 && memcmp(hash + at, "rounds=", 7) == 0)) {
-        const char *dollar = memchr(hash + at, '$', len - at);
-        at = dollar != NULL ? (size_t)(dollar - hash) + 1 : 0;
-    }
-    return at;
+    if (hash[1] != 'y' && hash[1] != 'g' &&
+        (rest.len <= 7 || memcmp(rest.ptr, "rounds=", 7) != 0))
+        return len - rest.len;
+    const char *dollar = memchr(rest.ptr, '$', rest.len);
+    return dollar != NULL ? (size_t)(dollar - hash) + 1 : 0;
 }
 
 /* Splits a hash into what comes before its salt, and the salt's length. */

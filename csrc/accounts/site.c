@@ -80,13 +80,13 @@ lmi_site_close(struct lmi_site *site)
  */
 struct search {
     const char *key;
-    size_t key_len;
     char sep; /* 0: the line is the key */
-    uint64_t matches;
     void (*match)(struct search *search, struct lmi_bytes line, uint64_t number,
-                  bool whole);
+                  bool whole); /* NULL: the matches are only counted */
     void *out;
     struct lmi_histogram *histogram; /* of every line; NULL: none */
+    size_t key_len;
+    uint64_t matches;
 };
 
 static bool
@@ -116,10 +116,12 @@ search_line(void *context, struct lmi_bytes line, uint64_t number, bool whole)
         search->match(search, line, number, whole);
 }
 
-static struct search
-search_for(const char *key, char sep)
+static enum lmi_rc
+search_fd(int fd, struct search *search, const char *location,
+          struct lmi_err *err)
 {
-    return (struct search){.key = key, .key_len = strlen(key), .sep = sep};
+    search->key_len = strlen(search->key);
+    return lmi_file_each_line(fd, search_line, search, LMI_SITE, location, err);
 }
 
 static struct lmi_file_rules
@@ -140,49 +142,43 @@ search_file(struct lmi_site *site, const char *path, bool needed,
 
     if (rc != LMI_OK)
         return rc;
-    if (fd < 0 && needed) {
-        lmi_fail(err, LMI_SITE, 0, site->root, "is not there", NULL);
-        lmi_err_add_location(err, "/%s", path);
-        return LMI_SITE;
-    }
     if (fd < 0)
-        return LMI_OK;
-    rc = lmi_file_each_line(fd, search_line, search, LMI_SITE, path, err);
+        return needed
+                   ? lmi_file_fail(&rules, path, 0, "is not there", NULL, err)
+                   : LMI_OK;
+    rc = search_fd(fd, search, path, err);
     close(fd);
     return rc;
 }
 
-static bool
-copy_field(struct lmi_bytes field, char *out, size_t size)
+/* Has a file of the site, if it is there, a line that begins so? */
+static enum lmi_rc
+is_listed(struct lmi_site *site, const char *path, const char *key, char sep,
+          bool *out, struct lmi_err *err)
 {
-    if (field.len >= size || memchr(field.ptr, '\0', field.len) != NULL)
-        return false;
-    memcpy(out, field.ptr, field.len);
-    out[field.len] = '\0';
-    return true;
+    struct search search = {.key = key, .sep = sep};
+    enum lmi_rc rc = search_file(site, path, false, &search, err);
+
+    *out = rc == LMI_OK && search.matches > 0;
+    return rc;
 }
 
 /* name:x:uid:gid:gecos:home:shell, and nothing else. */
 static bool
 passwd_parse(struct lmi_bytes line, struct lmi_passwd *out)
 {
-    struct lmi_bytes fields[7], rest = line;
-    size_t colons = 0;
+    struct lmi_bytes fields[7];
     uint64_t uid, gid;
 
-    for (size_t i = 0; i < line.len; i++)
-        colons += line.ptr[i] == ':';
-    if (colons != 6)
+    if (!lmi_split(line, ':', fields, 7))
         return false;
-    for (size_t i = 0; i < 7; i++)
-        fields[i] = lmi_next_field(&rest, ':');
     if (!lmi_parse_number(fields[2], UINT32_MAX - 1, &uid) ||
         !lmi_parse_number(fields[3], UINT32_MAX - 1, &gid) ||
         fields[5].len == 0 || fields[5].ptr[0] != '/')
         return false;
     out->uid = (uid_t)uid;
-    return copy_field(fields[5], out->home, sizeof out->home) &&
-           copy_field(fields[6], out->shell, sizeof out->shell);
+    return lmi_bytes_copy(fields[5], out->home, sizeof out->home) &&
+           lmi_bytes_copy(fields[6], out->shell, sizeof out->shell);
 }
 
 static void
@@ -200,11 +196,10 @@ enum lmi_rc
 lmi_site_passwd(struct lmi_site *site, const char *user, struct lmi_passwd *out,
                 struct lmi_err *err)
 {
-    struct search search = search_for(user, ':');
+    struct search search = {
+        .key = user, .sep = ':', .match = passwd_match, .out = out};
 
     memset(out, 0, sizeof *out);
-    search.match = passwd_match;
-    search.out = out;
     return search_file(site, "etc/passwd", true, &search, err);
 }
 
@@ -226,13 +221,14 @@ lmi_site_shadow(struct lmi_site *site, const char *user,
                 struct lmi_shadow_entry *out, struct lmi_histogram *histogram,
                 struct lmi_err *err)
 {
-    struct search search = search_for(user, ':');
+    struct search search = {.key = user,
+                            .sep = ':',
+                            .match = shadow_match,
+                            .out = out,
+                            .histogram = histogram};
 
     memset(out, 0, sizeof *out);
     memset(histogram, 0, sizeof *histogram);
-    search.match = shadow_match;
-    search.out = out;
-    search.histogram = histogram;
     return search_file(site, "etc/shadow", true, &search, err);
 }
 
@@ -291,18 +287,16 @@ lmi_site_mail_shadow(struct lmi_site *site, const struct lmi_passwd *owner,
                      struct lmi_shadow_entry *out, struct lmi_err *fault_out,
                      struct lmi_err *err)
 {
-    struct search search = search_for(name, ':');
+    struct search search = {
+        .key = name, .sep = ':', .match = shadow_match, .out = out};
     int fd;
     enum lmi_rc rc;
 
     memset(out, 0, sizeof *out);
     *fault_out = (struct lmi_err){.code = LMI_OK};
-    search.match = shadow_match;
-    search.out = out;
     rc = mail_shadow_open(site, owner, domain, &fd, fault_out);
     if (rc == LMI_OK && fd >= 0)
-        rc = lmi_file_each_line(fd, search_line, &search, LMI_SITE, owner->home,
-                                fault_out);
+        rc = search_fd(fd, &search, owner->home, fault_out);
     if (fd >= 0)
         close(fd);
     if (rc == LMI_MEMORY) {
@@ -327,32 +321,31 @@ domain_match(struct search *search, struct lmi_bytes line, uint64_t number,
     rest = lmi_trim(rest);
     out->found = true;
     out->usable = whole && search->matches == 1 && lmi_user_ok(rest) &&
-                  copy_field(rest, out->owner, sizeof out->owner);
+                  lmi_bytes_copy(rest, out->owner, sizeof out->owner);
 }
 
 enum lmi_rc
 lmi_site_domain(struct lmi_site *site, const char *domain,
                 struct lmi_domain *out, struct lmi_err *err)
 {
-    struct search search = search_for(domain, ':');
+    struct search search = {
+        .key = domain, .sep = ':', .match = domain_match, .out = out};
 
     memset(out, 0, sizeof *out);
-    search.match = domain_match;
-    search.out = out;
     return search_file(site, "etc/userdomains", false, &search, err);
 }
 
+/* Both files are read, whatever the first one holds. */
 static enum lmi_rc
 names_exactly(struct lmi_site *site, const char *host, bool *out,
               struct lmi_err *err)
 {
-    struct search user = search_for(host, ':');
-    struct search local = search_for(host, '\0');
-    enum lmi_rc rc = search_file(site, "etc/userdomains", false, &user, err);
+    bool user = false, local = false;
+    enum lmi_rc rc = is_listed(site, "etc/userdomains", host, ':', &user, err);
 
     if (rc == LMI_OK)
-        rc = search_file(site, "etc/localdomains", false, &local, err);
-    *out = rc == LMI_OK && user.matches + local.matches > 0;
+        rc = is_listed(site, "etc/localdomains", host, '\0', &local, err);
+    *out = rc == LMI_OK && (user || local);
     return rc;
 }
 
@@ -365,9 +358,9 @@ lmi_site_names_host(struct lmi_site *site, const char *host, bool *out,
     enum lmi_rc rc = names_exactly(site, host, out, err);
 
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        size_t len = strlen(forms[i]);
-        if (rc == LMI_OK && !*out && strncmp(host, forms[i], len) == 0)
-            rc = names_exactly(site, host + len, out, err);
+        struct lmi_bytes rest = lmi_bytes_of(host);
+        if (rc == LMI_OK && !*out && lmi_take_prefix(&rest, forms[i]))
+            rc = names_exactly(site, rest.ptr, out, err);
     }
     return rc;
 }
@@ -376,12 +369,7 @@ enum lmi_rc
 lmi_site_is_reseller(struct lmi_site *site, const char *user, bool *out,
                      struct lmi_err *err)
 {
-    struct search search = search_for(user, ':');
-    enum lmi_rc rc =
-        search_file(site, "var/cpanel/resellers", false, &search, err);
-
-    *out = rc == LMI_OK && search.matches > 0;
-    return rc;
+    return is_listed(site, "var/cpanel/resellers", user, ':', out, err);
 }
 
 enum lmi_rc
@@ -393,28 +381,24 @@ lmi_site_has_user_file(struct lmi_site *site, const char *user, bool *out,
     int fd;
     enum lmi_rc rc;
 
-    *out = false;
     snprintf(path, sizeof path, "var/cpanel/users/%s", user);
     rc = lmi_file_open(site->root_fd, path, &rules, &fd, err);
-    if (rc != LMI_OK || fd < 0)
-        return rc;
-    close(fd);
-    *out = true;
-    return LMI_OK;
+    *out = fd >= 0;
+    if (*out)
+        close(fd);
+    return rc;
 }
 
 static enum lmi_rc
 exists(struct lmi_site *site, const char *path, bool *out, struct lmi_err *err)
 {
+    const struct lmi_file_rules rules = site_rules(site);
     struct stat st;
 
     *out = fstatat(site->root_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
     if (*out || errno == ENOENT)
         return LMI_OK;
-    lmi_fail(err, errno == EACCES ? LMI_RIGHTS : LMI_SITE, errno, site->root,
-             "can't be examined", NULL);
-    lmi_err_add_location(err, "/%s", path);
-    return err->code;
+    return lmi_file_fail(&rules, path, errno, "can't be examined", NULL, err);
 }
 
 enum lmi_rc
@@ -437,9 +421,5 @@ enum lmi_rc
 lmi_site_has_shell(struct lmi_site *site, const char *shell, bool *out,
                    struct lmi_err *err)
 {
-    struct search search = search_for(shell, '\0');
-    enum lmi_rc rc = search_file(site, "etc/shells", false, &search, err);
-
-    *out = rc == LMI_OK && search.matches > 0;
-    return rc;
+    return is_listed(site, "etc/shells", shell, '\0', out, err);
 }

@@ -28,15 +28,11 @@ bool
 lmi_address_read(struct lmi_text text, struct lmi_address *out)
 {
     char bytes[LMI_ADDRESS_TEXT];
-    size_t len = 0;
+    size_t len;
 
     memset(out, 0, sizeof *out);
-    if (text.kind == LMI_TEXT_LATIN1 || text.kind == LMI_TEXT_UTF8)
-        len = lmi_text_bytes(text, bytes, sizeof bytes - 1);
-    if (len >= sizeof bytes)
-        return false;
-    bytes[len] = '\0';
-    return strlen(bytes) == len && lmi_address_parse(bytes, out);
+    return lmi_text_read(text, bytes, sizeof bytes, &len) &&
+           strlen(bytes) == len && lmi_address_parse(bytes, out);
 }
 
 void
@@ -94,11 +90,8 @@ is_inside(const struct lmi_address *address, struct lmi_bytes network)
     char text[LMI_ADDRESS_TEXT];
     uint64_t bits = 128;
 
-    if (base.len >= sizeof text)
-        return false;
-    memcpy(text, base.ptr, base.len);
-    text[base.len] = '\0';
-    if (!lmi_address_parse(text, &first))
+    if (!lmi_bytes_copy(base, text, sizeof text) ||
+        !lmi_address_parse(text, &first))
         return false;
     if (network.len > 0) {
         bool ipv4 = strchr(text, ':') == NULL;
@@ -112,7 +105,7 @@ is_inside(const struct lmi_address *address, struct lmi_bytes network)
 bool
 lmi_address_in(const struct lmi_address *address, const char *list)
 {
-    struct lmi_bytes rest = {list, strlen(list)}, word;
+    struct lmi_bytes rest = lmi_bytes_of(list), word;
 
     while ((word = lmi_next_word(&rest)).len > 0)
         if (is_inside(address, word))
@@ -128,9 +121,15 @@ lmi_address_listed(struct lmi_text address, const char *list)
     return lmi_address_read(address, &own) && lmi_address_in(&own, list);
 }
 
+bool
+lmi_address_is_ipv6(const struct lmi_address *address)
+{
+    return !is_ipv4(address);
+}
+
 void
-lmi_address_mask(struct lmi_address *address)
+lmi_address_mask(struct lmi_address *address, unsigned bits)
 {
     if (!is_ipv4(address))
-        memset(address->bytes + 8, 0, 8);
+        memset(address->bytes + bits / 8, 0, sizeof address->bytes - bits / 8);
 }

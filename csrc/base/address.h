@@ -42,10 +42,12 @@ bool lmi_address_is_loopback(const struct lmi_address *address);
  */
 bool lmi_address_in(const struct lmi_address *address, const char *list);
 
+bool lmi_address_is_ipv6(const struct lmi_address *address);
+
 /*
  * What one customer has: an IPv4 address stays as it is, of an IPv6 address
- * the first 64 bits stay.
+ * the first bits stay, a multiple of 8.
  */
-void lmi_address_mask(struct lmi_address *address);
+void lmi_address_mask(struct lmi_address *address, unsigned bits);
 
 #endif

@@ -6,15 +6,19 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/error.h"
-#include "base/secret.h"
 
 #if OPENSSL_VERSION_NUMBER >= 0x30000000L
 #include <openssl/core_names.h>
 #include <openssl/params.h>
+#define mac_context_free EVP_MAC_CTX_free
+typedef EVP_MAC_CTX mac_context;
 #else
 #include <openssl/hmac.h>
+#define mac_context_free HMAC_CTX_free
+typedef HMAC_CTX mac_context;
 #endif
 
 /*
@@ -35,6 +39,11 @@ struct lmi_crypto {
     const EVP_MD *sha256;
 #endif
     EVP_MD_CTX *digest;
+};
+
+struct lmi_mac {
+    struct lmi_crypto *crypto;
+    mac_context *context;
 };
 
 static enum lmi_rc
@@ -74,6 +83,32 @@ draw(struct lmi_crypto *crypto, void *out, size_t len)
     return RAND_priv_bytes_ex(crypto->context, out, len, 0) == 1;
 }
 
+static bool
+mac_start(struct lmi_crypto *crypto, struct lmi_mac *mac, const uint8_t *key,
+          size_t len)
+{
+    char name[] = "SHA256";
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+        OSSL_PARAM_construct_end()};
+
+    mac->context = EVP_MAC_CTX_new(crypto->hmac);
+    return mac->context != NULL &&
+           EVP_MAC_init(mac->context, key, len, parameters) == 1;
+}
+
+/* Starting without a key keeps the one that is set. */
+static bool
+mac_sum(struct lmi_mac *mac, const void *ptr, size_t len, uint8_t *out)
+{
+    size_t size = 0;
+
+    return EVP_MAC_init(mac->context, NULL, 0, NULL) == 1 &&
+           EVP_MAC_update(mac->context, ptr, len) == 1 &&
+           EVP_MAC_final(mac->context, out, &size, LMI_HASH) == 1 &&
+           size == LMI_HASH;
+}
+
 #else
 
 static bool
@@ -94,6 +129,25 @@ draw(struct lmi_crypto *crypto, void *out, size_t len)
 {
     (void)crypto;
     return len <= INT_MAX && RAND_priv_bytes(out, (int)len) == 1;
+}
+
+static bool
+mac_start(struct lmi_crypto *crypto, struct lmi_mac *mac, const uint8_t *key,
+          size_t len)
+{
+    mac->context = HMAC_CTX_new();
+    return mac->context != NULL && len <= INT_MAX &&
+           HMAC_Init_ex(mac->context, key, (int)len, crypto->sha256, NULL) == 1;
+}
+
+static bool
+mac_sum(struct lmi_mac *mac, const void *ptr, size_t len, uint8_t *out)
+{
+    unsigned int size = 0;
+
+    return HMAC_Init_ex(mac->context, NULL, 0, NULL, NULL) == 1 &&
+           HMAC_Update(mac->context, ptr, len) == 1 &&
+           HMAC_Final(mac->context, out, &size) == 1 && size == LMI_HASH;
 }
 
 #endif
@@ -145,11 +199,29 @@ lmi_crypto_free(struct lmi_crypto *crypto)
     free(crypto);
 }
 
+/* Up to 256 bytes at once come whole, whatever signals come. */
+static bool
+xor_kernel(uint8_t *out, size_t len)
+{
+    uint8_t bytes[256];
+    size_t step;
+
+    for (; len > 0; out += step, len -= step) {
+        step = len < sizeof bytes ? len : sizeof bytes;
+        if (getrandom(bytes, step, 0) != (ssize_t)step)
+            return false;
+        for (size_t i = 0; i < step; i++)
+            out[i] ^= bytes[i];
+    }
+    lmi_wipe(bytes, sizeof bytes);
+    return true;
+}
+
 enum lmi_rc
 lmi_random(struct lmi_crypto *crypto, void *out, size_t len,
            struct lmi_err *err)
 {
-    if (draw(crypto, out, len))
+    if (draw(crypto, out, len) && xor_kernel(out, len))
         return LMI_OK;
     memset(out, 0, len);
     return crypto_fail(err, "gives no random bytes");
@@ -170,79 +242,6 @@ lmi_sha256(struct lmi_crypto *crypto, const void *ptr, size_t len,
     }
     return LMI_OK;
 }
-
-#if OPENSSL_VERSION_NUMBER >= 0x30000000L
-
-struct lmi_mac {
-    struct lmi_crypto *crypto;
-    EVP_MAC_CTX *context;
-};
-
-static bool
-mac_start(struct lmi_crypto *crypto, struct lmi_mac *mac, const uint8_t *key,
-          size_t len)
-{
-    char name[] = "SHA256";
-    OSSL_PARAM parameters[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
-        OSSL_PARAM_construct_end()};
-
-    mac->context = EVP_MAC_CTX_new(crypto->hmac);
-    return mac->context != NULL &&
-           EVP_MAC_init(mac->context, key, len, parameters) == 1;
-}
-
-static void
-mac_stop(struct lmi_mac *mac)
-{
-    EVP_MAC_CTX_free(mac->context);
-}
-
-/* Starting without a key keeps the one that is set. */
-static bool
-mac_sum(struct lmi_mac *mac, const void *ptr, size_t len, uint8_t *out)
-{
-    size_t size = 0;
-
-    return EVP_MAC_init(mac->context, NULL, 0, NULL) == 1 &&
-           EVP_MAC_update(mac->context, ptr, len) == 1 &&
-           EVP_MAC_final(mac->context, out, &size, LMI_HASH) == 1 &&
-           size == LMI_HASH;
-}
-
-#else
-
-struct lmi_mac {
-    struct lmi_crypto *crypto;
-    HMAC_CTX *context;
-};
-
-static bool
-mac_start(struct lmi_crypto *crypto, struct lmi_mac *mac, const uint8_t *key,
-          size_t len)
-{
-    mac->context = HMAC_CTX_new();
-    return mac->context != NULL && len <= INT_MAX &&
-           HMAC_Init_ex(mac->context, key, (int)len, crypto->sha256, NULL) == 1;
-}
-
-static void
-mac_stop(struct lmi_mac *mac)
-{
-    HMAC_CTX_free(mac->context);
-}
-
-static bool
-mac_sum(struct lmi_mac *mac, const void *ptr, size_t len, uint8_t *out)
-{
-    unsigned int size = 0;
-
-    return HMAC_Init_ex(mac->context, NULL, 0, NULL, NULL) == 1 &&
-           HMAC_Update(mac->context, ptr, len) == 1 &&
-           HMAC_Final(mac->context, out, &size) == 1 && size == LMI_HASH;
-}
-
-#endif
 
 enum lmi_rc
 lmi_mac_new(struct lmi_crypto *crypto, const uint8_t *key, size_t key_len,
@@ -267,7 +266,7 @@ lmi_mac_free(struct lmi_mac *mac)
 {
     if (mac == NULL)
         return;
-    mac_stop(mac);
+    mac_context_free(mac->context);
     lmi_crypto_free(mac->crypto);
     free(mac);
 }
@@ -280,4 +279,43 @@ lmi_mac_sum(struct lmi_mac *mac, const void *ptr, size_t len,
         return LMI_OK;
     memset(out, 0, LMI_HASH);
     return crypto_fail(err, "computes no HMAC");
+}
+
+/* The length stands before the memory, so that free needs no argument. */
+union header {
+    size_t size;
+    max_align_t align;
+};
+
+void *
+lmi_secret_alloc(size_t size)
+{
+    union header *header = calloc(1, sizeof *header + size);
+
+    if (header == NULL)
+        return NULL;
+    header->size = size;
+    return header + 1;
+}
+
+void
+lmi_secret_free(void *secret)
+{
+    if (secret == NULL)
+        return;
+    union header *header = (union header *)secret - 1;
+    OPENSSL_cleanse(secret, header->size);
+    free(header);
+}
+
+bool
+lmi_secret_equal(const void *a, const void *b, size_t len)
+{
+    return CRYPTO_memcmp(a, b, len) == 0;
+}
+
+void
+lmi_wipe(void *ptr, size_t len)
+{
+    OPENSSL_cleanse(ptr, len);
 }

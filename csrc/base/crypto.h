@@ -1,6 +1,6 @@
 /*
- * Random bytes and hashes: one OpenSSL context of our own, with SHA-256 fetched
- * once, and its random generator started and tried once.
+ * Random bytes, hashes, and memory for secrets. One OpenSSL context of our own,
+ * with SHA-256 fetched once, and its random generator started and tried once.
  */
 #ifndef LMI_CRYPTO_H
 #define LMI_CRYPTO_H
@@ -18,8 +18,10 @@ struct lmi_crypto *lmi_crypto_share(struct lmi_crypto *crypto);
 void lmi_crypto_free(struct lmi_crypto *crypto);
 
 /*
- * Fills out from OpenSSL's generator, which reseeds after fork(). There is no
- * other source to fall back to: on failure out is zeroed.
+ * Fills out from OpenSSL's generator, XORed with the kernel's: OpenSSL notices
+ * a fork by the process id alone, which two processes in nested PID namespaces
+ * have in common. If either fails there is nothing to fall back to: out is
+ * zeroed.
  */
 LMI_CHECK enum lmi_rc lmi_random(struct lmi_crypto *crypto, void *out,
                                  size_t len, struct lmi_err *err);
@@ -40,5 +42,15 @@ void lmi_mac_free(struct lmi_mac *mac);
 LMI_CHECK enum lmi_rc lmi_mac_sum(struct lmi_mac *mac, const void *ptr,
                                   size_t len, uint8_t out[LMI_HASH],
                                   struct lmi_err *err);
+
+/*
+ * Zeroed memory for a secret, or NULL; it is wiped when it is freed. There is
+ * no realloc, for that would leave a copy behind.
+ */
+LMI_CHECK void *lmi_secret_alloc(size_t size);
+void lmi_secret_free(void *secret);
+
+/* Same bytes? Takes as long whatever the answer. */
+bool lmi_secret_equal(const void *a, const void *b, size_t len);
 
 #endif

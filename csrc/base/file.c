@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,9 +51,10 @@ lmi_file_id_equal(const struct lmi_file_id *a, const struct lmi_file_id *b)
            same_time(a->changed, b->changed);
 }
 
-static enum lmi_rc
-file_fail(const struct lmi_file_rules *rules, const char *path, int os_errno,
-          const char *text, const char *remedy, struct lmi_err *err)
+enum lmi_rc
+lmi_file_fail(const struct lmi_file_rules *rules, const char *path,
+              int os_errno, const char *text, const char *remedy,
+              struct lmi_err *err)
 {
     enum lmi_rc code = rules->code;
 
@@ -103,48 +103,59 @@ lmi_file_open(int dir_fd, const char *path, const struct lmi_file_rules *rules,
               int *fd_out, struct lmi_err *err)
 {
     struct stat st;
-    const char *text, *remedy = NULL;
-    int saved;
-
-    *fd_out = -1;
+    const char *text = NULL, *remedy = NULL;
+    int os_errno = 0;
     int fd = openat(dir_fd, path,
                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+    *fd_out = -1;
     if (fd < 0 && errno == ENOENT)
         return LMI_OK;
-    if (fd < 0 && errno == ELOOP)
-        return file_fail(rules, path, 0, "is a symbolic link", NULL, err);
-    if (fd < 0)
-        return file_fail(rules, path, errno, "can't be opened", NULL, err);
-    if (fstat(fd, &st) != 0) {
-        saved = errno;
-        close(fd);
-        return file_fail(rules, path, saved, "can't be examined", NULL, err);
+    if (fd < 0 && errno == ELOOP) {
+        text = "is a symbolic link";
+    } else if (fd < 0) {
+        os_errno = errno;
+        text = "can't be opened";
+    } else if (fstat(fd, &st) != 0) {
+        os_errno = errno;
+        text = "can't be examined";
+    } else {
+        text = broken_rule(&st, rules, &remedy);
     }
-    text = broken_rule(&st, rules, &remedy);
-    if (text != NULL) {
-        close(fd);
-        return file_fail(rules, path, 0, text, remedy, err);
+    if (text == NULL) {
+        *fd_out = fd;
+        return LMI_OK;
     }
-    *fd_out = fd;
-    return LMI_OK;
+    if (fd >= 0)
+        close(fd);
+    return lmi_file_fail(rules, path, os_errno, text, remedy, err);
 }
 
 #define MAX_LINKS 8
 
 /*
- * A path on its way to being free of links. `done` is the part that has been
- * walked and holds none; `rest` is what is still to be walked.
+ * A path that is being freed of links. `done` is the part that has been walked
+ * and holds none; `rest` is what is still to be walked.
  */
 struct walk {
-    int fd;
+    int root_fd;
+    const char *path; /* the whole, for errors */
+    const struct lmi_file_rules *rules;
+    int fd; /* of what `done` leads to */
+    int links;
     char done[PATH_MAX];
     char rest[PATH_MAX];
-    int links;
 };
 
+static enum lmi_rc
+walk_fail(const struct walk *walk, int os_errno, const char *text,
+          struct lmi_err *err)
+{
+    return lmi_file_fail(walk->rules, walk->path, os_errno, text, NULL, err);
+}
+
 static bool
-walk_restart(struct walk *walk, int root_fd, const char *first,
-             const char *second)
+walk_restart(struct walk *walk, const char *first, const char *second)
 {
     char path[PATH_MAX];
     int len = snprintf(path, sizeof path, "%s/%s", first, second);
@@ -154,7 +165,7 @@ walk_restart(struct walk *walk, int root_fd, const char *first,
     memcpy(walk->rest, path, (size_t)len + 1);
     walk->done[0] = '\0';
     close(walk->fd);
-    walk->fd = openat(root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    walk->fd = openat(walk->root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     return walk->fd >= 0;
 }
 
@@ -173,48 +184,41 @@ walk_component(struct walk *walk, char out[NAME_MAX + 2])
 
 /* ".." of a path without links is the path without its last component. */
 static bool
-walk_up(struct walk *walk, int root_fd)
+walk_up(struct walk *walk)
 {
-    char above[PATH_MAX], rest[PATH_MAX];
-    char *slash;
+    char *slash = strrchr(walk->done, '/');
 
-    strcpy(above, walk->done);
-    strcpy(rest, walk->rest);
-    slash = strrchr(above, '/');
     if (slash != NULL)
         *slash = '\0';
-    return walk_restart(walk, root_fd, above, rest);
+    return walk_restart(walk, walk->done, walk->rest);
 }
 
+/* Follows the very link that was examined, whatever has its name by now. */
 static enum lmi_rc
-walk_link(struct walk *walk, int root_fd, const char *name,
-          const struct stat *st, const struct lmi_file_rules *rules,
-          const char *path, struct lmi_err *err)
+walk_link(struct walk *walk, int link_fd, const struct stat *st,
+          struct lmi_err *err)
 {
     char target[PATH_MAX], whole[PATH_MAX];
     ssize_t len;
     int size;
 
     if (st->st_uid != 0 && st->st_uid != geteuid())
-        return file_fail(rules, path, 0, "has a user's link on its way", NULL,
-                         err);
-    len = readlinkat(walk->fd, name, target, sizeof target - 1);
+        return walk_fail(walk, 0, "has a user's link on its way", err);
+    len = readlinkat(link_fd, "", target, sizeof target - 1);
     if (len < 0)
-        return file_fail(rules, path, errno, "has an unreadable link", NULL,
-                         err);
+        return walk_fail(walk, errno, "has an unreadable link", err);
     target[len] = '\0';
     size = snprintf(whole, sizeof whole, "%s/%s", target, walk->rest);
     if (++walk->links > MAX_LINKS || size < 0 || (size_t)size >= sizeof whole ||
-        !walk_restart(walk, root_fd, target[0] == '/' ? "" : walk->done, whole))
-        return file_fail(rules, path, ELOOP, "has too many links", NULL, err);
+        !walk_restart(walk, target[0] == '/' ? "" : walk->done, whole))
+        return walk_fail(walk, ELOOP, "has too many links", err);
     return LMI_OK;
 }
 
 /* Goes one component further; *missing_out if it is not there. */
 static enum lmi_rc
-walk_step(struct walk *walk, int root_fd, const char *name,
-          const struct lmi_file_rules *rules, const char *path,
-          bool *missing_out, struct lmi_err *err)
+walk_step(struct walk *walk, const char *name, bool *missing_out,
+          struct lmi_err *err)
 {
     struct stat st;
     size_t used = strlen(walk->done);
@@ -222,11 +226,9 @@ walk_step(struct walk *walk, int root_fd, const char *name,
 
     if (strcmp(name, ".") == 0)
         return LMI_OK;
-    if (strcmp(name, "..") == 0) {
-        if (walk_up(walk, root_fd))
-            return LMI_OK;
-        return file_fail(rules, path, errno, "can't be followed", NULL, err);
-    }
+    if (strcmp(name, "..") == 0)
+        return walk_up(walk) ? LMI_OK
+                             : walk_fail(walk, errno, "can't be followed", err);
     fd = openat(walk->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     *missing_out = fd < 0 && errno == ENOENT;
     if (*missing_out)
@@ -235,11 +237,12 @@ walk_step(struct walk *walk, int root_fd, const char *name,
         int saved = errno;
         if (fd >= 0)
             close(fd);
-        return file_fail(rules, path, saved, "can't be followed", NULL, err);
+        return walk_fail(walk, saved, "can't be followed", err);
     }
     if (S_ISLNK(st.st_mode)) {
+        enum lmi_rc rc = walk_link(walk, fd, &st, err);
         close(fd);
-        return walk_link(walk, root_fd, name, &st, rules, path, err);
+        return rc;
     }
     close(walk->fd);
     walk->fd = fd;
@@ -248,24 +251,20 @@ walk_step(struct walk *walk, int root_fd, const char *name,
 }
 
 static enum lmi_rc
-walk_all(struct walk *walk, int root_fd, const char *path,
-         const struct lmi_file_rules *rules, bool *missing_out,
-         struct lmi_err *err)
+walk_all(struct walk *walk, bool *missing_out, struct lmi_err *err)
 {
     char name[NAME_MAX + 2];
+    enum lmi_rc rc = LMI_OK;
 
-    if (!walk_restart(walk, root_fd, "", path))
-        return file_fail(rules, path, ENAMETOOLONG, "can't be followed", NULL,
-                         err);
-    for (;;) {
+    if (!walk_restart(walk, "", walk->path))
+        return walk_fail(walk, ENAMETOOLONG, "can't be followed", err);
+    while (rc == LMI_OK && !*missing_out) {
         walk_component(walk, name);
         if (name[0] == '\0')
-            return LMI_OK;
-        enum lmi_rc rc =
-            walk_step(walk, root_fd, name, rules, path, missing_out, err);
-        if (rc != LMI_OK || *missing_out)
-            return rc;
+            break;
+        rc = walk_step(walk, name, missing_out, err);
     }
+    return rc;
 }
 
 enum lmi_rc
@@ -280,18 +279,30 @@ lmi_file_open_dir(int root_fd, const char *path,
     *fd_out = -1;
     if (walk == NULL)
         return lmi_no_memory(err);
-    walk->links = 0;
+    walk->root_fd = root_fd;
+    walk->path = path;
+    walk->rules = rules;
     walk->fd = -1;
-    rc = walk_all(walk, root_fd, path, rules, &missing, err);
+    walk->links = 0;
+    rc = walk_all(walk, &missing, err);
     if (rc == LMI_OK && !missing) {
         *fd_out = openat(walk->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (*fd_out < 0)
-            rc = file_fail(rules, path, errno, "can't be opened", NULL, err);
+            rc = walk_fail(walk, errno, "can't be opened", err);
     }
     if (walk->fd >= 0)
         close(walk->fd);
     free(walk);
     return rc;
+}
+
+void
+lmi_file_folder(const char *path, char out[PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    int len = slash == NULL || slash == path ? 1 : (int)(slash - path);
+
+    snprintf(out, PATH_MAX, "%.*s", len, path);
 }
 
 /* read(2) without interruptions. */

@@ -9,6 +9,7 @@
 #ifndef LMI_FILE_H
 #define LMI_FILE_H
 
+#include <limits.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -40,6 +41,11 @@ struct lmi_file_rules {
                          and there must be one hard link only */
 };
 
+/* Fills in an error about the path below rules->root, and returns its code. */
+enum lmi_rc lmi_file_fail(const struct lmi_file_rules *rules, const char *path,
+                          int os_errno, const char *text, const char *remedy,
+                          struct lmi_err *err);
+
 /*
  * Opens path, relative to dir_fd (AT_FDCWD allowed), for reading. The last
  * component must be a regular file, not a link, not writable by group or
@@ -57,6 +63,9 @@ LMI_CHECK enum lmi_rc lmi_file_open(int dir_fd, const char *path,
 LMI_CHECK enum lmi_rc lmi_file_open_dir(int root_fd, const char *path,
                                         const struct lmi_file_rules *rules,
                                         int *fd_out, struct lmi_err *err);
+
+/* The folder of an absolute path; cut at PATH_MAX. */
+void lmi_file_folder(const char *path, char out[PATH_MAX]);
 
 /* Reads a whole file; *out is the caller's to free(), terminated by a NUL. */
 LMI_CHECK enum lmi_rc lmi_file_read(int fd, size_t max_size, char **out,

@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,17 +35,37 @@ put_time(struct lmi_buffer *line)
         lmi_buffer_put_text(line, text);
 }
 
+#define LOG_FLAGS                                                              \
+    (O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+
+/* The log, made if it is missing: as root for the store's owner. */
+static int
+log_open(const char *path, const char *key_file)
+{
+    struct stat st;
+    int made, fd = open(path, LOG_FLAGS);
+
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    made = open(path, LOG_FLAGS | O_CREAT | O_EXCL, 0600);
+    if (made < 0) /* another process was first */
+        return open(path, LOG_FLAGS);
+    if (geteuid() == 0 && stat(key_file, &st) == 0 &&
+        fchown(made, st.st_uid, st.st_gid) != 0) {
+        close(made);
+        return -1;
+    }
+    return made;
+}
+
 /* One write, so that the lines of many processes don't mix. */
 static void
-log_to_file(const char *path, const char *text)
+log_to_file(const char *path, const char *key_file, const char *text)
 {
     char memory[LINE_SIZE + 64];
     struct lmi_buffer line;
     struct stat st;
-    int fd = open(path,
-                  O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK |
-                      O_NOCTTY | O_CLOEXEC,
-                  0600);
+    int fd = log_open(path, key_file);
 
     if (fd < 0)
         return;
@@ -60,16 +81,16 @@ log_to_file(const char *path, const char *text)
 }
 
 void
-lmi_log(const char *target, bool alert, const char *text)
+lmi_log(const struct lmi_settings *settings, bool alert, const char *text)
 {
     char memory[LINE_SIZE];
     struct lmi_buffer line;
 
     lmi_buffer_init(&line, memory, sizeof memory);
     put_clean(&line, text);
-    if (strcmp(target, "syslog") == 0)
+    if (strcmp(settings->log, "syslog") == 0)
         syslog(LOG_AUTHPRIV | (alert ? LOG_ERR : LOG_INFO), "logmein: %s",
                line.ptr);
-    else if (strncmp(target, "file:", 5) == 0)
-        log_to_file(target + 5, line.ptr);
+    else if (strncmp(settings->log, "file:", 5) == 0)
+        log_to_file(settings->log + 5, settings->key_file, line.ptr);
 }

@@ -1,7 +1,9 @@
-#include "base/service.h"
-
 #include "base/text.h"
 
+/*
+ * Another service is another row, its account rule in accounts/account.c, and
+ * its texts.
+ */
 static const struct lmi_service_info services[LMI_SERVICES] = {
     {LMI_CPANEL, "cpanel", "cpaneld", NULL, 2083, 2082, "port.cpanel",
      "cpsession", "cprelogin", "Control panel"},
@@ -16,12 +18,6 @@ lmi_service_info(enum lmi_service service)
 {
     return service >= 1 && service <= LMI_SERVICES ? &services[service - 1]
                                                    : NULL;
-}
-
-const char *
-lmi_service_daemon(enum lmi_service service)
-{
-    return services[service - 1].daemon;
 }
 
 bool

@@ -17,67 +17,69 @@
 #define DEFAULT_VOLATILE "/run/logmein/volatile"
 #define MAX_SIZE 65536
 
-/*
- * A key, how its value is read, and where it goes. `words` of a choice are
- * in the order of the enum that the field holds.
- */
-enum kind {
-    CHOICE,
-    SWITCH,
-    NUMBER,
-    NUMBER_OR_NO,
-    PATH,
-    URL,
-    WORDS,
-    TEXT,
-    LOG,
-    CLOCK
+/* How a value is read, and what a value that can't be read is told. */
+enum kind { CHOICE, SWITCH, NUMBER, NUMBER_OR_NO, CLOCK, TEXT, PATH, URL, LOG };
+static const char *const rules[] = {
+    [CHOICE] = "must be one of the words that the manual lists",
+    [SWITCH] = "must be yes or no",
+    [NUMBER] = "must be a number within its bounds",
+    [NUMBER_OR_NO] = "must be no, or a number within its bounds",
+    [CLOCK] = "must be a time in seconds since 1970",
+    [TEXT] = "has a bad value",
+    [PATH] = "must be an absolute path of at most 255 bytes",
+    [URL] = "must be lmdb:/FOLDER",
+    [LOG] = "must be syslog, none or file:/PATH",
 };
 
+/*
+ * A key, and where its value goes. `words` of a choice are in the order of the
+ * enum that the field holds; those before `min` can't be chosen.
+ */
 struct key {
     const char *name;
-    enum kind kind;
     size_t offset;
+    enum kind kind;
+    const char *value; /* the default; NULL: zero */
     const char *words;
     uint32_t min, max;
 };
 
-#define FIELD(name) offsetof(struct lmi_settings, name)
+#define KEY(name) #name, offsetof(struct lmi_settings, name)
 
 static const struct key keys[] = {
-    {"backend", CHOICE, FIELD(backend), "auto local remote", 0, 0},
-    {"site_root", PATH, FIELD(site_root), NULL, 0, 0},
-    {"accounts", CHOICE, FIELD(accounts), "unset cpanel passwd", 1, 0},
-    {"domains", WORDS, FIELD(domains), NULL, 0, 0},
-    {"site_hostnames", SWITCH, FIELD(site_hostnames), NULL, 0, 0},
-    {"store", URL, FIELD(store), NULL, 0, 0},
-    {"volatile_dir", PATH, FIELD(volatile_dir), NULL, 0, 0},
-    {"key_file", PATH, FIELD(key_file), NULL, 0, 0},
-    {"key_file_old", PATH, FIELD(key_file_old), NULL, 0, 0},
-    {"session_idle", NUMBER, FIELD(session_idle), NULL, 60, 86400},
-    {"session_max", NUMBER, FIELD(session_max), NULL, 60, 2592000},
-    {"login_url", CHOICE, FIELD(login_url), "direct login", 0, 0},
-    {"cookie_prefix", TEXT, FIELD(cookie_prefix), NULL, 0, 0},
-    {"attempts_max", NUMBER, FIELD(attempts_max), NULL, 4, 1000000},
-    {"gateway_socket", PATH, FIELD(gateway_socket), NULL, 0, 0},
-    {"socket_callers", WORDS, FIELD(socket_callers), NULL, 0, 0},
-    {"trusted_proxies", WORDS, FIELD(trusted_proxies), NULL, 0, 0},
-    {"hsts", NUMBER_OR_NO, FIELD(hsts), NULL, 1, 2147483647},
-    {"test_clock", CLOCK, FIELD(test_clock), NULL, 0, 0},
-    {"test_fault", CHOICE, FIELD(test_fault), "none store-full store-away slow",
-     0, 0},
-    {"remote_hosts", WORDS, FIELD(remote_hosts), NULL, 0, 0},
-    {"remote_ca_file", PATH, FIELD(remote_ca_file), NULL, 0, 0},
-    {"remote_proxy", TEXT, FIELD(remote_proxy), NULL, 0, 0},
-    {"remote_timeout", NUMBER, FIELD(remote_timeout), NULL, 1, 300},
-    {"remote_forward_to", WORDS, FIELD(remote_forward_to), NULL, 0, 0},
-    {"insecure_remote_skip_verify", SWITCH, FIELD(insecure_remote_skip_verify),
-     NULL, 0, 0},
-    {"log", LOG, FIELD(log), NULL, 0, 0},
-    {"log_unknown_users", SWITCH, FIELD(log_unknown_users), NULL, 0, 0},
-    {"page_title", TEXT, FIELD(page_title), NULL, 0, 0},
-    {"page_logo", TEXT, FIELD(page_logo), NULL, 0, 0},
-    {"page_footer", TEXT, FIELD(page_footer), NULL, 0, 0},
+    {KEY(backend), CHOICE, "auto", "auto local remote", 0, 0},
+    {KEY(site_root), PATH, "/", NULL, 0, 0},
+    {KEY(accounts), CHOICE, NULL, "unset cpanel passwd", 1, 0},
+    {KEY(domains), TEXT, "", NULL, 0, 0},
+    {KEY(site_hostnames), SWITCH, "yes", NULL, 0, 0},
+    {KEY(store), URL, DEFAULT_STORE, NULL, 0, 0},
+    {KEY(volatile_dir), PATH, "", NULL, 0, 0}, /* see fill_in() */
+    {KEY(key_file), PATH, "", NULL, 0, 0},
+    {KEY(key_file_old), PATH, "", NULL, 0, 0},
+    {KEY(session_idle), NUMBER, "900", NULL, 60, 86400},
+    {KEY(session_max), NUMBER, "86400", NULL, 60, 2592000},
+    {KEY(sessions_max), NUMBER, "100", NULL, 1, 10000},
+    {KEY(ticket_life), NUMBER, NULL, NULL, 5, 86400}, /* see fill_in() */
+    {KEY(login_url), CHOICE, "direct", "direct login", 0, 0},
+    {KEY(cookie_prefix), TEXT, "", NULL, 0, 0},
+    {KEY(attempts_max), NUMBER, "100", NULL, 4, 1000000},
+    {KEY(gateway_socket), PATH, "/run/logmein/gateway.sock", NULL, 0, 0},
+    {KEY(socket_callers), TEXT, "www-data", NULL, 0, 0},
+    {KEY(trusted_proxies), TEXT, "", NULL, 0, 0},
+    {KEY(hsts), NUMBER_OR_NO, "no", NULL, 1, 2147483647},
+    {KEY(test_clock), CLOCK, NULL, NULL, 0, 0},
+    {KEY(test_fault), CHOICE, "none", "none store-full store-away slow", 0, 0},
+    {KEY(remote_hosts), TEXT, "*", NULL, 0, 0},
+    {KEY(remote_ca_file), PATH, "", NULL, 0, 0},
+    {KEY(remote_proxy), TEXT, "", NULL, 0, 0},
+    {KEY(remote_timeout), NUMBER, "10", NULL, 1, 300},
+    {KEY(remote_forward_to), TEXT, "", NULL, 0, 0},
+    {KEY(insecure_remote_skip_verify), SWITCH, "no", NULL, 0, 0},
+    {KEY(log), LOG, "syslog", NULL, 0, 0},
+    {KEY(log_unknown_users), SWITCH, "no", NULL, 0, 0},
+    {KEY(page_title), TEXT, "", NULL, 0, 0},
+    {KEY(page_logo), TEXT, "", NULL, 0, 0},
+    {KEY(page_footer), TEXT, "", NULL, 0, 0},
 };
 
 #define OWN_KEYS (sizeof keys / sizeof keys[0])
@@ -91,48 +93,12 @@ key_at(size_t index)
         return keys[index];
     size_t service = index - OWN_KEYS + 1;
     return (struct key){
-        lmi_service_info((enum lmi_service)service)->port_setting,
-        NUMBER,
-        FIELD(ports) + service * sizeof(uint32_t),
-        NULL,
-        1,
-        65535};
-}
-
-static const struct lmi_settings defaults = {
-    .backend = LMI_BACKEND_AUTO,
-    .site_root = "/",
-    .accounts = LMI_ACCOUNTS_UNSET,
-    .domains = "",
-    .site_hostnames = true,
-    .store = DEFAULT_STORE,
-    .volatile_dir = "",
-    .key_file = "",
-    .key_file_old = "",
-    .session_idle = 900,
-    .session_max = 86400,
-    .login_url = LMI_URL_DIRECT,
-    .cookie_prefix = "",
-    .attempts_max = 100,
-    .gateway_socket = "/run/logmein/gateway.sock",
-    .socket_callers = "www-data",
-    .trusted_proxies = "",
-    .test_fault = LMI_FAULT_NONE,
-    .remote_hosts = "*",
-    .remote_ca_file = "",
-    .remote_proxy = "",
-    .remote_timeout = 10,
-    .remote_forward_to = "",
-    .log = "syslog",
-    .page_title = "",
-    .page_logo = "",
-    .page_footer = "",
-};
-
-static bool
-starts_with(const char *value, const char *prefix)
-{
-    return strncmp(value, prefix, strlen(prefix)) == 0;
+        .name = lmi_service_info((enum lmi_service)service)->port_setting,
+        .offset =
+            offsetof(struct lmi_settings, ports) + service * sizeof(uint32_t),
+        .kind = NUMBER,
+        .min = 1,
+        .max = 65535};
 }
 
 static bool
@@ -141,10 +107,35 @@ path_ok(const char *value)
     return value[0] == '/' && strlen(value) < 256;
 }
 
+/* Is there a path behind the prefix? */
+static bool
+prefixed_path_ok(const char *value, const char *prefix)
+{
+    size_t len = strlen(prefix);
+
+    return strncmp(value, prefix, len) == 0 && path_ok(value + len);
+}
+
+static bool
+text_ok(enum kind kind, const char *value)
+{
+    switch (kind) {
+    case PATH:
+        return path_ok(value);
+    case URL:
+        return prefixed_path_ok(value, "lmdb:");
+    case LOG:
+        return strcmp(value, "syslog") == 0 || strcmp(value, "none") == 0 ||
+               prefixed_path_ok(value, "file:");
+    default:
+        return true;
+    }
+}
+
 static bool
 set_choice(const struct key *key, const char *value, void *field)
 {
-    struct lmi_bytes rest = {key->words, strlen(key->words)}, word;
+    struct lmi_bytes rest = lmi_bytes_of(key->words), word;
     unsigned index = 0;
 
     for (; (word = lmi_next_word(&rest)).len > 0; index++)
@@ -168,8 +159,7 @@ set_number(const struct key *key, const char *value, uint32_t *field)
 {
     uint64_t number;
 
-    if (!lmi_parse_number((struct lmi_bytes){value, strlen(value)}, key->max,
-                          &number) ||
+    if (!lmi_parse_number(lmi_bytes_of(value), key->max, &number) ||
         number < key->min)
         return false;
     *field = (uint32_t)number;
@@ -180,28 +170,8 @@ static bool
 set_clock(const char *value, struct lmi_settings *settings)
 {
     settings->has_test_clock = true;
-    return lmi_parse_number((struct lmi_bytes){value, strlen(value)},
-                            UINT32_MAX, &settings->test_clock);
-}
-
-static bool
-url_ok(const char *value)
-{
-    return starts_with(value, "lmdb:") && path_ok(value + 5);
-}
-
-static bool
-log_ok(const char *value)
-{
-    return strcmp(value, "syslog") == 0 || strcmp(value, "none") == 0 ||
-           (starts_with(value, "file:") && path_ok(value + 5));
-}
-
-static bool
-set_text(bool ok, const char *value, const char **field)
-{
-    *field = value;
-    return ok;
+    return lmi_parse_number(lmi_bytes_of(value), UINT32_MAX,
+                            &settings->test_clock);
 }
 
 static bool
@@ -214,52 +184,27 @@ set(const struct key *key, const char *value, struct lmi_settings *settings)
         return set_choice(key, value, field);
     case SWITCH:
         return set_switch(value, field);
-    case NUMBER_OR_NO:
-        if (strcmp(value, "no") == 0)
-            return true;
-        return set_number(key, value, field);
     case NUMBER:
-        return set_number(key, value, field);
+    case NUMBER_OR_NO:
+        return (key->kind == NUMBER_OR_NO && strcmp(value, "no") == 0) ||
+               set_number(key, value, field);
     case CLOCK:
         return set_clock(value, settings);
-    case PATH:
-        return set_text(path_ok(value), value, field);
-    case URL:
-        return set_text(url_ok(value), value, field);
-    case LOG:
-        return set_text(log_ok(value), value, field);
-    case WORDS:
-    case TEXT:
-        return set_text(true, value, field);
+    default:
+        *(const char **)field = value;
+        return text_ok(key->kind, value);
     }
-    return false;
 }
 
-static const char *
-rule_text(enum kind kind)
+static void
+set_defaults(struct lmi_settings *settings)
 {
-    switch (kind) {
-    case CHOICE:
-        return "must be one of the words that the manual lists";
-    case SWITCH:
-        return "must be yes or no";
-    case NUMBER:
-        return "must be a number within its bounds";
-    case NUMBER_OR_NO:
-        return "must be no, or a number within its bounds";
-    case PATH:
-        return "must be an absolute path of at most 255 bytes";
-    case URL:
-        return "must be lmdb:/FOLDER";
-    case LOG:
-        return "must be syslog, none or file:/PATH";
-    case CLOCK:
-        return "must be a time in seconds since 1970";
-    case WORDS:
-    case TEXT:
-        break;
-    }
-    return "has a bad value";
+    *settings = (struct lmi_settings){.memory = {NULL}};
+    for (size_t i = 0; i < OWN_KEYS; i++)
+        if (keys[i].value != NULL) /* here a path may be empty */
+            set(&keys[i], keys[i].value, settings);
+    for (size_t i = 1; i <= LMI_SERVICES; i++)
+        settings->ports[i] = lmi_service_info((enum lmi_service)i)->port;
 }
 
 static enum lmi_rc
@@ -285,17 +230,6 @@ find_key(struct lmi_bytes name, size_t *index_out, struct key *out)
     return false;
 }
 
-static bool
-has_control(struct lmi_bytes line)
-{
-    for (size_t i = 0; i < line.len; i++) {
-        unsigned char c = (unsigned char)line.ptr[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7F)
-            return true;
-    }
-    return false;
-}
-
 /* line lies in memory of our own, where the value can be terminated. */
 static enum lmi_rc
 read_line(struct lmi_bytes line, unsigned number, const char *file,
@@ -309,7 +243,7 @@ read_line(struct lmi_bytes line, unsigned number, const char *file,
 
     if (value.len == 0 || value.ptr[0] == '#')
         return LMI_OK;
-    if (has_control(value))
+    if (lmi_has_control(value, true))
         return line_fail(err, file, number, NULL, "holds a control byte");
     if (memchr(value.ptr, '=', value.len) == NULL)
         return line_fail(err, file, number, NULL,
@@ -324,7 +258,7 @@ read_line(struct lmi_bytes line, unsigned number, const char *file,
     end = settings->memory[0] + (value.ptr + value.len - settings->memory[0]);
     *end = '\0';
     if (!set(&key, value.ptr, settings))
-        return line_fail(err, file, number, key.name, rule_text(key.kind));
+        return line_fail(err, file, number, key.name, rules[key.kind]);
     return LMI_OK;
 }
 
@@ -346,12 +280,9 @@ read_lines(size_t len, const char *file, struct lmi_settings *settings,
 static char *
 join(const char *first, const char *second)
 {
-    size_t size = strlen(first) + strlen(second) + 1;
-    char *joined = malloc(size);
+    char *joined;
 
-    if (joined != NULL)
-        snprintf(joined, size, "%s%s", first, second);
-    return joined;
+    return asprintf(&joined, "%s%s", first, second) < 0 ? NULL : joined;
 }
 
 /* The keys whose defaults depend on others. */
@@ -366,6 +297,8 @@ fill_in(struct lmi_settings *settings, struct lmi_err *err)
             settings->volatile_dir = settings->memory[1] =
                 join(folder, "/volatile");
     }
+    if (settings->ticket_life == 0)
+        settings->ticket_life = settings->session_idle;
     if (settings->key_file[0] == '\0')
         settings->key_file = settings->memory[2] = join(folder, "/key");
     if (settings->volatile_dir == NULL || settings->key_file == NULL)
@@ -383,9 +316,7 @@ lmi_settings_parse(const char *text, size_t len, const char *name,
     *out = NULL;
     if (settings == NULL)
         return lmi_no_memory(err);
-    *settings = defaults;
-    for (size_t i = 1; i <= LMI_SERVICES; i++)
-        settings->ports[i] = lmi_service_info((enum lmi_service)i)->port;
+    set_defaults(settings);
     settings->memory[0] = malloc(len + 1);
     if (settings->memory[0] == NULL) {
         lmi_settings_free(settings);
@@ -500,7 +431,7 @@ lmi_settings_now(const struct lmi_settings *settings)
 static struct lmi_bytes
 word_at(const char *words, unsigned index)
 {
-    struct lmi_bytes rest = {words, strlen(words)}, word;
+    struct lmi_bytes rest = lmi_bytes_of(words), word;
 
     do
         word = lmi_next_word(&rest);
@@ -525,8 +456,8 @@ show(const struct key *key, const struct lmi_settings *settings, char *out,
     case SWITCH:
         snprintf(out, size, "%s", *(const bool *)field ? "yes" : "no");
         break;
-    case NUMBER_OR_NO:
     case NUMBER:
+    case NUMBER_OR_NO:
         if (key->kind == NUMBER_OR_NO && *(const uint32_t *)field == 0)
             snprintf(out, size, "no");
         else
@@ -537,11 +468,7 @@ show(const struct key *key, const struct lmi_settings *settings, char *out,
             snprintf(out, size, "%llu",
                      (unsigned long long)settings->test_clock);
         break;
-    case PATH:
-    case URL:
-    case LOG:
-    case WORDS:
-    case TEXT:
+    default:
         snprintf(out, size, "%s", *(const char *const *)field);
         break;
     }
@@ -568,7 +495,7 @@ lmi_settings_find(const struct lmi_settings *settings, const char *name,
     size_t index;
 
     value_out[0] = '\0';
-    if (!find_key((struct lmi_bytes){name, strlen(name)}, &index, &key))
+    if (!find_key(lmi_bytes_of(name), &index, &key))
         return false;
     show(&key, settings, value_out, size);
     return true;

@@ -34,6 +34,8 @@ struct lmi_settings {
     const char *key_file;
     const char *key_file_old;           /* empty: none */
     uint32_t session_idle, session_max; /* seconds */
+    uint32_t ticket_life;               /* seconds */
+    uint32_t sessions_max; /* live ones of an account at a service */
     enum lmi_url_form login_url;
     uint32_t ports[LMI_SERVICES + 1]; /* of login URLs, by service */
     const char *cookie_prefix;

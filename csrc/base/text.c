@@ -1,6 +1,7 @@
 #include "base/text.h"
 
 #include <string.h>
+#include <strings.h>
 
 int
 lmi_hex_value(char c)
@@ -25,6 +26,34 @@ bool
 lmi_bytes_equal(struct lmi_bytes bytes, const char *text)
 {
     return bytes.len == strlen(text) && memcmp(bytes.ptr, text, bytes.len) == 0;
+}
+
+bool
+lmi_bytes_like(struct lmi_bytes bytes, const char *text)
+{
+    return bytes.len == strlen(text) &&
+           strncasecmp(bytes.ptr, text, bytes.len) == 0;
+}
+
+bool
+lmi_bytes_copy(struct lmi_bytes bytes, char *out, size_t size)
+{
+    if (bytes.len >= size || memchr(bytes.ptr, '\0', bytes.len) != NULL)
+        return false;
+    memcpy(out, bytes.ptr, bytes.len);
+    out[bytes.len] = '\0';
+    return true;
+}
+
+bool
+lmi_has_control(struct lmi_bytes bytes, bool tabs_allowed)
+{
+    for (size_t i = 0; i < bytes.len; i++) {
+        unsigned char c = (unsigned char)bytes.ptr[i];
+        if (c == 0x7F || (c < 0x20 && !(c == '\t' && tabs_allowed)))
+            return true;
+    }
+    return false;
 }
 
 /*
@@ -169,6 +198,16 @@ lmi_text_bytes(struct lmi_text text, char *out, size_t size)
 }
 
 bool
+lmi_text_read(struct lmi_text text, char *out, size_t size, size_t *len_out)
+{
+    *len_out = lmi_text_bytes(text, out, size - 1);
+    if (*len_out >= size)
+        return false;
+    out[*len_out] = '\0';
+    return true;
+}
+
+bool
 lmi_parse_number(struct lmi_bytes digits, uint64_t max, uint64_t *out)
 {
     uint64_t value = 0;
@@ -220,6 +259,33 @@ lmi_next_field(struct lmi_bytes *rest, char sep)
     return field;
 }
 
+bool
+lmi_split(struct lmi_bytes line, char sep, struct lmi_bytes *fields_out,
+          size_t count)
+{
+    size_t separators = 0;
+
+    for (size_t i = 0; i < line.len; i++)
+        separators += line.ptr[i] == sep;
+    if (separators + 1 != count)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        fields_out[i] = lmi_next_field(&line, sep);
+    return true;
+}
+
+bool
+lmi_take_prefix(struct lmi_bytes *rest, const char *prefix)
+{
+    size_t len = strlen(prefix);
+
+    if (rest->len < len || memcmp(rest->ptr, prefix, len) != 0)
+        return false;
+    rest->ptr += len;
+    rest->len -= len;
+    return true;
+}
+
 static bool
 is_blank(char c)
 {
@@ -250,4 +316,23 @@ lmi_next_word(struct lmi_bytes *rest)
     rest->len = word.len - len;
     word.len = len;
     return word;
+}
+
+void
+lmi_put_time(uint8_t out[8], int64_t time)
+{
+    uint64_t bits = (uint64_t)time;
+
+    for (size_t i = 8; i-- > 0; bits >>= 8)
+        out[i] = (uint8_t)bits;
+}
+
+int64_t
+lmi_get_time(const uint8_t in[8])
+{
+    uint64_t bits = 0;
+
+    for (size_t i = 0; i < 8; i++)
+        bits = bits << 8 | in[i];
+    return (int64_t)bits;
 }

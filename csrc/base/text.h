@@ -4,12 +4,20 @@
 #ifndef LMI_TEXT_H
 #define LMI_TEXT_H
 
+#include <string.h>
+
 #include "logmein.h"
 
 struct lmi_bytes {
     const char *ptr;
     size_t len;
 };
+
+static inline struct lmi_bytes
+lmi_bytes_of(const char *text)
+{
+    return (struct lmi_bytes){text, strlen(text)};
+}
 
 static inline bool
 lmi_is_digit(char c)
@@ -37,6 +45,15 @@ int lmi_percent_value(const char *ptr, size_t len);
 
 bool lmi_bytes_equal(struct lmi_bytes bytes, const char *text);
 
+/* The same in either case. */
+bool lmi_bytes_like(struct lmi_bytes bytes, const char *text);
+
+/* Copies with a terminator; false if it does not fit, or holds a NUL. */
+bool lmi_bytes_copy(struct lmi_bytes bytes, char *out, size_t size);
+
+/* Does it hold a control byte, a tab included unless tabs are allowed? */
+bool lmi_has_control(struct lmi_bytes bytes, bool tabs_allowed);
+
 /* Well-formed UTF-8: no overlong form, no surrogate, at most U+10FFFF. */
 bool lmi_utf8_valid(const char *ptr, size_t len);
 
@@ -46,10 +63,13 @@ bool lmi_text_given(struct lmi_text text);
 /*
  * The bytes that a caller's string means (see struct lmi_text), written to
  * out without a terminator; returns their number, 0 for what is no string. If
- * they are more than size,
- * returns size + 1 and what out holds is of no use.
+ * they are more than size, returns size + 1, and out is undefined.
  */
 size_t lmi_text_bytes(struct lmi_text text, char *out, size_t size);
+
+/* The same with a terminator; false if they are more than size - 1. */
+bool lmi_text_read(struct lmi_text text, char *out, size_t size,
+                   size_t *len_out);
 
 /*
  * Digits only, at most max; false for anything else, an empty string included.
@@ -65,10 +85,21 @@ bool lmi_user_ok(struct lmi_bytes user);
 /* Cuts the part before sep from *rest, without sep. */
 struct lmi_bytes lmi_next_field(struct lmi_bytes *rest, char sep);
 
+/* Splits a line into exactly count fields; false if it has more or fewer. */
+bool lmi_split(struct lmi_bytes line, char sep, struct lmi_bytes *fields_out,
+               size_t count);
+
+/* Cuts `prefix` from the front of *rest; false if it begins otherwise. */
+bool lmi_take_prefix(struct lmi_bytes *rest, const char *prefix);
+
 /* Cuts the next word from a list separated by blanks; empty at the end. */
 struct lmi_bytes lmi_next_word(struct lmi_bytes *rest);
 
 /* Without the blanks and tabs at both ends. */
 struct lmi_bytes lmi_trim(struct lmi_bytes text);
+
+/* Big-endian, as in every value of the store. */
+void lmi_put_time(uint8_t out[8], int64_t time);
+int64_t lmi_get_time(const uint8_t in[8]);
 
 #endif

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/service.h"
 
 static const char *const reasons[] = {
     [LMI_REASON_FAULT] = "fault",
@@ -51,9 +50,17 @@ lmi_answer_give(struct lmi_login_answer *out, enum lmi_reason reason)
 }
 
 void
-lmi_answer_fault(struct lmi_login_answer *out, const struct lmi_err *err)
+lmi_login_answer_refuse(struct lmi_login_answer *out, const char *text)
 {
-    out->reason = LMI_REASON_FAULT;
+    memset(out, 0, sizeof *out);
+    lmi_answer_say(out, LMI_REASON_PARAMETER, text);
+    snprintf(out->detail, sizeof out->detail, "%s", text);
+}
+
+void
+lmi_login_answer_fault(struct lmi_login_answer *out, const struct lmi_err *err)
+{
+    memset(out, 0, sizeof *out);
     snprintf(out->message, sizeof out->message,
              "Logins are not possible at the moment (%s).",
              lmi_rc_name(err->code));
@@ -79,7 +86,7 @@ lmi_answer_log(const struct lmi_login_answer *answer,
                const struct lmi_request *request, bool name_known)
 {
     char line[LMI_DETAIL_SIZE + 2 * LMI_USER_MAX];
-    const char *daemon = lmi_service_daemon(request->service);
+    const char *daemon = lmi_service_info(request->service)->daemon;
     bool name_shown = name_known || settings->log_unknown_users;
     bool good = answer->reason == LMI_REASON_OK;
     char caller[32] = "";
@@ -91,7 +98,7 @@ lmi_answer_log(const struct lmi_login_answer *answer,
              request->remote_addr[0] != '\0' ? request->remote_addr : "-",
              name_shown ? request->user : "-", caller,
              good ? "SUCCESS" : "FAILED", daemon, answer->detail);
-    lmi_log(settings->log,
+    lmi_log(settings,
             answer->reason == LMI_REASON_FAULT ||
                 answer->reason == LMI_REASON_REMOTE,
             line);

@@ -14,9 +14,6 @@ void lmi_answer_give(struct lmi_login_answer *out, enum lmi_reason reason);
 void lmi_answer_say(struct lmi_login_answer *out, enum lmi_reason reason,
                     const char *sentence);
 
-/* The fault sentence with its code; location, cause and remedy as detail. */
-void lmi_answer_fault(struct lmi_login_answer *out, const struct lmi_err *err);
-
 /* The wait's sentence; detail says who wants it. */
 void lmi_answer_wait(struct lmi_login_answer *out, uint32_t seconds,
                      const char *detail);

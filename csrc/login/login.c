@@ -10,7 +10,6 @@
 
 #include "accounts/password.h"
 #include "base/error.h"
-#include "base/secret.h"
 #include "login/answer.h"
 #include "login/machine.h"
 #include "login/url.h"
@@ -125,8 +124,8 @@ begin_attempt(struct login *login, struct lmi_err *err)
     bool has_source = read_source(login, &source);
 
     return lmi_attempt_begin(login->lmi, login->request->user,
-                             login->account.exists, has_source ? &source : NULL,
-                             &login->attempt, &login->facts.wait, err);
+                             has_source ? &source : NULL, &login->attempt,
+                             &login->facts.wait, err);
 }
 
 static enum lmi_rc
@@ -282,7 +281,7 @@ read_request(struct login *login, struct lmi_login_answer *out,
     if (complaint != NULL)
         lmi_login_answer_refuse(out, complaint);
     else if (rc != LMI_OK)
-        lmi_answer_fault(out, err);
+        lmi_login_answer_fault(out, err);
     return login->request != NULL;
 }
 
@@ -300,7 +299,7 @@ lmi_login(struct lmi *lmi, const struct lmi_login *ask,
         struct lmi_route_facts facts = out->facts;
         lmi_login_answer_wipe(out);
         route = route_of(&login, &facts, &err);
-        lmi_answer_fault(out, &err);
+        lmi_login_answer_fault(out, &err);
         out->facts = facts;
         out->route = route;
     }
@@ -326,25 +325,10 @@ lmi_login_fail(struct lmi *lmi, const struct lmi_login *ask, const char *reason,
              "are needed",
              "Debian: install libcurl4-openssl-dev and libjansson-dev, and "
              "build Cpanel::LogMeIn again");
-    lmi_answer_fault(out, &err);
+    lmi_login_answer_fault(out, &err);
     if (lmi_settings_of(lmi) != NULL)
         lmi_answer_log(out, lmi_settings_of(lmi), login.request, false);
     login_wipe(&login);
-}
-
-void
-lmi_login_answer_refuse(struct lmi_login_answer *out, const char *text)
-{
-    memset(out, 0, sizeof *out);
-    lmi_answer_say(out, LMI_REASON_PARAMETER, text);
-    snprintf(out->detail, sizeof out->detail, "%s", text);
-}
-
-void
-lmi_login_answer_fault(struct lmi_login_answer *out, const struct lmi_err *err)
-{
-    memset(out, 0, sizeof *out);
-    lmi_answer_fault(out, err);
 }
 
 void

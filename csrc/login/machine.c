@@ -14,11 +14,10 @@
 static bool
 is_word_of(const char *list, const char *word)
 {
-    struct lmi_bytes rest = {list, strlen(list)}, next;
+    struct lmi_bytes rest = lmi_bytes_of(list), next;
 
     while ((next = lmi_next_word(&rest)).len > 0)
-        if (next.len == strlen(word) &&
-            strncasecmp(next.ptr, word, next.len) == 0)
+        if (lmi_bytes_like(next, word))
             return true;
     return false;
 }
@@ -37,17 +36,16 @@ is_own_name(const char *host)
 static bool
 same_address(const struct sockaddr *own, const struct lmi_address *address)
 {
+    const void *bytes = NULL;
     char text[LMI_ADDRESS_TEXT] = "";
     struct lmi_address other;
 
     if (own != NULL && own->sa_family == AF_INET)
-        inet_ntop(AF_INET,
-                  &((const struct sockaddr_in *)(const void *)own)->sin_addr,
-                  text, sizeof text);
+        bytes = &((const struct sockaddr_in *)(const void *)own)->sin_addr;
     if (own != NULL && own->sa_family == AF_INET6)
-        inet_ntop(AF_INET6,
-                  &((const struct sockaddr_in6 *)(const void *)own)->sin6_addr,
-                  text, sizeof text);
+        bytes = &((const struct sockaddr_in6 *)(const void *)own)->sin6_addr;
+    if (bytes != NULL)
+        inet_ntop(own->sa_family, bytes, text, sizeof text);
     return lmi_address_parse(text, &other) &&
            memcmp(other.bytes, address->bytes, sizeof other.bytes) == 0;
 }

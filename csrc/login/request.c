@@ -6,7 +6,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "base/secret.h"
+#include "base/crypto.h"
 
 #define UPPER_HEX "0123456789ABCDEF"
 
@@ -15,21 +15,6 @@ is_absent(struct lmi_text text)
 {
     return text.kind == LMI_TEXT_ABSENT ||
            (text.kind != LMI_TEXT_NOT_A_STRING && text.len == 0);
-}
-
-/*
- * The bytes of a parameter, terminated; false if they are more than size - 1.
- */
-static bool
-read_bytes(struct lmi_text text, char *out, size_t size, size_t *len_out)
-{
-    size_t len = lmi_text_bytes(text, out, size - 1);
-
-    *len_out = len;
-    if (len >= size)
-        return false;
-    out[len] = '\0';
-    return true;
 }
 
 /* name@domain: one @, neither side empty; the domain is lower-cased. */
@@ -57,7 +42,7 @@ read_user(struct lmi_text text, struct lmi_request *request)
         return "The parameter 'user' is missing or empty.";
     if (text.kind == LMI_TEXT_NOT_A_STRING)
         return "The parameter 'user' must be a string, not a reference.";
-    if (!read_bytes(text, request->user, sizeof request->user, &len))
+    if (!lmi_text_read(text, request->user, sizeof request->user, &len))
         return "The parameter 'user' must have at most 254 bytes.";
     if (!lmi_user_ok((struct lmi_bytes){request->user, len}))
         return "The parameter 'user' must consist of letters, digits and "
@@ -75,8 +60,8 @@ read_pass(struct lmi_text text, struct lmi_request *request)
         return "The parameter 'pass' is missing or empty.";
     if (text.kind == LMI_TEXT_NOT_A_STRING)
         return "The parameter 'pass' must be a string, not a reference.";
-    if (!read_bytes(text, request->pass, sizeof request->pass,
-                    &request->pass_len))
+    if (!lmi_text_read(text, request->pass, sizeof request->pass,
+                       &request->pass_len))
         return "The parameter 'pass' must have at most 511 bytes.";
     if (memchr(request->pass, '\0', request->pass_len) != NULL)
         return "The parameter 'pass' must not hold a NUL byte.";
@@ -94,11 +79,10 @@ read_pass(struct lmi_text text, struct lmi_request *request)
 static bool
 name_ok(const char *host)
 {
-    struct lmi_bytes rest = {host, strlen(host)}, label = rest;
+    struct lmi_bytes rest = lmi_bytes_of(host), label = rest;
     struct in_addr address;
-    bool ends_with_dot = rest.len == 0 || host[rest.len - 1] == '.';
 
-    if (ends_with_dot)
+    if (rest.len == 0 || host[rest.len - 1] == '.')
         return false;
     while (rest.len > 0) {
         label = lmi_next_field(&rest, '.');
@@ -124,11 +108,10 @@ ipv6_ok(const char *host, size_t len)
     char inner[256];
     struct in6_addr address;
 
-    if (len < 4 || host[0] != '[' || host[len - 1] != ']')
-        return false;
-    memcpy(inner, host + 1, len - 2);
-    inner[len - 2] = '\0';
-    return inet_pton(AF_INET6, inner, &address) == 1;
+    return len >= 4 && host[len - 1] == ']' &&
+           lmi_bytes_copy((struct lmi_bytes){host + 1, len - 2}, inner,
+                          sizeof inner) &&
+           inet_pton(AF_INET6, inner, &address) == 1;
 }
 
 const char *
@@ -140,7 +123,7 @@ lmi_hostname_read(struct lmi_text text, char out[256])
         return "The parameter 'hostname' is missing or empty.";
     if (text.kind == LMI_TEXT_NOT_A_STRING)
         return "The parameter 'hostname' must be a string, not a reference.";
-    if (!read_bytes(text, out, 255, &len))
+    if (!lmi_text_read(text, out, 255, &len))
         return "The parameter 'hostname' must have at most 253 bytes.";
     if (strlen(out) != len)
         return HOSTNAME_RULE;
@@ -169,34 +152,19 @@ lmi_hostname_read(struct lmi_text text, char out[256])
     "The parameter 'goto_uri' must not hold control bytes or backslashes, "    \
     "encoded or not."
 
-static bool
-begins_with(struct lmi_bytes uri, const char *prefix)
-{
-    size_t len = strlen(prefix);
-
-    return uri.len >= len && memcmp(uri.ptr, prefix, len) == 0;
-}
-
 /* The two prefixes that cPanel's documentation puts in front. */
 static void
 strip_prefixes(struct lmi_bytes *uri)
 {
     static const char hint[] = "/json-api/dummy";
-    size_t len = sizeof hint - 1;
 
-    if (begins_with(*uri, "&goto_uri=")) {
-        uri->ptr += 10;
-        uri->len -= 10;
-    }
+    lmi_take_prefix(uri, "&goto_uri=");
     /* The slash that would be added in front counts as there. */
-    size_t skip = uri->len > 0 && uri->ptr[0] != '/' ? 1 : 0;
-    if (uri->len >= len - skip &&
-        memcmp(uri->ptr, hint + skip, len - skip) == 0 &&
-        (uri->len == len - skip ||
-         strchr("/?#", uri->ptr[len - skip]) != NULL)) {
-        uri->ptr += len - skip;
-        uri->len -= len - skip;
-    }
+    bool has_slash = uri->len == 0 || uri->ptr[0] == '/';
+    struct lmi_bytes rest = *uri;
+    if (lmi_take_prefix(&rest, hint + (has_slash ? 0 : 1)) &&
+        (rest.len == 0 || strchr("/?#", rest.ptr[0]) != NULL))
+        *uri = rest;
 }
 
 /* "https:", "javascript:": a scheme stands before any slash. */
@@ -325,7 +293,7 @@ write_uri(struct lmi_bytes uri, bool canonical, char out[LMI_URI_MAX + 1])
 static const char *
 check_uri(const char *text)
 {
-    struct lmi_bytes whole = {text, strlen(text)}, rest = whole, query, path;
+    struct lmi_bytes whole = lmi_bytes_of(text), rest = whole, query, path;
 
     if (has_forbidden_byte(whole))
         return URI_REFUSED;
@@ -350,7 +318,7 @@ read_uri(struct lmi_text text, char out[LMI_URI_MAX + 1],
 
     if (text.kind == LMI_TEXT_NOT_A_STRING)
         return "The parameter 'goto_uri' must be a string, not a reference.";
-    if (!is_absent(text) && !read_bytes(text, bytes, sizeof bytes, &len))
+    if (!is_absent(text) && !lmi_text_read(text, bytes, sizeof bytes, &len))
         return "The parameter 'goto_uri' must have at most 2,048 bytes.";
     struct lmi_bytes uri = {bytes, len};
     if (len > 0 && memchr(bytes, '\0', len) != NULL)
@@ -402,7 +370,7 @@ read_tfa_token(struct lmi_text text, char out[65])
         return NULL;
     if (text.kind == LMI_TEXT_NOT_A_STRING)
         return "The parameter 'tfa_token' must be a string, not a reference.";
-    if (!read_bytes(text, out, 65, &len))
+    if (!lmi_text_read(text, out, 65, &len))
         return "The parameter 'tfa_token' must have at most 64 bytes.";
     for (size_t i = 0; i < len; i++)
         if (out[i] < 0x21 || out[i] > 0x7E)

@@ -9,7 +9,7 @@
 static void
 put_direct(struct lmi_buffer *url, const char *goto_uri, const char *ticket)
 {
-    struct lmi_bytes fragment = {goto_uri, strlen(goto_uri)};
+    struct lmi_bytes fragment = lmi_bytes_of(goto_uri);
     struct lmi_bytes page = lmi_next_field(&fragment, '#');
     bool has_fragment = page.len < strlen(goto_uri);
 

@@ -1,7 +1,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,8 +18,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/secret.h"
-#include "base/service.h"
+#include "base/crypto.h"
 #include "login/answer.h"
 #include "login/machine.h"
 #include "login/url.h"
@@ -163,16 +161,6 @@ socket_fail(struct exchange *exchange, int os_errno, const char *text,
                     exchange->settings->gateway_socket, text, remedy);
 }
 
-/* The folder of a path. */
-static void
-folder_of(const char *path, char out[PATH_MAX])
-{
-    const char *slash = strrchr(path, '/');
-    int len = slash == NULL || slash == path ? 1 : (int)(slash - path);
-
-    snprintf(out, PATH_MAX, "%.*s", len, path);
-}
-
 /*
  * Who owns the key owns the store. A caller without rights can't see the key
  * in its folder; the folder is the owner's as well. Without either, root.
@@ -183,7 +171,7 @@ store_owner(const struct lmi_settings *settings)
     char folder[PATH_MAX];
     struct stat st;
 
-    folder_of(settings->key_file, folder);
+    lmi_file_folder(settings->key_file, folder);
     if (lstat(settings->key_file, &st) == 0 || lstat(folder, &st) == 0)
         return st.st_uid;
     return 0;
@@ -204,7 +192,7 @@ check_socket(struct exchange *exchange)
     if (strlen(path) >= sizeof((struct sockaddr_un *)NULL)->sun_path)
         return socket_fail(exchange, 0, "is too long for a socket's path",
                            NULL);
-    folder_of(path, folder);
+    lmi_file_folder(path, folder);
     if (stat(folder, &st) != 0)
         return socket_fail(exchange, errno, "its folder can't be examined",
                            NULL);
@@ -490,10 +478,12 @@ perform(CURL *curl)
     return rc;
 }
 
+/* On failure exchange->error tells why. */
 static CURLcode
-send_login(struct exchange *exchange, CURL *curl)
+send_login(struct exchange *exchange, long *status_out)
 {
-    /* No "Expect: 100-continue": nobody is asked before the form is sent. */
+    CURL *curl = exchange->remote->curl;
+    /* No "Expect: 100-continue": the form is sent without asking first. */
     struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
     CURLcode rc = headers == NULL ? CURLE_OUT_OF_MEMORY
                                   : set_request(curl, exchange, headers);
@@ -504,6 +494,11 @@ send_login(struct exchange *exchange, CURL *curl)
                  : set_tls(curl, exchange->settings);
     if (rc == CURLE_OK)
         rc = perform(curl);
+    if (rc != CURLE_OK && exchange->error[0] == '\0')
+        snprintf(exchange->error, sizeof exchange->error, "%s",
+                 curl_easy_strerror(rc));
+    *status_out = 0;
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status_out);
     /* The handle stays; what it points to does not. */
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, NULL);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, NULL);
@@ -514,6 +509,9 @@ send_login(struct exchange *exchange, CURL *curl)
 
 #define TOO_LONG "The server's answer is too long."
 #define STRANGE "The server does not answer as a cPanel server does."
+#define UNREACHED "The server can't be reached."
+#define INSECURE "There is no secure connection to the server."
+#define ISSUER "The server's certificate is from an unknown issuer."
 
 static void
 say(struct lmi_login_answer *out, const char *sentence)
@@ -521,70 +519,73 @@ say(struct lmi_login_answer *out, const char *sentence)
     lmi_answer_say(out, LMI_REASON_REMOTE, sentence);
 }
 
+/* A code of libcurl or OpenSSL, and the sentence for it. */
+struct sentence {
+    long code;
+    const char *text;
+};
+
+static const char *
+find_sentence(const struct sentence *list, long code, const char *otherwise)
+{
+    for (; list->text != NULL; list++)
+        if (list->code == code)
+            return list->text;
+    return otherwise;
+}
+
 /* What is wrong with the certificate, as far as people can do something. */
 static const char *
 certificate_sentence(CURL *curl)
 {
+    static const char other[] = "The server's certificate is for another name.";
+    static const struct sentence list[] = {
+        /* The chain is good; the name, which libcurl looks at, is not. */
+        {X509_V_OK, other},
+        {X509_V_ERR_UNSPECIFIED, other},
+        {X509_V_ERR_CERT_HAS_EXPIRED, "The server's certificate has expired."},
+        {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, ISSUER},
+        {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, ISSUER},
+        {X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, ISSUER},
+        {X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, ISSUER},
+        {X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, ISSUER},
+        {0, NULL}};
     long reason = X509_V_ERR_APPLICATION_VERIFICATION;
 
     curl_easy_getinfo(curl, CURLINFO_SSL_VERIFYRESULT, &reason);
-    switch (reason) {
-    case X509_V_OK: /* The chain is good; the name, which libcurl looks at, */
-    case X509_V_ERR_UNSPECIFIED: /* is not. */
-        return "The server's certificate is for another name.";
-    case X509_V_ERR_CERT_HAS_EXPIRED:
-        return "The server's certificate has expired.";
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-        return "The server's certificate is from an unknown issuer.";
-    default:
-        return "The server's certificate is not valid.";
-    }
-}
-
-static const char *
-connect_sentence(CURL *curl)
-{
-    long os_errno = 0;
-
-    curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os_errno);
-    return os_errno == ECONNREFUSED ? "The server refuses connections."
-                                    : "The server can't be reached.";
+    return find_sentence(list, reason,
+                         "The server's certificate is not valid.");
 }
 
 /* libcurl's errors, in people's words. */
 static const char *
 sentence_of(CURLcode rc, CURL *curl, const struct lmi_wire_reply *reply)
 {
+    static const struct sentence list[] = {
+        {CURLE_COULDNT_RESOLVE_HOST, "The server's name is not known."},
+        {CURLE_COULDNT_CONNECT, UNREACHED},
+        {CURLE_COULDNT_RESOLVE_PROXY, UNREACHED},
+        {CURLE_INTERFACE_FAILED, UNREACHED},
+        {CURLE_OUT_OF_MEMORY, TOO_LONG}, /* also: headers beyond 100 KiB */
+#if LIBCURL_VERSION_NUM >= 0x080600
+        {CURLE_TOO_LARGE, TOO_LONG},
+#endif
+        {CURLE_OPERATION_TIMEDOUT, "The server takes too long."},
+        {CURLE_SSL_CONNECT_ERROR, INSECURE},
+        {CURLE_SSL_CIPHER, INSECURE},
+        {CURLE_SSL_INVALIDCERTSTATUS, INSECURE},
+        {0, NULL}
+    };
+    long os_errno = 0;
+
     if (reply->too_long)
         return TOO_LONG;
-    switch (rc) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-        return "The server's name is not known.";
-    case CURLE_COULDNT_CONNECT:
-        return connect_sentence(curl);
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_INTERFACE_FAILED:
-        return "The server can't be reached.";
-    case CURLE_OUT_OF_MEMORY: /* what it says of a header beyond 100 KiB */
-#if LIBCURL_VERSION_NUM >= 0x080600
-    case CURLE_TOO_LARGE:
-#endif
-        return TOO_LONG;
-    case CURLE_OPERATION_TIMEDOUT:
-        return "The server takes too long.";
-    case CURLE_PEER_FAILED_VERIFICATION:
+    if (rc == CURLE_PEER_FAILED_VERIFICATION)
         return certificate_sentence(curl);
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-        return "There is no secure connection to the server.";
-    default:
-        return STRANGE;
-    }
+    curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os_errno);
+    if (rc == CURLE_COULDNT_CONNECT && os_errno == ECONNREFUSED)
+        return "The server refuses connections.";
+    return find_sentence(list, (long)rc, STRANGE);
 }
 
 /* "at HOST", with what libcurl says, in printable characters. */
@@ -621,45 +622,42 @@ give_url(struct exchange *exchange, struct lmi_login_answer *out)
     lmi_answer_give(out, LMI_REASON_OK);
 }
 
+/* Reason and sentence for what another server has said, but GOOD. */
+static const struct {
+    enum lmi_reason reason;
+    const char *sentence;
+} said_answers[] = {
+    [LMI_WIRE_STRANGE] = {LMI_REASON_REMOTE, STRANGE},
+    [LMI_WIRE_REFUSED] = {LMI_REASON_INVALID, "The login is invalid."},
+    [LMI_WIRE_TFA_WANTED] = {LMI_REASON_TFA_NEEDED,
+                             "A two-factor code is needed."},
+    [LMI_WIRE_TFA_WRONG] = {LMI_REASON_TFA_WRONG,
+                            "The two-factor code is wrong."},
+    [LMI_WIRE_WAIT] = {LMI_REASON_WAIT,
+                       "Too many failed logins. Please try again later."},
+    [LMI_WIRE_AWAY] = {LMI_REASON_REMOTE,
+                       "The server can't log anybody in at the moment."},
+};
+
 static void
 give_said(struct exchange *exchange, long status, struct lmi_login_answer *out)
 {
     struct lmi_wire_said *said = &exchange->said;
+    uint32_t wait = exchange->reply.retry_after;
     char why[128];
 
     lmi_wire_judge(&exchange->reply, status, said);
     snprintf(why, sizeof why, "status %ld", status);
-    give_detail(exchange, why, out);
-    switch (said->verdict) {
-    case LMI_WIRE_GOOD:
+    if (said->verdict == LMI_WIRE_GOOD) {
         give_detail(exchange, "", out);
         give_url(exchange, out);
-        break;
-    case LMI_WIRE_REFUSED:
-        lmi_answer_give(out, LMI_REASON_INVALID);
-        break;
-    case LMI_WIRE_TFA_WANTED:
-        lmi_answer_say(out, LMI_REASON_TFA_NEEDED,
-                       "A two-factor code is needed.");
-        break;
-    case LMI_WIRE_TFA_WRONG:
-        lmi_answer_say(out, LMI_REASON_TFA_WRONG,
-                       "The two-factor code is wrong.");
-        break;
-    case LMI_WIRE_WAIT:
-        if (exchange->reply.retry_after > 0)
-            lmi_answer_wait(out, exchange->reply.retry_after, exchange->origin);
-        else
-            lmi_answer_say(out, LMI_REASON_WAIT,
-                           "Too many failed logins. Please try again later.");
-        break;
-    case LMI_WIRE_AWAY:
-        say(out, "The server can't log anybody in at the moment.");
-        break;
-    case LMI_WIRE_STRANGE:
-        give_detail(exchange, said->why, out);
-        say(out, STRANGE);
-        break;
+    } else if (said->verdict == LMI_WIRE_WAIT && wait > 0) {
+        lmi_answer_wait(out, wait, exchange->origin);
+    } else {
+        bool strange = said->verdict == LMI_WIRE_STRANGE;
+        give_detail(exchange, strange ? said->why : why, out);
+        lmi_answer_say(out, said_answers[said->verdict].reason,
+                       said_answers[said->verdict].sentence);
     }
 }
 
@@ -667,7 +665,7 @@ give_said(struct exchange *exchange, long status, struct lmi_login_answer *out)
 static bool
 is_listed(const char *list, const char *host)
 {
-    struct lmi_bytes rest = {list, strlen(list)}, word;
+    struct lmi_bytes rest = lmi_bytes_of(list), word;
     size_t len = strlen(host);
 
     while ((word = lmi_next_word(&rest)).len > 0) {
@@ -696,7 +694,7 @@ warn_unverified(const struct exchange *exchange)
              "info WARNING insecure_remote_skip_verify: a password goes to "
              "%s, whoever that is",
              exchange->origin);
-    lmi_log(settings->log, true, line);
+    lmi_log(settings, true, line);
 }
 
 /* A fault of this side, before anything was sent. */
@@ -707,47 +705,32 @@ give_fault(enum lmi_rc code, const char *place, const char *text,
     struct lmi_err err;
 
     lmi_fail(&err, code, 0, place, text, NULL);
-    lmi_answer_fault(out, &err);
-}
-
-/* Before a byte of the answer was believed, something failed. */
-static void
-give_failure(struct exchange *exchange, CURLcode rc,
-             struct lmi_login_answer *out)
-{
-    const struct lmi_settings *settings = exchange->settings;
-    const char *text =
-        exchange->error[0] != '\0' ? exchange->error : curl_easy_strerror(rc);
-
-    if (rc == CURLE_SSL_CACERT_BADFILE) {
-        give_fault(LMI_SETTINGS, settings->remote_ca_file,
-                   "remote_ca_file can't be read", out);
-        return;
-    }
-    say(out, sentence_of(rc, exchange->remote->curl, &exchange->reply));
-    give_detail(exchange, text, out);
+    lmi_login_answer_fault(out, &err);
 }
 
 static void
 ask_server(struct exchange *exchange, struct lmi_login_answer *out)
 {
-    CURL *curl = exchange->remote->curl;
-    long status = 0;
+    const struct lmi_settings *settings = exchange->settings;
+    long status;
     CURLcode rc;
 
-    if (!is_listed(exchange->settings->remote_hosts,
-                   exchange->request->hostname)) {
+    if (!is_listed(settings->remote_hosts, exchange->request->hostname)) {
         say(out, "Logins at this server are not allowed.");
         give_detail(exchange, "remote_hosts does not name it", out);
         return;
     }
     warn_unverified(exchange);
-    rc = send_login(exchange, curl);
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    if (rc == CURLE_OK)
+    rc = send_login(exchange, &status);
+    if (rc == CURLE_OK) {
         give_said(exchange, status, out);
-    else
-        give_failure(exchange, rc, out);
+    } else if (rc == CURLE_SSL_CACERT_BADFILE) {
+        give_fault(LMI_SETTINGS, settings->remote_ca_file,
+                   "remote_ca_file can't be read", out);
+    } else {
+        say(out, sentence_of(rc, exchange->remote->curl, &exchange->reply));
+        give_detail(exchange, exchange->error, out);
+    }
 }
 
 /* The gateway is this machine's own: its sentences are passed on. */
@@ -773,7 +756,7 @@ give_gateway(struct exchange *exchange, long status,
         break;
     default:
         socket_fail(exchange, 0, said->why, NULL);
-        lmi_answer_fault(out, &exchange->err);
+        lmi_login_answer_fault(out, &exchange->err);
         break;
     }
 }
@@ -781,29 +764,20 @@ give_gateway(struct exchange *exchange, long status,
 static void
 ask_gateway(struct exchange *exchange, struct lmi_login_answer *out)
 {
-    CURL *curl = exchange->remote->curl;
-    long status = 0;
-    CURLcode rc;
+    long status;
 
     exchange->owner = store_owner(exchange->settings);
-    if (check_socket(exchange) != LMI_OK) {
-        lmi_answer_fault(out, &exchange->err);
-        return;
+    if (check_socket(exchange) == LMI_OK) {
+        if (send_login(exchange, &status) == CURLE_OK) {
+            give_gateway(exchange, status, out);
+            return;
+        }
+        if (exchange->err.code == LMI_OK) {
+            socket_fail(exchange, 0, "the gateway does not answer", NULL);
+            lmi_err_add_location(&exchange->err, ", %s", exchange->error);
+        }
     }
-    rc = send_login(exchange, curl);
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    if (rc == CURLE_OK) {
-        give_gateway(exchange, status, out);
-        return;
-    }
-    if (exchange->err.code == LMI_OK) {
-        socket_fail(exchange, 0, "the gateway does not answer", NULL);
-        lmi_err_add_location(&exchange->err, ", %s",
-                             exchange->error[0] != '\0'
-                                 ? exchange->error
-                                 : curl_easy_strerror(rc));
-    }
-    lmi_answer_fault(out, &exchange->err);
+    lmi_login_answer_fault(out, &exchange->err);
 }
 
 /* Where the form goes, and the form. */
@@ -842,18 +816,6 @@ route_of(const struct lmi_settings *settings, const struct lmi_login *ask,
     return lmi_route_choose(settings, &facts);
 }
 
-static void
-ask_there(struct lmi_remote *remote, struct exchange *exchange,
-          struct lmi_login_answer *out)
-{
-    exchange->remote = remote;
-    prepare(exchange);
-    if (exchange->route == LMI_ROUTE_GATEWAY)
-        ask_gateway(exchange, out);
-    else
-        ask_server(exchange, out);
-}
-
 void
 lmi_remote_login(struct lmi_remote *remote, const struct lmi_settings *settings,
                  const struct lmi_login *ask, struct lmi_login_answer *answer)
@@ -880,7 +842,12 @@ lmi_remote_login(struct lmi_remote *remote, const struct lmi_settings *settings,
         exchange->settings = settings;
         exchange->request = request;
         exchange->route = route;
-        ask_there(remote, exchange, answer);
+        exchange->remote = remote;
+        prepare(exchange);
+        if (route == LMI_ROUTE_GATEWAY)
+            ask_gateway(exchange, answer);
+        else
+            ask_server(exchange, answer);
     }
     if (request != NULL)
         lmi_answer_log(answer, settings, request,

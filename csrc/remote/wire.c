@@ -7,14 +7,13 @@
 #include <jansson.h>
 
 static void
-put_field(struct lmi_buffer *form, const char *name, const char *value,
-          size_t len)
+put_field(struct lmi_buffer *form, const char *name, const char *value)
 {
     if (form->len > 0)
         lmi_buffer_put_char(form, '&');
     lmi_buffer_put_text(form, name);
     lmi_buffer_put_char(form, '=');
-    lmi_buffer_put_encoded(form, value, len);
+    lmi_buffer_put_encoded(form, value, strlen(value));
 }
 
 void
@@ -25,17 +24,14 @@ lmi_wire_form(const struct lmi_request *request, bool with_address,
 
     if (request->has_token)
         lmi_token_format(request->digits, token);
-    put_field(out, "user", request->user, strlen(request->user));
-    put_field(out, "pass", request->pass, request->pass_len);
-    put_field(out, "goto_uri", request->goto_plain,
-              strlen(request->goto_plain));
-    put_field(out, "active_token_for_reuse", token, strlen(token));
+    put_field(out, "user", request->user);
+    put_field(out, "pass", request->pass);
+    put_field(out, "goto_uri", request->goto_plain);
+    put_field(out, "active_token_for_reuse", token);
     if (request->tfa_token[0] != '\0')
-        put_field(out, "tfa_token", request->tfa_token,
-                  strlen(request->tfa_token));
+        put_field(out, "tfa_token", request->tfa_token);
     if (with_address && request->remote_addr[0] != '\0')
-        put_field(out, "remote_addr", request->remote_addr,
-                  strlen(request->remote_addr));
+        put_field(out, "remote_addr", request->remote_addr);
 }
 
 /*
@@ -73,18 +69,8 @@ take_cookie(struct lmi_wire_reply *reply, struct lmi_bytes value)
         !lmi_bytes_equal(lmi_next_field(&pair, '='), name))
         return;
     reply->has_cookie = true;
-    reply->cookie_ok = value_ok(pair);
-    if (!reply->cookie_ok)
-        return;
-    memcpy(reply->cookie, pair.ptr, pair.len);
-    reply->cookie[pair.len] = '\0';
-}
-
-static bool
-is_named(struct lmi_bytes name, const char *wanted)
-{
-    return name.len == strlen(wanted) &&
-           strncasecmp(name.ptr, wanted, name.len) == 0;
+    reply->cookie_ok = value_ok(pair) && lmi_bytes_copy(pair, reply->cookie,
+                                                        sizeof reply->cookie);
 }
 
 /* The header that is complete: the next line, or the empty one, shows it. One
@@ -102,9 +88,9 @@ take_header(struct lmi_wire_reply *reply)
         return;
     name = lmi_next_field(&value, ':');
     value = lmi_trim(value);
-    if (is_named(name, "set-cookie"))
+    if (lmi_bytes_like(name, "set-cookie"))
         take_cookie(reply, value);
-    else if (is_named(name, "retry-after") &&
+    else if (lmi_bytes_like(name, "retry-after") &&
              lmi_parse_number(value, 7 * 86400, &seconds))
         reply->retry_after = (uint32_t)seconds;
 }

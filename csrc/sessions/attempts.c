@@ -3,16 +3,18 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/secret.h"
 
 #define NAME_FREE 3
 #define SOURCE_FREE 30
+#define NETWORK_FREE 300
 #define WAIT_LONGEST 900
 #define WAIT_AT_MAX 3600
 #define FORGET_SECONDS 86400
 #define OPEN_MAX 32     /* reservations of a row at once, below its limit */
 #define OPEN_SECONDS 60 /* a reservation older than this has failed */
-#define CAP 65536       /* rows of unknown names, of pairs, of sources */
+#define CAP 65536       /* rows of a kind */
+#define ROWS                                                                   \
+    (sizeof((struct lmi_attempt *)0)->rows / sizeof(struct lmi_attempt_row))
 #define KNOWN_SECONDS (30 * 86400)
 #define KNOWN_AGAIN_SECONDS 86400 /* remembered once a day */
 
@@ -103,47 +105,58 @@ row_wait(const struct row *row, uint32_t free_failures, uint32_t max,
 /* A row as it lies in the store, to be changed if nobody else does. */
 struct slot {
     struct row row;
-    bool there;
+    bool there;     /* under its own id */
+    bool there_old; /* under the one that the old key gave it */
     struct lmi_store_value old, value;
 };
 
 static enum lmi_rc
-slot_read(struct lmi *lmi, const struct lmi_store_id *id, int64_t now,
+slot_read(struct lmi *lmi, const struct lmi_attempt_row *row, int64_t now,
           struct slot *out, struct lmi_err *err)
 {
-    enum lmi_rc rc = lmi_store_get(lmi_store_of(lmi), LMI_VOLATILE, id,
-                                   &out->there, &out->old, err);
+    struct lmi_store *store = lmi_store_of(lmi);
+    enum lmi_rc rc = lmi_store_get(store, LMI_VOLATILE, &row->id, &out->there,
+                                   &out->old, err);
 
+    out->there_old = false;
+    if (rc == LMI_OK && !out->there && row->has_old)
+        rc = lmi_store_get(store, LMI_VOLATILE, &row->old_id, &out->there_old,
+                           &out->old, err);
     row_read(&out->old, &out->row);
     row_settle(&out->row, now);
     return rc;
 }
 
-static struct lmi_store_op
-slot_op(struct slot *slot, const struct lmi_attempt_row *row, int64_t now)
+/* Writes the row; what was found under the old id moves. */
+static void
+slot_ops(struct slot *slot, const struct lmi_attempt_row *row, int64_t now,
+         struct lmi_store_op *ops, size_t *count)
 {
-    struct lmi_store_op op = {.verb =
-                                  slot->there ? LMI_STORE_SWAP : LMI_STORE_ADD,
-                              .id = row->id,
-                              .expires = now + FORGET_SECONDS,
-                              .value = &slot->value,
-                              .old = &slot->old};
+    size_t rank = slot->row.failures + slot->row.open;
 
-    /* Names that exist are grouped as well, or time would tell. */
-    op.group_len = 2;
-    op.group[0] = '!';
-    op.group[1] = row->uncapped ? LMI_KIND_META : row->id.kind;
-    op.cap = row->uncapped ? UINT32_MAX : CAP;
     row_write(&slot->row, &slot->value);
-    return op;
+    /* Of a kind, the rows with the fewest failures are first to make room. */
+    ops[(*count)++] = (struct lmi_store_op){
+        .verb = slot->there ? LMI_STORE_SWAP : LMI_STORE_ADD,
+        .id = row->id,
+        .expires = now + FORGET_SECONDS,
+        .group = {'!', row->id.kind, (uint8_t)(rank < 255 ? rank : 255)},
+        .group_len = 3,
+        .cap = CAP,
+        .value = &slot->value,
+        .old = &slot->old};
+    if (slot->there_old)
+        ops[(*count)++] =
+            (struct lmi_store_op){.verb = LMI_STORE_DROP, .id = row->old_id};
 }
 
-/* Where the row of a name, a source or both lies: under their MAC. */
+/* Where something of a name, a source or both lies: under their MAC. */
 static enum lmi_rc
 row_id(struct lmi *lmi, uint8_t kind, uint8_t purpose, const char *user,
-       const struct lmi_address *source, struct lmi_store_id *out,
+       const struct lmi_address *source, struct lmi_attempt_row *out,
        struct lmi_err *err)
 {
+    struct lmi_keys *keys = lmi_keys_of(lmi);
     uint8_t bytes[sizeof source->bytes + LMI_USER_MAX];
     size_t len = 0, user_len = strlen(user);
 
@@ -152,20 +165,33 @@ row_id(struct lmi *lmi, uint8_t kind, uint8_t purpose, const char *user,
         len = sizeof source->bytes;
     }
     memcpy(bytes + len, user, user_len);
-    out->kind = kind;
-    return lmi_keys_mac(lmi_keys_of(lmi), purpose, bytes, len + user_len,
-                        out->key, err);
+    len += user_len;
+    out->id.kind = out->old_id.kind = kind;
+    enum lmi_rc rc = lmi_keys_mac(keys, purpose, bytes, len, out->id.key, err);
+    return rc != LMI_OK ? rc
+                        : lmi_keys_mac_old(keys, purpose, bytes, len,
+                                           &out->has_old, out->old_id.key, err);
 }
 
 /* When did the name last log in from this source? */
 static enum lmi_rc
-find_known(struct lmi *lmi, struct lmi_attempt *attempt, struct lmi_err *err)
+find_known(struct lmi *lmi, const char *user, const struct lmi_address *network,
+           struct lmi_attempt *attempt, struct lmi_err *err)
 {
-    struct lmi_store_value value;
+    struct lmi_store *store = lmi_store_of(lmi);
+    struct lmi_attempt_row known = {.has_old = false};
+    struct lmi_store_value value = {.len = 0};
     bool there = false;
-    enum lmi_rc rc = lmi_store_get(lmi_store_of(lmi), LMI_DURABLE,
-                                   &attempt->known, &there, &value, err);
+    enum lmi_rc rc =
+        row_id(lmi, LMI_KIND_KNOWN, LMI_MAC_KNOWN, user, network, &known, err);
 
+    if (rc == LMI_OK)
+        rc = lmi_store_get(store, LMI_DURABLE, &known.id, &there, &value, err);
+    attempt->known = known.id;
+    attempt->known_anew = !there && known.has_old;
+    if (rc == LMI_OK && attempt->known_anew)
+        rc = lmi_store_get(store, LMI_DURABLE, &known.old_id, &there, &value,
+                           err);
     if (rc == LMI_OK && there && value.len == 8)
         attempt->known_since = lmi_get_time(value.bytes);
     return rc;
@@ -179,41 +205,47 @@ known_within(const struct lmi_attempt *attempt, int64_t seconds)
            attempt->known_since + seconds > attempt->started;
 }
 
+static enum lmi_rc
+add_row(struct lmi *lmi, uint8_t kind, uint8_t purpose, const char *user,
+        const struct lmi_address *source, uint32_t free_failures,
+        struct lmi_attempt *out, struct lmi_err *err)
+{
+    struct lmi_attempt_row *row = &out->rows[out->count++];
+
+    row->free_failures = free_failures;
+    return row_id(lmi, kind, purpose, user, source, row, err);
+}
+
 /* Which rows count: the pair's alone, or the name's and the source's. */
 static enum lmi_rc
-choose_rows(struct lmi *lmi, const char *user, bool exists,
-            const struct lmi_address *source, struct lmi_attempt *out,
-            struct lmi_err *err)
+choose_rows(struct lmi *lmi, const char *user, const struct lmi_address *source,
+            struct lmi_attempt *out, struct lmi_err *err)
 {
-    struct lmi_address network;
+    struct lmi_address host, network;
+    bool is_host = source != NULL && !lmi_address_is_uid(source);
     enum lmi_rc rc = LMI_OK;
 
     if (source != NULL) {
-        network = *source;
-        lmi_address_mask(&network);
-        out->may_be_known = !lmi_address_is_uid(source);
+        host = network = *source;
+        lmi_address_mask(&host, 64);
+        lmi_address_mask(&network, 48);
     }
-    if (out->may_be_known) {
-        rc = row_id(lmi, LMI_KIND_KNOWN, LMI_MAC_KNOWN, user, &network,
-                    &out->known, err);
-        if (rc == LMI_OK)
-            rc = find_known(lmi, out, err);
-    }
-    out->rows[0].free_failures = NAME_FREE;
-    out->count = 1;
+    out->may_be_known = is_host;
+    if (is_host)
+        rc = find_known(lmi, user, &host, out, err);
     if (rc == LMI_OK && known_within(out, KNOWN_SECONDS))
-        return row_id(lmi, LMI_KIND_PAIR, LMI_MAC_PAIR, user, &network,
-                      &out->rows[0].id, err);
-    out->rows[0].uncapped = exists;
+        return add_row(lmi, LMI_KIND_PAIR, LMI_MAC_PAIR, user, &host, NAME_FREE,
+                       out, err);
     if (rc == LMI_OK)
-        rc = row_id(lmi, LMI_KIND_NAME, LMI_MAC_NAME, user, NULL,
-                    &out->rows[0].id, err);
-    if (rc != LMI_OK || source == NULL)
-        return rc;
-    out->rows[1].free_failures = SOURCE_FREE;
-    out->count = 2;
-    return row_id(lmi, LMI_KIND_SOURCE, LMI_MAC_SOURCE, "", &network,
-                  &out->rows[1].id, err);
+        rc = add_row(lmi, LMI_KIND_NAME, LMI_MAC_NAME, user, NULL, NAME_FREE,
+                     out, err);
+    if (rc == LMI_OK && source != NULL)
+        rc = add_row(lmi, LMI_KIND_SOURCE, LMI_MAC_SOURCE, "", &host,
+                     SOURCE_FREE, out, err);
+    if (rc == LMI_OK && is_host && lmi_address_is_ipv6(source))
+        rc = add_row(lmi, LMI_KIND_NETWORK, LMI_MAC_NETWORK, "", &network,
+                     NETWORK_FREE, out, err);
+    return rc;
 }
 
 /* One try to reserve in all rows; *done_out is false if a row has changed. */
@@ -221,8 +253,9 @@ static enum lmi_rc
 reserve(struct lmi *lmi, const struct lmi_attempt *attempt, uint32_t *wait_out,
         bool *done_out, struct lmi_err *err)
 {
-    struct slot slots[2];
-    struct lmi_store_op ops[2];
+    struct slot slots[ROWS];
+    struct lmi_store_op ops[2 * ROWS];
+    size_t count = 0;
     int64_t now = attempt->started;
     enum lmi_rc rc = LMI_OK;
 
@@ -230,7 +263,7 @@ reserve(struct lmi *lmi, const struct lmi_attempt *attempt, uint32_t *wait_out,
     *done_out = true;
     for (size_t i = 0; rc == LMI_OK && i < attempt->count; i++) {
         const struct lmi_attempt_row *row = &attempt->rows[i];
-        rc = slot_read(lmi, &row->id, now, &slots[i], err);
+        rc = slot_read(lmi, row, now, &slots[i], err);
         uint32_t wait = row_wait(&slots[i].row, row->free_failures,
                                  lmi_settings_of(lmi)->attempts_max, now);
         *wait_out = wait > *wait_out ? wait : *wait_out;
@@ -240,14 +273,14 @@ reserve(struct lmi *lmi, const struct lmi_attempt *attempt, uint32_t *wait_out,
     for (size_t i = 0; i < attempt->count; i++) {
         struct row *row = &slots[i].row;
         row->starts[row->open++] = now;
-        ops[i] = slot_op(&slots[i], &attempt->rows[i], now);
+        slot_ops(&slots[i], &attempt->rows[i], now, ops, &count);
     }
-    return lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, ops, attempt->count,
-                           now, done_out, err);
+    return lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, ops, count, now,
+                           done_out, err);
 }
 
 enum lmi_rc
-lmi_attempt_begin(struct lmi *lmi, const char *user, bool exists,
+lmi_attempt_begin(struct lmi *lmi, const char *user,
                   const struct lmi_address *source, struct lmi_attempt *out,
                   uint32_t *wait_out, struct lmi_err *err)
 {
@@ -257,26 +290,31 @@ lmi_attempt_begin(struct lmi *lmi, const char *user, bool exists,
     memset(out, 0, sizeof *out);
     *wait_out = 0;
     out->started = lmi_now(lmi);
-    rc = choose_rows(lmi, user, exists, source, out, err);
+    rc = choose_rows(lmi, user, source, out, err);
     for (int i = 0; rc == LMI_OK && !done; i++)
         rc = i < LMI_ROUNDS ? reserve(lmi, out, wait_out, &done, err)
                             : lmi_too_busy(err);
     return rc;
 }
 
-/* Closes the attempt's reservation, and counts what it has come to. */
+/*
+ * Closes the attempt's reservation, and counts what it has come to. A row that
+ * is there without it has counted it, for it took so long; one that made room
+ * for others has not.
+ */
 static void
-row_end(struct row *row, int64_t started, int64_t now, bool is_first,
+row_end(struct slot *slot, int64_t started, int64_t now, bool is_first,
         enum lmi_attempt_end end)
 {
+    struct row *row = &slot->row;
     size_t i = 0;
 
     while (i < row->open && row->starts[i] != started)
         i++;
     if (i < row->open)
         row_close(row, i);
-    else if (end == LMI_ATTEMPT_FAILED)
-        return; /* It took so long that it has been counted. */
+    else if (end == LMI_ATTEMPT_FAILED && (slot->there || slot->there_old))
+        return;
     if (end == LMI_ATTEMPT_FAILED)
         row_fail(row, now);
     if (end == LMI_ATTEMPT_GOOD && is_first)
@@ -287,20 +325,21 @@ static enum lmi_rc
 settle(struct lmi *lmi, const struct lmi_attempt *attempt,
        enum lmi_attempt_end end, bool *done_out, struct lmi_err *err)
 {
-    struct slot slots[2];
-    struct lmi_store_op ops[2];
+    struct slot slots[ROWS];
+    struct lmi_store_op ops[2 * ROWS];
+    size_t count = 0;
     int64_t now = lmi_now(lmi);
     enum lmi_rc rc = LMI_OK;
 
     for (size_t i = 0; rc == LMI_OK && i < attempt->count; i++) {
-        rc = slot_read(lmi, &attempt->rows[i].id, now, &slots[i], err);
-        row_end(&slots[i].row, attempt->started, now, i == 0, end);
-        ops[i] = slot_op(&slots[i], &attempt->rows[i], now);
+        rc = slot_read(lmi, &attempt->rows[i], now, &slots[i], err);
+        row_end(&slots[i], attempt->started, now, i == 0, end);
+        slot_ops(&slots[i], &attempt->rows[i], now, ops, &count);
     }
     if (rc != LMI_OK)
         return rc;
-    return lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, ops, attempt->count,
-                           now, done_out, err);
+    return lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, ops, count, now,
+                           done_out, err);
 }
 
 enum lmi_rc
@@ -321,7 +360,8 @@ lmi_attempt_remember(const struct lmi_attempt *attempt,
                      struct lmi_store_value *value_out,
                      struct lmi_store_op *op_out)
 {
-    if (!attempt->may_be_known || known_within(attempt, KNOWN_AGAIN_SECONDS))
+    if (!attempt->may_be_known ||
+        (!attempt->known_anew && known_within(attempt, KNOWN_AGAIN_SECONDS)))
         return false;
     value_out->len = 8;
     lmi_put_time(value_out->bytes, attempt->started);

@@ -3,11 +3,16 @@
  * the store, under MACs of names and addresses.
  *
  * A name has three failures free, a source (an IPv4 address, 64 bits of an
- * IPv6 one) thirty. From then on each failure is followed by a wait of 1 s,
- * 2 s, 4 s up to 900 s, and from attempts_max failures on of 3,600 s; after
- * 24 hours without one they are forgotten. From a source that the name logged
- * in from during the last 30 days only the pair of the two counts, so that
- * others can't lock somebody out.
+ * IPv6 one) thirty, 48 bits of an IPv6 address 300. From then on each failure
+ * is followed by a wait of 1 s, 2 s, 4 s up to 900 s, and from attempts_max
+ * failures on of 3,600 s; after 24 hours without one they are forgotten. From a
+ * source that the name logged in from during the last 30 days only the pair of
+ * the two counts, so that others can't lock somebody out.
+ *
+ * Names that exist and names that don't are kept alike: at most 65,536 rows of
+ * each kind, of which the one with the fewest failures makes room first, then
+ * the oldest. A reservation counts as a failure here, and a row that made room
+ * meanwhile counts its attempt anew.
  *
  * An attempt is reserved before the hash is computed, or many at once would
  * see the same count.
@@ -23,12 +28,14 @@ struct lmi_attempt {
     size_t count;
     struct lmi_attempt_row {
         struct lmi_store_id id;
+        struct lmi_store_id old_id; /* under the key before this one */
+        bool has_old;
         uint32_t free_failures;
-        bool uncapped; /* the row of a name that exists: it stays */
-    } rows[2];         /* the name's or the pair's, then the source's */
+    } rows[3]; /* the name's or the pair's, then the source's, its network's */
     int64_t started;
     bool may_be_known;         /* there is a source, and it is a host */
     struct lmi_store_id known; /* where the source is remembered */
+    bool known_anew;           /* not there yet: the key has changed */
     int64_t known_since;       /* the name's last day from there; 0: none */
 };
 
@@ -37,10 +44,11 @@ struct lmi_attempt {
  * the next one, and nothing is reserved. source may be NULL: not known, or
  * nobody's, like loopback; then only the name counts.
  */
-LMI_CHECK enum lmi_rc
-lmi_attempt_begin(struct lmi *lmi, const char *user, bool exists,
-                  const struct lmi_address *source, struct lmi_attempt *out,
-                  uint32_t *wait_out, struct lmi_err *err);
+LMI_CHECK enum lmi_rc lmi_attempt_begin(struct lmi *lmi, const char *user,
+                                        const struct lmi_address *source,
+                                        struct lmi_attempt *out,
+                                        uint32_t *wait_out,
+                                        struct lmi_err *err);
 
 /* What became of a reserved attempt. */
 enum lmi_attempt_end {

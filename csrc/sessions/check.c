@@ -1,4 +1,4 @@
-#include "sessions/check.h"
+#include "sessions/decide.h"
 
 #include <string.h>
 
@@ -188,13 +188,13 @@ become_cookie(struct lmi *lmi, struct lmi_entry *entry, int64_t now,
             return rc;
         memcpy(ticket.record.peer, entry->id.key, LMI_STORE_KEY);
         rc = lmi_entry_write(lmi, LMI_STORE_SWAP, &ticket.id, &ticket.record,
-                             &ticket.value, &values[1], &ops[1], err);
+                             now, &ticket.value, &values[1], &ops[1], err);
     }
     entry->record.state = LMI_STATE_COOKIE;
     entry->record.changed = now;
     if (rc == LMI_OK)
         rc = lmi_entry_write(lmi, LMI_STORE_SWAP, &entry->id, &entry->record,
-                             &entry->value, &values[0], &ops[0], err);
+                             now, &entry->value, &values[0], &ops[0], err);
     if (rc == LMI_OK)
         rc = lmi_store_apply(lmi_store_of(lmi), LMI_DURABLE, ops,
                              ticket.good ? 2 : 1, now, done_out, err);

@@ -5,6 +5,51 @@
 
 #include "base/error.h"
 
+/*
+ * Visits the live sessions and fresh tickets of a group, until visit() is
+ * satisfied. more_out is false at the end.
+ */
+typedef bool live_visitor(void *context, const struct lmi_entry *entry,
+                          const struct lmi_life *life);
+
+static enum lmi_rc
+each_live(struct lmi *lmi, const uint8_t *group, size_t len,
+          live_visitor *visit, void *context, struct lmi_err *err)
+{
+    struct lmi_store_cursor cursor, next;
+    const struct lmi_store_cursor *after = NULL;
+    struct lmi_entry entry;
+    struct lmi_life life;
+    bool more = true, satisfied = false;
+    enum lmi_rc rc = LMI_OK;
+
+    while (rc == LMI_OK && !satisfied) {
+        rc = lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, group, len, after,
+                            &more, &next, err);
+        if (rc != LMI_OK || !more)
+            break;
+        cursor = next;
+        after = &cursor;
+        rc = lmi_entry_find(lmi, &cursor.id, &entry, err);
+        if (rc == LMI_OK)
+            rc = lmi_entry_life(lmi, &entry, &life, err);
+        if (rc == LMI_OK && lmi_entry_lives(&entry, &life))
+            satisfied = visit(context, &entry, &life);
+    }
+    return rc;
+}
+
+static bool
+is_not_spent(void *context, const struct lmi_entry *entry,
+             const struct lmi_life *life)
+{
+    bool *lives = context;
+
+    (void)life;
+    *lives = entry->record.state != LMI_STATE_SPENT;
+    return *lives;
+}
+
 /* Has the user a live session at the service, or a fresh ticket, with it? */
 static enum lmi_rc
 token_lives(struct lmi *lmi, const struct lmi_session_params *params,
@@ -12,28 +57,104 @@ token_lives(struct lmi *lmi, const struct lmi_session_params *params,
             struct lmi_err *err)
 {
     uint8_t group[LMI_GROUP];
-    struct lmi_store_cursor cursor, next;
-    const struct lmi_store_cursor *after = NULL;
-    struct lmi_entry entry;
-    struct lmi_life life;
-    bool more = true;
     enum lmi_rc rc =
         lmi_entry_group(lmi, params->user, params->service, digits, group, err);
 
     *lives_out = false;
-    while (rc == LMI_OK && !*lives_out) {
-        rc = lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, group, LMI_GROUP,
-                            after, &more, &next, err);
-        if (rc != LMI_OK || !more)
-            break;
+    return rc != LMI_OK
+               ? rc
+               : each_live(lmi, group, LMI_GROUP, is_not_spent, lives_out, err);
+}
+
+/* The sessions of an account at a service, and who of them would make room. */
+#define VICTIMS 2
+struct crowd {
+    size_t count;
+    struct victim {
+        struct lmi_entry entry;
+        int64_t seen;
+    } victims[VICTIMS]; /* the first is the first to go */
+};
+
+/* Unredeemed ones go first, then the one longest unseen. */
+static bool
+goes_before(const struct lmi_entry *entry, int64_t seen,
+            const struct victim *other)
+{
+    bool fresh = lmi_record_is_fresh(&entry->record);
+    bool other_fresh = lmi_record_is_fresh(&other->entry.record);
+
+    if (!other->entry.good || fresh != other_fresh)
+        return !other->entry.good || fresh;
+    return seen < other->seen;
+}
+
+static bool
+count_session(void *context, const struct lmi_entry *entry,
+              const struct lmi_life *life)
+{
+    struct crowd *crowd = context;
+    size_t i = VICTIMS;
+
+    if (!lmi_record_stands(&entry->record))
+        return false;
+    crowd->count++;
+    while (i > 0 && goes_before(entry, life->seen, &crowd->victims[i - 1]))
+        i--;
+    if (i < VICTIMS) {
+        memmove(&crowd->victims[i + 1], &crowd->victims[i],
+                (VICTIMS - 1 - i) * sizeof crowd->victims[0]);
+        crowd->victims[i] =
+            (struct victim){.entry = *entry, .seen = life->seen};
+    }
+    return false;
+}
+
+/* Has the group as many entries as there may be sessions? Most have not. */
+static enum lmi_rc
+may_be_full(struct lmi *lmi, const uint8_t *group, size_t max, bool *out,
+            struct lmi_err *err)
+{
+    struct lmi_store_cursor cursor, next;
+    size_t count = 0;
+    bool more = true;
+    enum lmi_rc rc = LMI_OK;
+
+    while (rc == LMI_OK && more && count < max) {
+        rc = lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, group,
+                            LMI_GROUP_SERVICE, count > 0 ? &cursor : NULL,
+                            &more, &next, err);
         cursor = next;
-        after = &cursor;
-        rc = lmi_entry_find(lmi, &cursor.id, &entry, err);
-        if (rc != LMI_OK || !entry.good ||
-            entry.record.state == LMI_STATE_SPENT)
-            continue;
-        rc = lmi_entry_life(lmi, &entry, &life, err);
-        *lives_out = rc == LMI_OK && lmi_entry_lives(&entry, &life);
+        count += more;
+    }
+    *out = count >= max;
+    return rc;
+}
+
+/*
+ * Room for one more: with sessions_max of them one makes room. A race may
+ * leave one too many, or a setting that was lowered; then two do.
+ */
+static enum lmi_rc
+make_room(struct lmi *lmi, const struct lmi_session_params *params,
+          struct lmi_store_op *ops, size_t *count, struct lmi_err *err)
+{
+    size_t max = lmi_settings_of(lmi)->sessions_max;
+    struct crowd crowd = {.count = 0};
+    uint8_t group[LMI_GROUP];
+    bool full = false;
+    enum lmi_rc rc = lmi_entry_group(lmi, params->user, params->service,
+                                     "0000000000", group, err);
+
+    if (rc == LMI_OK)
+        rc = may_be_full(lmi, group, max, &full, err);
+    if (rc == LMI_OK && full)
+        rc = each_live(lmi, group, LMI_GROUP_SERVICE, count_session, &crowd,
+                       err);
+    for (size_t i = 0; rc == LMI_OK && i < VICTIMS && crowd.count >= max; i++) {
+        lmi_entry_end_ops(&crowd.victims[i].entry, ops + *count);
+        *count += LMI_END_OPS;
+        crowd.count--;
     }
     return rc;
 }
@@ -113,7 +234,8 @@ lmi_session_create(struct lmi *lmi, const struct lmi_session_params *params,
                    struct lmi_session_made *out, struct lmi_err *err)
 {
     struct lmi_store_value value;
-    struct lmi_store_op ops[2];
+    struct lmi_store_op ops[2 + VICTIMS * LMI_END_OPS];
+    size_t count = 1;
     struct lmi_store_id id;
     struct lmi_record record;
     struct lmi_session session;
@@ -125,15 +247,17 @@ lmi_session_create(struct lmi *lmi, const struct lmi_session_params *params,
     if (rc == LMI_OK)
         rc = draw_secret(lmi, params, out->secret, &id, err);
     if (rc == LMI_OK)
-        rc = lmi_entry_write(lmi, LMI_STORE_ADD, &id, &record, NULL, &value,
-                             &ops[0], err);
+        rc = lmi_entry_write(lmi, LMI_STORE_ADD, &id, &record, now, NULL,
+                             &value, &ops[0], err);
     if (rc == LMI_OK)
         rc = lmi_entry_describe(lmi, &record, now, &session, err);
     if (params->with != NULL)
-        ops[1] = *params->with;
+        ops[count++] = *params->with;
     if (rc == LMI_OK)
-        rc = lmi_store_apply(lmi_store_of(lmi), LMI_DURABLE, ops,
-                             params->with != NULL ? 2 : 1, now, &done, err);
+        rc = make_room(lmi, params, ops, &count, err);
+    if (rc == LMI_OK)
+        rc = lmi_store_apply(lmi_store_of(lmi), LMI_DURABLE, ops, count, now,
+                             &done, err);
     if (rc == LMI_OK && !done)
         rc = lmi_fail(err, LMI_CRYPTO, 0, "OpenSSL",
                       "drew the same 256 bits twice", NULL);

@@ -6,10 +6,9 @@
 #include "accounts/account.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/secret.h"
-#include "base/service.h"
 
-#define CLOCK_SLACK 300 /* how far in the future a record may come from */
+#define EXTEND_SECONDS 3600 /* a touch puts the durable expiry off so often */
+#define CLOCK_SLACK 300     /* how far in the future a record may come from */
 
 enum lmi_rc
 lmi_too_busy(struct lmi_err *err)
@@ -59,22 +58,31 @@ lmi_entry_find(struct lmi *lmi, const struct lmi_store_id *id,
                              &out->record, err);
 }
 
+/* Finds a secret's entry, and wipes the secret. */
+static enum lmi_rc
+find_secret(struct lmi *lmi, uint8_t kind, char *secret, struct lmi_entry *out,
+            struct lmi_err *err)
+{
+    struct lmi_store_id id;
+    enum lmi_rc rc = lmi_entry_id(lmi, kind, secret, &id, err);
+
+    lmi_wipe(secret, strlen(secret));
+    out->good = false;
+    return rc != LMI_OK ? rc : lmi_entry_find(lmi, &id, out, err);
+}
+
 enum lmi_rc
 lmi_entry_find_cookie(struct lmi *lmi, struct lmi_text cookie,
                       struct lmi_entry *out, struct lmi_err *err)
 {
     char user[LMI_USER_MAX + 1], secret[LMI_SECRET_CHARS + 1];
-    struct lmi_store_id id;
     enum lmi_rc rc;
 
     out->good = false;
     out->named = false;
     if (!lmi_cookie_parse(cookie, user, secret))
         return LMI_OK;
-    rc = lmi_entry_id(lmi, LMI_KIND_COOKIE, secret, &id, err);
-    lmi_wipe(secret, sizeof secret);
-    if (rc == LMI_OK)
-        rc = lmi_entry_find(lmi, &id, out, err);
+    rc = find_secret(lmi, LMI_KIND_COOKIE, secret, out, err);
     out->named = out->good && strcmp(user, out->record.user) == 0;
     return rc;
 }
@@ -84,30 +92,35 @@ lmi_entry_find_ticket(struct lmi *lmi, struct lmi_text ticket,
                       struct lmi_entry *out, struct lmi_err *err)
 {
     char secret[LMI_TICKET_SIZE];
-    struct lmi_store_id id;
-    enum lmi_rc rc;
 
-    if (!lmi_ticket_parse(ticket, secret))
-        return lmi_entry_find_cookie(lmi, ticket, out, err);
-    out->good = false;
-    rc = lmi_entry_id(lmi, LMI_KIND_TICKET, secret, &id, err);
-    lmi_wipe(secret, sizeof secret);
-    return rc != LMI_OK ? rc : lmi_entry_find(lmi, &id, out, err);
+    return lmi_ticket_parse(ticket, secret)
+               ? find_secret(lmi, LMI_KIND_TICKET, secret, out, err)
+               : lmi_entry_find_cookie(lmi, ticket, out, err);
 }
 
-enum lmi_rc
-lmi_entry_find_contended(struct lmi *lmi, const struct lmi_record *cookie,
-                         struct lmi_entry *out, struct lmi_err *err)
+/* The spent ticket of a cookie, or the dual-use cookie that was one. */
+static enum lmi_rc
+find_ticket_of(struct lmi *lmi, const struct lmi_record *cookie,
+               struct lmi_entry *out, struct lmi_err *err)
 {
     struct lmi_store_id id = {.kind = LMI_KIND_TICKET};
     enum lmi_rc rc;
 
     memcpy(id.key, cookie->peer, LMI_STORE_KEY);
     rc = lmi_entry_find(lmi, &id, out, err);
-    if (rc == LMI_OK && !out->good) { /* Perhaps a dual-use cookie. */
+    if (rc == LMI_OK && !out->good) {
         id.kind = LMI_KIND_COOKIE;
         rc = lmi_entry_find(lmi, &id, out, err);
     }
+    return rc;
+}
+
+enum lmi_rc
+lmi_entry_find_contended(struct lmi *lmi, const struct lmi_record *cookie,
+                         struct lmi_entry *out, struct lmi_err *err)
+{
+    enum lmi_rc rc = find_ticket_of(lmi, cookie, out, err);
+
     out->good = rc == LMI_OK && out->good &&
                 out->record.state == LMI_STATE_SPENT &&
                 !lmi_record_has_peer(&out->record);
@@ -150,6 +163,8 @@ lmi_entry_life(struct lmi *lmi, const struct lmi_entry *entry,
     if (!entry->good)
         return LMI_OK;
     out->seen = entry->record.changed;
+    if (lmi_record_is_fresh(&entry->record))
+        out->idle = settings->ticket_life;
     if (entry->record.state == LMI_STATE_COOKIE) {
         rc = read_seen(lmi, entry, &out->seen, err);
     } else if (entry->record.state == LMI_STATE_CONTENDER) {
@@ -176,11 +191,11 @@ lmi_entry_lives(const struct lmi_entry *entry, const struct lmi_life *life)
 }
 
 enum lmi_rc
-lmi_entry_account(struct lmi *lmi, const struct lmi_record *record,
+lmi_entry_account(struct lmi *lmi, struct lmi_record *record,
                   enum lmi_account_fact *out, struct lmi_err *err)
 {
     enum lmi_accounts accounts = lmi_settings_of(lmi)->accounts;
-    uint8_t fingerprint[LMI_SHORT_MAC];
+    bool good = false;
     struct lmi_account account;
     struct lmi_site *site;
     enum lmi_rc rc = lmi_enter_site(lmi, &site, err);
@@ -195,28 +210,39 @@ lmi_entry_account(struct lmi *lmi, const struct lmi_record *record,
         *err = account.fault;
         rc = err->code;
     } else if (account.verdict == LMI_ALLOWED) {
-        rc = lmi_entry_fingerprint(lmi, account.hash, fingerprint, err);
-        if (rc == LMI_OK &&
-            lmi_secret_equal(fingerprint, record->fingerprint, LMI_SHORT_MAC))
+        rc =
+            lmi_keys_verify(lmi_keys_of(lmi), LMI_MAC_FINGERPRINT, account.hash,
+                            strlen(account.hash), record->fingerprint,
+                            LMI_SHORT_MAC, &good, NULL, err);
+        if (rc == LMI_OK && good)
+            rc = lmi_entry_fingerprint(lmi, account.hash, record->fingerprint,
+                                       err);
+        if (rc == LMI_OK && good)
             *out = LMI_ACCOUNT_ALLOWED;
     }
-    lmi_account_wipe(&account);
+    lmi_wipe(&account, sizeof account);
     return rc;
 }
 
-/* An entry lives as long as its record can: the purge looks no further. */
+/*
+ * When the purge may remove an entry. That of a session in use is put off by
+ * touches, at most once an hour.
+ */
 static int64_t
-expiry_of(const struct lmi *lmi, const struct lmi_record *record)
+expiry_of(const struct lmi *lmi, const struct lmi_record *record, int64_t used)
 {
-    if (record->state == LMI_STATE_FRESH || record->state == LMI_STATE_DUAL_USE)
-        return record->changed + lmi_settings_of(lmi)->session_idle;
-    return record->ends;
+    const struct lmi_settings *settings = lmi_settings_of(lmi);
+    int64_t idle_out = used + settings->session_idle + EXTEND_SECONDS;
+
+    if (lmi_record_is_fresh(record))
+        return record->changed + settings->ticket_life;
+    return idle_out < record->ends ? idle_out : record->ends;
 }
 
 enum lmi_rc
 lmi_entry_write(struct lmi *lmi, enum lmi_store_verb verb,
                 const struct lmi_store_id *id, const struct lmi_record *record,
-                const struct lmi_store_value *old,
+                int64_t used, const struct lmi_store_value *old,
                 struct lmi_store_value *value_out, struct lmi_store_op *out,
                 struct lmi_err *err)
 {
@@ -224,7 +250,7 @@ lmi_entry_write(struct lmi *lmi, enum lmi_store_verb verb,
 
     *out = (struct lmi_store_op){.verb = verb,
                                  .id = *id,
-                                 .expires = expiry_of(lmi, record),
+                                 .expires = expiry_of(lmi, record, used),
                                  .group_len = LMI_GROUP,
                                  .value = value_out,
                                  .old = old};
@@ -233,6 +259,32 @@ lmi_entry_write(struct lmi *lmi, enum lmi_store_verb verb,
     return rc != LMI_OK ? rc
                         : lmi_record_encode(lmi_keys_of(lmi), id, record,
                                             value_out, err);
+}
+
+/* If the session has ended meanwhile, nothing is written. */
+static enum lmi_rc
+extend(struct lmi *lmi, const struct lmi_entry *entry, int64_t now,
+       struct lmi_err *err)
+{
+    struct lmi_record record = entry->record;
+    struct lmi_entry ticket = {.good = false};
+    struct lmi_store_value values[2];
+    struct lmi_store_op ops[2];
+    bool done;
+    enum lmi_rc rc = LMI_OK;
+
+    record.changed = now;
+    if (lmi_record_has_peer(&record))
+        rc = find_ticket_of(lmi, &record, &ticket, err);
+    if (rc == LMI_OK)
+        rc = lmi_entry_write(lmi, LMI_STORE_SWAP, &entry->id, &record, now,
+                             &entry->value, &values[0], &ops[0], err);
+    if (rc == LMI_OK && ticket.good)
+        rc = lmi_entry_write(lmi, LMI_STORE_SWAP, &ticket.id, &ticket.record,
+                             now, &ticket.value, &values[1], &ops[1], err);
+    return rc != LMI_OK ? rc
+                        : lmi_store_apply(lmi_store_of(lmi), LMI_DURABLE, ops,
+                                          ticket.good ? 2 : 1, now, &done, err);
 }
 
 enum lmi_rc
@@ -246,11 +298,15 @@ lmi_entry_touch(struct lmi *lmi, const struct lmi_entry *entry, int64_t now,
                                   now + lmi_settings_of(lmi)->session_idle,
                               .value = &value};
     bool done;
+    enum lmi_rc rc;
 
     op.id.kind = LMI_KIND_SEEN;
     lmi_put_time(value.bytes, now);
-    return lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, &op, 1, now, &done,
-                           err);
+    rc = lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, &op, 1, now, &done,
+                         err);
+    if (rc == LMI_OK && now - entry->record.changed >= EXTEND_SECONDS)
+        rc = extend(lmi, entry, now, err);
+    return rc;
 }
 
 void
@@ -326,8 +382,7 @@ lmi_entry_describe(struct lmi *lmi, const struct lmi_record *record,
     out->created = record->created;
     out->ends = record->ends < limit ? record->ends : limit;
     out->last_seen = seen;
-    out->redeemed =
-        record->state != LMI_STATE_FRESH && record->state != LMI_STATE_DUAL_USE;
+    out->redeemed = !lmi_record_is_fresh(record);
     return public_id(lmi, record->session_key, out->id, err);
 }
 
@@ -338,10 +393,10 @@ lmi_entry_log(const struct lmi *lmi, const struct lmi_session *session,
     char line[512 + LMI_USER_MAX];
 
     snprintf(line, sizeof line, "info [%s] %s %s %s:%s %s",
-             lmi_service_daemon(session->service),
+             lmi_service_info(session->service)->daemon,
              address[0] != '\0' ? address : "-", event, session->user,
              session->id, more);
-    lmi_log(lmi_settings_of(lmi)->log, false, line);
+    lmi_log(lmi_settings_of(lmi), false, line);
 }
 
 void

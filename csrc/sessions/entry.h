@@ -59,7 +59,7 @@ struct lmi_life {
     int64_t now;
     int64_t seen;       /* last seen, or changed */
     bool contended;     /* a contender's ticket has no cookie yet */
-    uint32_t idle, max; /* session_idle, session_max */
+    uint32_t idle, max; /* ticket_life or session_idle; session_max */
 };
 LMI_CHECK enum lmi_rc lmi_entry_life(struct lmi *lmi,
                                      const struct lmi_entry *entry,
@@ -79,25 +79,32 @@ enum lmi_account_fact {
     LMI_ACCOUNT_REFUSED,
     LMI_ACCOUNT_ALLOWED,
 };
-/* A fault of the account's own entry is a fault: it ends no session. */
+/*
+ * A fault of the account's own entry is a fault: it ends no session. If the
+ * account is allowed, the record's fingerprint is that under the present key
+ * afterwards.
+ */
 LMI_CHECK enum lmi_rc lmi_entry_account(struct lmi *lmi,
-                                        const struct lmi_record *record,
+                                        struct lmi_record *record,
                                         enum lmi_account_fact *out,
                                         struct lmi_err *err);
 
 /*
  * The operation, ADD, SWAP or PUT, that writes the record in its place; old is
- * for SWAP. old and value_out must live as long as the operation.
+ * for SWAP. used: when its session was last used. old and value_out must live
+ * as long as the operation.
  */
-LMI_CHECK enum lmi_rc lmi_entry_write(struct lmi *lmi, enum lmi_store_verb verb,
-                                      const struct lmi_store_id *id,
-                                      const struct lmi_record *record,
-                                      const struct lmi_store_value *old,
-                                      struct lmi_store_value *value_out,
-                                      struct lmi_store_op *out,
-                                      struct lmi_err *err);
+LMI_CHECK enum lmi_rc
+lmi_entry_write(struct lmi *lmi, enum lmi_store_verb verb,
+                const struct lmi_store_id *id, const struct lmi_record *record,
+                int64_t used, const struct lmi_store_value *old,
+                struct lmi_store_value *value_out, struct lmi_store_op *out,
+                struct lmi_err *err);
 
-/* Notes that a session was seen now; volatile. */
+/*
+ * Notes that a session was seen now, its account having been read: volatile,
+ * and once an hour durable, so that its entries stay.
+ */
 LMI_CHECK enum lmi_rc lmi_entry_touch(struct lmi *lmi,
                                       const struct lmi_entry *entry,
                                       int64_t now, struct lmi_err *err);

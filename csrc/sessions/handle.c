@@ -111,7 +111,7 @@ settings_read(struct lmi *lmi, const char *path, struct lmi_err *err)
     lmi->warned = 0;
     /* Such a setting must not be forgotten. */
     if (settings->has_test_clock || settings->test_fault != LMI_FAULT_NONE)
-        lmi_log(settings->log, true,
+        lmi_log(settings, true,
                 "info TEST test_clock or test_fault is set: this is a test "
                 "site");
     return LMI_OK;
@@ -195,11 +195,7 @@ lmi_enter_site(struct lmi *lmi, struct lmi_site **out, struct lmi_err *err)
     return rc;
 }
 
-static struct lmi_store_id
-meta_id(void)
-{
-    return (struct lmi_store_id){.kind = LMI_KIND_META};
-}
+static const struct lmi_store_id meta_id = {.kind = LMI_KIND_META};
 
 static enum lmi_rc
 another_key(struct lmi_err *err, const char *path, const char *text)
@@ -227,7 +223,7 @@ fingerprint_check(const struct lmi *lmi, const struct lmi_store_value *there,
 
     if (there->len == LMI_HASH)
         rc = lmi_keys_verify(lmi->keys, LMI_MAC_META, "", 0, there->bytes,
-                             &good, old_out, err);
+                             LMI_HASH, &good, old_out, err);
     if (rc == LMI_OK && !good)
         rc = another_key(err, lmi->settings->key_file,
                          "is not the key that the store was made with");
@@ -242,7 +238,7 @@ fingerprint_leave(struct lmi *lmi, const struct lmi_store_value *old,
     struct lmi_store_value mine, there;
     struct lmi_store_op op = {.verb =
                                   old != NULL ? LMI_STORE_SWAP : LMI_STORE_ADD,
-                              .id = meta_id(),
+                              .id = meta_id,
                               .expires = INT64_MAX,
                               .value = &mine,
                               .old = old};
@@ -291,7 +287,6 @@ store_open(struct lmi *lmi, struct lmi_err *err)
         .url = settings->store,
         .volatile_dir = settings->volatile_dir,
         .test_full = settings->test_fault == LMI_FAULT_STORE_FULL};
-    struct lmi_store_id id = meta_id();
     struct lmi_store_value there;
     bool known = false, old = false;
     enum lmi_rc rc;
@@ -301,7 +296,8 @@ store_open(struct lmi *lmi, struct lmi_err *err)
                         "the store is away, as the settings want it", NULL);
     rc = lmi_store_open(&where, &lmi->store, err);
     if (rc == LMI_OK)
-        rc = lmi_store_get(lmi->store, LMI_DURABLE, &id, &known, &there, err);
+        rc = lmi_store_get(lmi->store, LMI_DURABLE, &meta_id, &known, &there,
+                           err);
     if (rc == LMI_OK)
         rc = keys_open(lmi, known, err);
     if (rc == LMI_OK && known)
@@ -381,7 +377,7 @@ lmi_fault(const struct lmi *lmi, enum lmi_rc rc, const struct lmi_err *err)
 
     if (rc != LMI_OK && lmi->settings != NULL) {
         lmi_err_format(err, line + len, sizeof line - len);
-        lmi_log(lmi->settings->log, true, line);
+        lmi_log(lmi->settings, true, line);
     }
     return rc;
 }

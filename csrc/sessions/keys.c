@@ -1,5 +1,6 @@
 #include "sessions/keys.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,9 +13,9 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/secret.h"
 
 #define KEY_SIZE 32
+#define DRAFT_SECONDS 60
 
 struct lmi_keys {
     struct lmi_mac *current;
@@ -67,36 +68,54 @@ folder_close(struct key_folder *folder)
         close(folder->dir_fd);
 }
 
+/* key.0123456789abcdef: a key while it is written. */
+static bool
+is_draft(const char *name)
+{
+    return strncmp(name, "key.", 4) == 0 &&
+           strspn(name + 4, "0123456789abcdef") == 16 && name[20] == '\0';
+}
+
 /*
- * For a moment after its making, a key has the name of its draft as well:
- * see lmi_keys_make().
+ * Removes drafts that a process left behind when it was killed: second names
+ * of the key, where the file system made it by a link, and files that have
+ * lain there for a minute.
  */
 static void
-wait_for_single_name(int fd, struct stat *st)
+remove_drafts(int dir_fd, const struct stat *key)
 {
-    const struct timespec moment = {.tv_nsec = 5000000};
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+    struct stat st;
 
-    for (int i = 0; st->st_nlink > 1 && i < 40; i++) {
-        nanosleep(&moment, NULL);
-        if (fstat(fd, st) != 0)
-            return;
-    }
+    if (dir == NULL && fd >= 0)
+        close(fd);
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        if (is_draft(entry->d_name) &&
+            fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            ((st.st_dev == key->st_dev && st.st_ino == key->st_ino) ||
+             st.st_mtime + DRAFT_SECONDS < time(NULL)))
+            unlinkat(dir_fd, entry->d_name, 0);
+    if (dir != NULL)
+        closedir(dir);
 }
 
 static enum lmi_rc
-key_check(int fd, const char *path, struct lmi_err *err)
+key_check(int fd, int dir_fd, const char *path, struct lmi_err *err)
 {
     struct stat st;
 
+    if (fstat(fd, &st) == 0 && st.st_nlink > 1)
+        remove_drafts(dir_fd, &st);
     if (fstat(fd, &st) != 0)
         return key_fail(err, errno, path, "can't be examined", NULL);
-    wait_for_single_name(fd, &st);
     if ((st.st_mode & 077) != 0)
         return key_fail(err, 0, path, "is open to others than its owner",
                         "chmod 0600 it, and make a new one if in doubt");
     if (st.st_nlink != 1)
         return key_fail(err, 0, path, "has more than one hard link",
-                        "remove the other name, perhaps key.* beside it");
+                        "remove the other name");
     if (st.st_size != KEY_SIZE)
         return key_fail(err, 0, path, "is not 32 bytes long", NULL);
     return LMI_OK;
@@ -126,7 +145,7 @@ key_read(const char *path, char **key_out, struct lmi_err *err)
     }
     if (fd < 0)
         goto out;
-    rc = key_check(fd, path, err);
+    rc = key_check(fd, folder.dir_fd, path, err);
     if (rc == LMI_OK && read(fd, key, KEY_SIZE) != KEY_SIZE)
         rc = key_fail(err, 0, path, "can't be read", NULL);
     if (rc == LMI_OK) {
@@ -169,18 +188,16 @@ lmi_keys_load(struct lmi_crypto *crypto, const char *path, const char *old_path,
     keys->file = lmi_file_identify(path);
     rc = keys->path == NULL ? lmi_no_memory(err)
                             : mac_load(crypto, path, &keys->current, err);
-    if (rc == LMI_OK && old_path != NULL) {
+    if (rc == LMI_OK && old_path != NULL)
         rc = mac_load(crypto, old_path, &keys->old, err);
-        if (rc == LMI_OK && keys->old == NULL)
-            rc = key_fail(err, 0, old_path, "is not there",
-                          "take key_file_old out of the settings");
-    }
-    if (rc == LMI_OK && keys->current != NULL) {
-        *found_out = true;
+    if (rc == LMI_OK && old_path != NULL && keys->old == NULL)
+        rc = key_fail(err, 0, old_path, "is not there",
+                      "take key_file_old out of the settings");
+    *found_out = rc == LMI_OK && keys->current != NULL;
+    if (*found_out)
         *out = keys;
-        return LMI_OK;
-    }
-    lmi_keys_free(keys);
+    else
+        lmi_keys_free(keys);
     return rc;
 }
 
@@ -225,11 +242,27 @@ draft_write(struct lmi_crypto *crypto, int dir_fd, const char *name,
     return rc;
 }
 
+/*
+ * The name appears with the whole key, or is found taken: EEXIST. By a rename,
+ * so that a key never has two names; where the file system can't do that, by a
+ * link.
+ */
+static int
+name_draft(int dir_fd, const char *draft, const char *name)
+{
+    if (renameat2(dir_fd, draft, dir_fd, name, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -1;
+    return linkat(dir_fd, draft, dir_fd, name, 0);
+}
+
 enum lmi_rc
 lmi_keys_make(struct lmi_crypto *crypto, const char *path, struct lmi_err *err)
 {
     struct key_folder folder;
     char draft[48];
+    struct stat st;
     uint64_t number = 0;
     enum lmi_rc rc = folder_open(&folder, path, err);
 
@@ -239,14 +272,14 @@ lmi_keys_make(struct lmi_crypto *crypto, const char *path, struct lmi_err *err)
         goto out;
     snprintf(draft, sizeof draft, "key.%016llx", (unsigned long long)number);
     rc = draft_write(crypto, folder.dir_fd, draft, path, err);
-    /* link() makes the name appear with the whole key, or finds one there. */
-    if (rc == LMI_OK &&
-        linkat(folder.dir_fd, draft, folder.dir_fd, folder.name, 0) != 0 &&
+    if (rc == LMI_OK && name_draft(folder.dir_fd, draft, folder.name) != 0 &&
         errno != EEXIST)
         rc = key_fail(err, errno, path, "can't be made", NULL);
     unlinkat(folder.dir_fd, draft, 0);
     if (rc == LMI_OK && fsync(folder.dir_fd) != 0)
         rc = key_fail(err, errno, path, "can't be made durable", NULL);
+    if (rc == LMI_OK && fstatat(folder.dir_fd, folder.name, &st, 0) == 0)
+        remove_drafts(folder.dir_fd, &st);
 out:
     folder_close(&folder);
     return rc;
@@ -278,27 +311,34 @@ lmi_keys_mac(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
 }
 
 enum lmi_rc
+lmi_keys_mac_old(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
+                 size_t len, bool *has_old_out, uint8_t out[LMI_HASH],
+                 struct lmi_err *err)
+{
+    *has_old_out = keys->old != NULL;
+    return *has_old_out ? mac_with(keys->old, purpose, ptr, len, out, err)
+                        : LMI_OK;
+}
+
+enum lmi_rc
 lmi_keys_verify(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
-                size_t len, const uint8_t mac[LMI_HASH], bool *good_out,
+                size_t len, const uint8_t *mac, size_t mac_len, bool *good_out,
                 bool *old_out, struct lmi_err *err)
 {
+    struct lmi_mac *const both[2] = {keys->current, keys->old};
     uint8_t wanted[LMI_HASH];
-    enum lmi_rc rc;
+    enum lmi_rc rc = LMI_OK;
 
     *good_out = false;
     if (old_out != NULL)
         *old_out = false;
-    rc = mac_with(keys->current, purpose, ptr, len, wanted, err);
-    if (rc != LMI_OK)
-        return rc;
-    *good_out = lmi_secret_equal(wanted, mac, LMI_HASH);
-    if (*good_out || keys->old == NULL)
-        return LMI_OK;
-    rc = mac_with(keys->old, purpose, ptr, len, wanted, err);
-    if (rc != LMI_OK)
-        return rc;
-    *good_out = lmi_secret_equal(wanted, mac, LMI_HASH);
-    if (old_out != NULL)
-        *old_out = *good_out;
-    return LMI_OK;
+    for (int i = 0; i < 2 && rc == LMI_OK && !*good_out; i++) {
+        if (both[i] == NULL)
+            break;
+        rc = mac_with(both[i], purpose, ptr, len, wanted, err);
+        *good_out = rc == LMI_OK && lmi_secret_equal(wanted, mac, mac_len);
+        if (old_out != NULL)
+            *old_out = *good_out && i == 1;
+    }
+    return rc;
 }

@@ -37,13 +37,20 @@ LMI_CHECK enum lmi_rc lmi_keys_mac(struct lmi_keys *keys, uint8_t purpose,
                                    const void *ptr, size_t len,
                                    uint8_t out[LMI_HASH], struct lmi_err *err);
 
+/* The same under the old key; has_old_out is false if there is none. */
+LMI_CHECK enum lmi_rc lmi_keys_mac_old(struct lmi_keys *keys, uint8_t purpose,
+                                       const void *ptr, size_t len,
+                                       bool *has_old_out, uint8_t out[LMI_HASH],
+                                       struct lmi_err *err);
+
 /*
- * Is this the MAC of these bytes, under the key or the old one? old_out, unless
- * NULL, tells whether it was the old one's.
+ * Do these bytes have this MAC, of which the first mac_len bytes were kept,
+ * under the key or the old one? old_out, unless NULL, tells whether it was the
+ * old one's.
  */
 LMI_CHECK enum lmi_rc lmi_keys_verify(struct lmi_keys *keys, uint8_t purpose,
                                       const void *ptr, size_t len,
-                                      const uint8_t mac[LMI_HASH],
+                                      const uint8_t *mac, size_t mac_len,
                                       bool *good_out, bool *old_out,
                                       struct lmi_err *err);
 

@@ -57,15 +57,6 @@ list_cursor(const struct lmi_session_list *list,
     return LMI_OK;
 }
 
-/* A session has one that stands for it, whatever else it has. */
-static bool
-stands_for_session(const struct lmi_record *record)
-{
-    if (record->state == LMI_STATE_SPENT)
-        return !lmi_record_has_peer(record);
-    return record->state != LMI_STATE_CONTENDER;
-}
-
 /* The next live one, with its record. */
 static enum lmi_rc
 next_live(struct lmi *lmi, struct lmi_session_list *list, bool *found_out,
@@ -92,7 +83,7 @@ next_live(struct lmi *lmi, struct lmi_session_list *list, bool *found_out,
         memcpy(list->cursor, &next, sizeof next);
         list->cursor_len = sizeof next;
         rc = lmi_entry_find(lmi, &next.id, out, err);
-        if (rc != LMI_OK || !out->good || !stands_for_session(&out->record) ||
+        if (rc != LMI_OK || !out->good || !lmi_record_stands(&out->record) ||
             (list->service != 0 && out->record.service != list->service))
             continue;
         rc = lmi_entry_life(lmi, out, &life, err);

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "base/secret.h"
-
 #define VERSION 1
 #define FIXED                                                                  \
     (4 + LMI_SESSION_KEY + LMI_TOKEN_DIGITS + 3 * 8 + 2 * LMI_SHORT_MAC +      \
@@ -12,24 +10,22 @@
 _Static_assert(FIXED + LMI_USER_MAX + LMI_HASH <= LMI_STORE_VALUE,
                "the longest record fits the store");
 
-void
-lmi_put_time(uint8_t out[8], int64_t time)
-{
-    uint64_t bits = (uint64_t)time;
-
-    for (size_t i = 8; i-- > 0; bits >>= 8)
-        out[i] = (uint8_t)bits;
-}
-
-int64_t
-lmi_get_time(const uint8_t in[8])
-{
-    uint64_t bits = 0;
-
-    for (size_t i = 0; i < 8; i++)
-        bits = bits << 8 | in[i];
-    return (int64_t)bits;
-}
+/* The fields behind the head, in their order. */
+#define FIELD(name) offsetof(struct lmi_record, name)
+static const struct field {
+    size_t offset;
+    size_t len; /* 0: a time */
+} fields[] = {
+    {FIELD(session_key), LMI_SESSION_KEY},
+    {FIELD(digits), LMI_TOKEN_DIGITS},
+    {FIELD(created), 0},
+    {FIELD(ends), 0},
+    {FIELD(changed), 0},
+    {FIELD(fingerprint), LMI_SHORT_MAC},
+    {FIELD(origin), LMI_SHORT_MAC},
+    {FIELD(peer), LMI_STORE_KEY},
+};
+#define FIELDS (sizeof fields / sizeof fields[0])
 
 bool
 lmi_record_has_peer(const struct lmi_record *record)
@@ -39,35 +35,19 @@ lmi_record_has_peer(const struct lmi_record *record)
     return memcmp(record->peer, zeros, LMI_STORE_KEY) != 0;
 }
 
-/* A place in a value that moves on as fields are written or read. */
-static void
-put(uint8_t **at, const void *field, size_t len)
+bool
+lmi_record_is_fresh(const struct lmi_record *record)
 {
-    memcpy(*at, field, len);
-    *at += len;
+    return record->state == LMI_STATE_FRESH ||
+           record->state == LMI_STATE_DUAL_USE;
 }
 
-static void
-put_time(uint8_t **at, int64_t time)
+bool
+lmi_record_stands(const struct lmi_record *record)
 {
-    lmi_put_time(*at, time);
-    *at += 8;
-}
-
-static void
-take(const uint8_t **at, void *field, size_t len)
-{
-    memcpy(field, *at, len);
-    *at += len;
-}
-
-static int64_t
-take_time(const uint8_t **at)
-{
-    int64_t time = lmi_get_time(*at);
-
-    *at += 8;
-    return time;
+    if (record->state == LMI_STATE_SPENT)
+        return !lmi_record_has_peer(record);
+    return record->state != LMI_STATE_CONTENDER;
 }
 
 /* The store key in front, so that a record can't be moved to another one. */
@@ -86,22 +66,24 @@ lmi_record_encode(struct lmi_keys *keys, const struct lmi_store_id *id,
                   struct lmi_err *err)
 {
     uint8_t maced[LMI_STORE_KEY + LMI_STORE_VALUE];
-    uint8_t head[4] = {VERSION, id->kind, (uint8_t)record->state,
-                       (uint8_t)record->service};
-    uint8_t user_len = (uint8_t)strnlen(record->user, LMI_USER_MAX);
+    const uint8_t head[4] = {VERSION, id->kind, (uint8_t)record->state,
+                             (uint8_t)record->service};
+    size_t user_len = strnlen(record->user, LMI_USER_MAX);
     uint8_t *at = out->bytes;
 
-    put(&at, head, sizeof head);
-    put(&at, record->session_key, LMI_SESSION_KEY);
-    put(&at, record->digits, LMI_TOKEN_DIGITS);
-    put_time(&at, record->created);
-    put_time(&at, record->ends);
-    put_time(&at, record->changed);
-    put(&at, record->fingerprint, LMI_SHORT_MAC);
-    put(&at, record->origin, LMI_SHORT_MAC);
-    put(&at, record->peer, LMI_STORE_KEY);
-    put(&at, &user_len, 1);
-    put(&at, record->user, user_len);
+    memcpy(at, head, sizeof head);
+    at += sizeof head;
+    for (size_t i = 0; i < FIELDS; i++) {
+        const void *field = (const char *)record + fields[i].offset;
+        if (fields[i].len > 0)
+            memcpy(at, field, fields[i].len);
+        else
+            lmi_put_time(at, *(const int64_t *)field);
+        at += fields[i].len > 0 ? fields[i].len : 8;
+    }
+    *at++ = (uint8_t)user_len;
+    memcpy(at, record->user, user_len);
+    at += user_len;
     size_t len = (size_t)(at - out->bytes);
     out->len = len + LMI_HASH;
     return lmi_keys_mac(keys, LMI_MAC_RECORD, maced,
@@ -125,21 +107,18 @@ shape_ok(const struct lmi_store_id *id, const struct lmi_store_value *value)
 static void
 read_fields(const uint8_t *at, struct lmi_record *out)
 {
-    uint8_t head[4], user_len;
-
-    take(&at, head, sizeof head);
-    out->state = head[2];
-    out->service = head[3];
-    take(&at, out->session_key, LMI_SESSION_KEY);
-    take(&at, out->digits, LMI_TOKEN_DIGITS);
-    out->created = take_time(&at);
-    out->ends = take_time(&at);
-    out->changed = take_time(&at);
-    take(&at, out->fingerprint, LMI_SHORT_MAC);
-    take(&at, out->origin, LMI_SHORT_MAC);
-    take(&at, out->peer, LMI_STORE_KEY);
-    take(&at, &user_len, 1);
-    take(&at, out->user, user_len);
+    out->state = at[2];
+    out->service = at[3];
+    at += 4;
+    for (size_t i = 0; i < FIELDS; i++) {
+        void *field = (char *)out + fields[i].offset;
+        if (fields[i].len > 0)
+            memcpy(field, at, fields[i].len);
+        else
+            *(int64_t *)field = lmi_get_time(at);
+        at += fields[i].len > 0 ? fields[i].len : 8;
+    }
+    memcpy(out->user, at + 1, at[0]);
 }
 
 enum lmi_rc
@@ -158,7 +137,7 @@ lmi_record_decode(struct lmi_keys *keys, const struct lmi_store_id *id,
         return LMI_OK;
     rc = lmi_keys_verify(keys, LMI_MAC_RECORD, maced,
                          maced_bytes(id, value->bytes, len, maced),
-                         value->bytes + len, &good, NULL, err);
+                         value->bytes + len, LMI_HASH, &good, NULL, err);
     if (rc != LMI_OK || !good)
         return rc;
     read_fields(value->bytes, record_out);

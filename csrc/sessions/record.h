@@ -33,11 +33,12 @@
 #define LMI_KIND_COOKIE 'C' /* key: SHA-256 of the cookie's secret */
 #define LMI_KIND_KNOWN 'K'  /* a source that a name logged in from */
 /* Volatile, and not maced: who can write there can read the key. */
-#define LMI_KIND_SEEN 'L'   /* last seen; key: as the cookie's */
-#define LMI_KIND_MISS 'W'   /* wrong tokens; key: as the cookie's */
-#define LMI_KIND_NAME 'N'   /* failed logins of a name */
-#define LMI_KIND_PAIR 'P'   /* of a name from a known source */
-#define LMI_KIND_SOURCE 'O' /* of a source */
+#define LMI_KIND_SEEN 'L'    /* last seen; key: as the cookie's */
+#define LMI_KIND_MISS 'W'    /* wrong tokens; key: as the cookie's */
+#define LMI_KIND_NAME 'N'    /* failed logins of a name */
+#define LMI_KIND_PAIR 'P'    /* of a name from a known source */
+#define LMI_KIND_SOURCE 'O'  /* of a source */
+#define LMI_KIND_NETWORK 'Q' /* of the network that a source is in */
 
 /* Purposes of MACs. */
 #define LMI_MAC_META 1
@@ -48,6 +49,8 @@
 #define LMI_MAC_PAIR 6
 #define LMI_MAC_SOURCE 7
 #define LMI_MAC_KNOWN 8
+#define LMI_MAC_NETWORK 9
+#define LMI_MAC_DECOY 10
 
 #define LMI_SESSION_KEY 16
 #define LMI_SHORT_MAC 16
@@ -77,6 +80,12 @@ struct lmi_record {
 
 bool lmi_record_has_peer(const struct lmi_record *record);
 
+/* A ticket, or a dual-use cookie, that nobody has used. */
+bool lmi_record_is_fresh(const struct lmi_record *record);
+
+/* Of the entries of a session one stands for it: in lists, and as a count. */
+bool lmi_record_stands(const struct lmi_record *record);
+
 LMI_CHECK enum lmi_rc lmi_record_encode(struct lmi_keys *keys,
                                         const struct lmi_store_id *id,
                                         const struct lmi_record *record,
@@ -91,9 +100,5 @@ LMI_CHECK enum lmi_rc
 lmi_record_decode(struct lmi_keys *keys, const struct lmi_store_id *id,
                   const struct lmi_store_value *value, bool *good_out,
                   struct lmi_record *record_out, struct lmi_err *err);
-
-/* Big-endian, as in every value of the store. */
-void lmi_put_time(uint8_t out[8], int64_t time);
-int64_t lmi_get_time(const uint8_t in[8]);
 
 #endif

@@ -1,15 +1,12 @@
-#include "sessions/redeem.h"
+#include "sessions/decide.h"
 
 #include <string.h>
-
-#include "base/secret.h"
 
 #define GRACE_SECONDS 10 /* for a double click, or an answer that was lost */
 
 /* One redemption: what decides, and what it leaves behind. */
 struct redemption {
     struct lmi_redeem_facts facts;
-    bool has_origin;
     uint8_t origin[LMI_SHORT_MAC];
     char address[LMI_ADDRESS_TEXT];
 };
@@ -115,6 +112,8 @@ read_origin(struct lmi *lmi, const struct lmi_access *access,
     struct lmi_address address;
     uint8_t mac[LMI_HASH];
     size_t used = sizeof address.bytes, room = sizeof bytes - used, len;
+    struct lmi_redeem_facts *facts = &out->facts;
+    enum lmi_rc rc;
 
     lmi_show_address(access->address, out->address);
     if (!lmi_address_read(access->address, &address) ||
@@ -124,10 +123,13 @@ read_origin(struct lmi *lmi, const struct lmi_access *access,
     len = lmi_text_bytes(access->agent, bytes + used, room);
     if (len > room)
         return LMI_OK;
-    enum lmi_rc rc = lmi_keys_mac(lmi_keys_of(lmi), LMI_MAC_ORIGIN, bytes,
-                                  used + len, mac, err);
-    out->has_origin = rc == LMI_OK;
+    rc = lmi_keys_mac(lmi_keys_of(lmi), LMI_MAC_ORIGIN, bytes, used + len, mac,
+                      err);
     memcpy(out->origin, mac, LMI_SHORT_MAC);
+    if (rc == LMI_OK && facts->ticket.good)
+        rc = lmi_keys_verify(lmi_keys_of(lmi), LMI_MAC_ORIGIN, bytes,
+                             used + len, facts->ticket.record.origin,
+                             LMI_SHORT_MAC, &facts->same_origin, NULL, err);
     return rc;
 }
 
@@ -136,16 +138,16 @@ gather(struct lmi *lmi, const struct lmi_access *access, struct redemption *out,
        struct lmi_err *err)
 {
     struct lmi_redeem_facts *facts = &out->facts;
-    const struct lmi_record *ticket = &facts->ticket.record;
+    struct lmi_record *ticket = &facts->ticket.record;
     enum lmi_rc rc;
 
     memset(out, 0, sizeof *out);
     facts->service = access->service;
     facts->confirmed = access->confirmed;
     facts->passive = is_passive(access);
-    rc = read_origin(lmi, access, out, err);
+    rc = lmi_entry_find_ticket(lmi, access->ticket, &facts->ticket, err);
     if (rc == LMI_OK)
-        rc = lmi_entry_find_ticket(lmi, access->ticket, &facts->ticket, err);
+        rc = read_origin(lmi, access, out, err);
     if (rc == LMI_OK)
         rc = lmi_entry_life(lmi, &facts->ticket, &facts->ticket_life, err);
     if (rc == LMI_OK)
@@ -154,9 +156,6 @@ gather(struct lmi *lmi, const struct lmi_access *access, struct redemption *out,
         rc = lmi_entry_life(lmi, &facts->cookie, &facts->cookie_life, err);
     facts->right_token =
         facts->ticket.good && lmi_token_is(access->token, ticket->digits);
-    facts->same_origin =
-        facts->ticket.good && out->has_origin &&
-        lmi_secret_equal(ticket->origin, out->origin, LMI_SHORT_MAC);
     if (rc == LMI_OK && account_decides(facts))
         rc = lmi_entry_account(lmi, ticket, &facts->account, err);
     return rc;
@@ -169,8 +168,9 @@ struct rival {
 };
 
 static enum lmi_rc
-rival_op(struct lmi *lmi, const struct lmi_record *spent, struct rival *rival,
-         struct lmi_store_op *out, size_t *count, struct lmi_err *err)
+rival_op(struct lmi *lmi, const struct lmi_record *spent, int64_t now,
+         struct rival *rival, struct lmi_store_op *out, size_t *count,
+         struct lmi_err *err)
 {
     struct lmi_store_id id = {.kind = LMI_KIND_COOKIE};
     enum lmi_rc rc;
@@ -181,7 +181,7 @@ rival_op(struct lmi *lmi, const struct lmi_record *spent, struct rival *rival,
         return rc;
     rival->entry.record.state = LMI_STATE_CONTENDER;
     (*count)++;
-    return lmi_entry_write(lmi, LMI_STORE_SWAP, &id, &rival->entry.record,
+    return lmi_entry_write(lmi, LMI_STORE_SWAP, &id, &rival->entry.record, now,
                            &rival->entry.value, &rival->value, out, err);
 }
 
@@ -207,7 +207,7 @@ swap_for_cookie(struct lmi *lmi, const struct redemption *redemption,
     cookie.changed = now;
     memcpy(cookie.peer, facts->ticket.id.key, LMI_STORE_KEY);
     if (spent.state == LMI_STATE_SPENT) {
-        rc = rival_op(lmi, &spent, &rival, &ops[count], &count, err);
+        rc = rival_op(lmi, &spent, now, &rival, &ops[count], &count, err);
         cookie.state = LMI_STATE_CONTENDER;
         memset(spent.peer, 0, LMI_STORE_KEY);
     } else {
@@ -222,10 +222,11 @@ swap_for_cookie(struct lmi *lmi, const struct redemption *redemption,
         memcpy(spent.peer, cookie_id->key, LMI_STORE_KEY);
     }
     if (rc == LMI_OK)
-        rc = lmi_entry_write(lmi, LMI_STORE_SWAP, &facts->ticket.id, &spent,
-                             &facts->ticket.value, &values[0], &ops[0], err);
+        rc =
+            lmi_entry_write(lmi, LMI_STORE_SWAP, &facts->ticket.id, &spent, now,
+                            &facts->ticket.value, &values[0], &ops[0], err);
     if (rc == LMI_OK)
-        rc = lmi_entry_write(lmi, LMI_STORE_ADD, cookie_id, &cookie, NULL,
+        rc = lmi_entry_write(lmi, LMI_STORE_ADD, cookie_id, &cookie, now, NULL,
                              &values[1], &ops[1], err);
     if (rc == LMI_OK)
         rc = lmi_store_apply(lmi_store_of(lmi), LMI_DURABLE, ops, count, now,

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/buffer.h"
-#include "base/secret.h"
 
 #define TICKET_PREFIX "lmt_"
 #define TICKET_PREFIX_LEN 4
@@ -39,21 +38,17 @@ lmi_token_format(const char digits[LMI_TOKEN_DIGITS], char out[LMI_TOKEN_SIZE])
 bool
 lmi_token_parse(struct lmi_text text, char digits_out[LMI_TOKEN_DIGITS])
 {
-    const char *ptr = text.ptr;
-    size_t len = text.len;
+    struct lmi_bytes rest = {text.ptr, text.len};
 
-    if (text.kind != LMI_TEXT_LATIN1 && text.kind != LMI_TEXT_UTF8)
+    if (!lmi_text_given(text))
         return false;
-    if (len > 0 && ptr[0] == '/') {
-        ptr++;
-        len--;
-    }
-    if (len != 6 + LMI_TOKEN_DIGITS || memcmp(ptr, "cpsess", 6) != 0)
+    lmi_take_prefix(&rest, "/");
+    if (!lmi_take_prefix(&rest, "cpsess") || rest.len != LMI_TOKEN_DIGITS)
         return false;
-    for (size_t i = 6; i < len; i++)
-        if (!lmi_is_digit(ptr[i]))
+    for (size_t i = 0; i < rest.len; i++)
+        if (!lmi_is_digit(rest.ptr[i]))
             return false;
-    memcpy(digits_out, ptr + 6, LMI_TOKEN_DIGITS);
+    memcpy(digits_out, rest.ptr, LMI_TOKEN_DIGITS);
     return true;
 }
 
@@ -92,14 +87,14 @@ secret_draw(struct lmi_crypto *crypto, char out[LMI_SECRET_CHARS + 1],
 }
 
 static bool
-secret_ok(const char *ptr, size_t len)
+secret_ok(struct lmi_bytes secret)
 {
-    if (len != LMI_SECRET_CHARS)
-        return false;
-    for (size_t i = 0; i < len; i++)
-        if (!lmi_is_alnum(ptr[i]) && ptr[i] != '-' && ptr[i] != '_')
+    for (size_t i = 0; i < secret.len; i++) {
+        char c = secret.ptr[i];
+        if (!lmi_is_alnum(c) && c != '-' && c != '_')
             return false;
-    return true;
+    }
+    return secret.len == LMI_SECRET_CHARS;
 }
 
 enum lmi_rc
@@ -113,14 +108,11 @@ lmi_ticket_draw(struct lmi_crypto *crypto, char out[LMI_TICKET_SIZE],
 bool
 lmi_ticket_parse(struct lmi_text text, char ticket_out[LMI_TICKET_SIZE])
 {
-    if ((text.kind != LMI_TEXT_LATIN1 && text.kind != LMI_TEXT_UTF8) ||
-        text.len != LMI_TICKET_SIZE - 1 ||
-        memcmp(text.ptr, TICKET_PREFIX, TICKET_PREFIX_LEN) != 0 ||
-        !secret_ok(text.ptr + TICKET_PREFIX_LEN, LMI_SECRET_CHARS))
-        return false;
-    memcpy(ticket_out, text.ptr, text.len);
-    ticket_out[text.len] = '\0';
-    return true;
+    struct lmi_bytes ticket = {text.ptr, text.len}, secret = ticket;
+
+    return lmi_text_given(text) && lmi_take_prefix(&secret, TICKET_PREFIX) &&
+           secret_ok(secret) &&
+           lmi_bytes_copy(ticket, ticket_out, LMI_TICKET_SIZE);
 }
 
 enum lmi_rc
@@ -159,21 +151,14 @@ lmi_cookie_parse(struct lmi_text text, char user_out[LMI_USER_MAX + 1],
                  char secret_out[LMI_SECRET_CHARS + 1])
 {
     char plain[LMI_COOKIE_SIZE];
-    bool ok = false;
 
-    if ((text.kind != LMI_TEXT_LATIN1 && text.kind != LMI_TEXT_UTF8) ||
-        text.len == 0 || text.len >= sizeof plain)
+    if (!lmi_text_given(text) || text.len >= sizeof plain)
         return false;
-    struct lmi_bytes rest = {plain, decode(text.ptr, text.len, plain)};
-    struct lmi_bytes user = lmi_next_field(&rest, ':');
-    if (user.len > 0 && user.len <= LMI_USER_MAX &&
-        secret_ok(rest.ptr, rest.len)) {
-        memcpy(user_out, user.ptr, user.len);
-        user_out[user.len] = '\0';
-        memcpy(secret_out, rest.ptr, rest.len);
-        secret_out[rest.len] = '\0';
-        ok = memchr(user.ptr, '\0', user.len) == NULL;
-    }
+    struct lmi_bytes secret = {plain, decode(text.ptr, text.len, plain)};
+    struct lmi_bytes user = lmi_next_field(&secret, ':');
+    bool ok = user.len > 0 && secret_ok(secret) &&
+              lmi_bytes_copy(user, user_out, LMI_USER_MAX + 1) &&
+              lmi_bytes_copy(secret, secret_out, LMI_SECRET_CHARS + 1);
     lmi_wipe(plain, sizeof plain);
     return ok;
 }

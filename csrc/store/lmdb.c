@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/error.h"
+#include "base/text.h"
 #include "store/lmdb_env.h"
 
 #define PURGE_AT_ONCE 16
+#define CLOCK_LEAP 3600 /* seconds */
+#define CLOCK_NOTED 60
 
 /*
  * What lies in LMDB:
@@ -14,7 +16,8 @@
  *     'e' kind key                ->  expires, group length, group, value
  *     'g' group expires kind key  ->  nothing
  *     'x' expires kind key        ->  nothing
- *     'n' group                   ->  how many entries, if it has a cap
+ *     't'                         ->  the clock of the last commit
+ *     'n' first bytes of group    ->  how many entries, if they have a cap
  */
 #define ID_SIZE (1 + LMI_STORE_KEY)
 #define ENVELOPE_HEAD 9
@@ -29,6 +32,12 @@ struct envelope {
     int64_t expires;
     const uint8_t *group, *value;
     size_t group_len, value_len;
+};
+
+/* A transaction and its database. */
+struct txn {
+    MDB_txn *txn;
+    MDB_dbi dbi;
 };
 
 static struct key
@@ -47,14 +56,17 @@ key_of(char index, const void *middle, size_t len,
     return key;
 }
 
+static struct key
+entry_key(const struct lmi_store_id *id)
+{
+    return key_of('e', NULL, 0, id);
+}
+
 /* A time whose bytes sort as the times do. */
 static void
 put_sortable(uint8_t out[8], int64_t time)
 {
-    uint64_t bits = time < 0 ? 0 : (uint64_t)time;
-
-    for (size_t i = 8; i-- > 0; bits >>= 8)
-        out[i] = (uint8_t)bits;
+    lmi_put_time(out, time < 0 ? 0 : time);
 }
 
 static struct key
@@ -77,16 +89,6 @@ group_key(const uint8_t *group, size_t len, int64_t expires,
     return key_of('g', middle, len + 8, id);
 }
 
-static int64_t
-sortable_time(const uint8_t *bytes)
-{
-    uint64_t time = 0;
-
-    for (size_t i = 0; i < 8; i++)
-        time = time << 8 | bytes[i];
-    return (int64_t)time;
-}
-
 static struct lmi_store_id
 id_at(const uint8_t *bytes)
 {
@@ -102,6 +104,36 @@ val_of(struct key *key)
     return (MDB_val){.mv_size = key->len, .mv_data = key->bytes};
 }
 
+static int
+get(struct txn txn, struct key key, MDB_val *out)
+{
+    MDB_val name = val_of(&key);
+
+    return mdb_get(txn.txn, txn.dbi, &name, out);
+}
+
+static int
+put(struct txn txn, struct key key, void *ptr, size_t len)
+{
+    MDB_val name = val_of(&key), data = {.mv_size = len, .mv_data = ptr};
+
+    return mdb_put(txn.txn, txn.dbi, &name, &data, 0);
+}
+
+static int
+del(struct txn txn, struct key key)
+{
+    MDB_val name = val_of(&key);
+
+    return mdb_del(txn.txn, txn.dbi, &name, NULL);
+}
+
+static int
+missing_is_fine(int code)
+{
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
 /* false for bytes that envelope_write() did not write. */
 static bool
 envelope_read(const MDB_val *data, struct envelope *out)
@@ -111,7 +143,7 @@ envelope_read(const MDB_val *data, struct envelope *out)
     if (data->mv_size < ENVELOPE_HEAD || bytes[8] > LMI_STORE_GROUP ||
         data->mv_size < (size_t)ENVELOPE_HEAD + bytes[8])
         return false;
-    out->expires = sortable_time(bytes);
+    out->expires = lmi_get_time(bytes);
     out->group = bytes + ENVELOPE_HEAD;
     out->group_len = bytes[8];
     out->value = out->group + out->group_len;
@@ -132,23 +164,19 @@ envelope_write(const struct lmi_store_op *op,
 }
 
 static int
-read_value(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_id *id,
-           bool *found_out, struct lmi_store_value *value_out)
+read_value(struct txn txn, const struct lmi_store_id *id, bool *found_out,
+           struct lmi_store_value *value_out)
 {
-    struct key key = key_of('e', NULL, 0, id);
-    MDB_val name = val_of(&key), data;
+    MDB_val data;
     struct envelope envelope;
-    int code = mdb_get(txn, dbi, &name, &data);
+    int code = get(txn, entry_key(id), &data);
 
-    *found_out = false;
-    if (code == MDB_NOTFOUND)
-        return 0;
-    if (code != 0 || !envelope_read(&data, &envelope))
-        return code;
-    memcpy(value_out->bytes, envelope.value, envelope.value_len);
-    value_out->len = envelope.value_len;
-    *found_out = true;
-    return 0;
+    *found_out = code == 0 && envelope_read(&data, &envelope);
+    if (*found_out) {
+        memcpy(value_out->bytes, envelope.value, envelope.value_len);
+        value_out->len = envelope.value_len;
+    }
+    return missing_is_fine(code);
 }
 
 static enum lmi_rc
@@ -156,73 +184,70 @@ lmdb_get(void *self, enum lmi_store_part part, const struct lmi_store_id *id,
          bool *found_out, struct lmi_store_value *value_out,
          struct lmi_err *err)
 {
-    struct lmi_lmdb *lmdb = self;
     struct lmi_lmdb_env *env;
-    enum lmi_rc rc = lmi_lmdb_enter(lmdb, part, &env, err);
+    enum lmi_rc rc = lmi_lmdb_enter(self, part, &env, err);
 
     if (rc != LMI_OK)
         return rc;
     int code = lmi_lmdb_read(env);
     if (code == 0) {
-        code = read_value(env->reader, env->dbi, id, found_out, value_out);
+        code = read_value((struct txn){env->reader, env->dbi}, id, found_out,
+                          value_out);
         mdb_txn_reset(env->reader);
     }
-    return lmi_lmdb_leave(lmdb, part, code, "can't be read", err);
+    return lmi_lmdb_leave(self, part, code, "can't be read", err);
 }
 
-/* Moves the cursor to the first key of the group index behind `after`. */
+/* The first key at `from` or, with `behind`, after it. */
 static int
-seek(MDB_cursor *cursor, struct key *from, bool behind, MDB_val *name)
+seek(struct txn txn, struct key from, bool behind, struct key *out)
 {
-    MDB_val data;
-    int code;
+    MDB_val name = val_of(&from), data;
+    MDB_cursor *cursor;
+    int code = mdb_cursor_open(txn.txn, txn.dbi, &cursor);
 
-    *name = val_of(from);
-    code = mdb_cursor_get(cursor, name, &data, MDB_SET_RANGE);
-    if (code == 0 && behind && name->mv_size == from->len &&
-        memcmp(name->mv_data, from->bytes, from->len) == 0)
-        code = mdb_cursor_get(cursor, name, &data, MDB_NEXT);
+    if (code != 0)
+        return code;
+    code = mdb_cursor_get(cursor, &name, &data, MDB_SET_RANGE);
+    if (code == 0 && behind && name.mv_size == from.len &&
+        memcmp(name.mv_data, from.bytes, from.len) == 0)
+        code = mdb_cursor_get(cursor, &name, &data, MDB_NEXT);
+    out->len = code == 0 && name.mv_size <= LONGEST_KEY ? name.mv_size : 0;
+    memcpy(out->bytes, name.mv_data, out->len);
+    mdb_cursor_close(cursor);
     return code;
 }
 
 static bool
-cursor_read(const MDB_val *name, const uint8_t *prefix, size_t prefix_len,
+cursor_read(const struct key *key, const uint8_t *prefix, size_t prefix_len,
             struct lmi_store_cursor *out)
 {
-    const uint8_t *bytes = name->mv_data;
+    const uint8_t *group = key->bytes + 1;
 
-    if (name->mv_size < 1 + prefix_len + 8 + ID_SIZE ||
-        name->mv_size > LONGEST_KEY || bytes[0] != 'g' ||
-        (prefix_len > 0 && memcmp(bytes + 1, prefix, prefix_len) != 0))
+    if (key->len < 1 + prefix_len + 8 + ID_SIZE || key->bytes[0] != 'g' ||
+        (prefix_len > 0 && memcmp(group, prefix, prefix_len) != 0))
         return false;
-    out->group_len = name->mv_size - 1 - 8 - ID_SIZE;
-    bytes++;
-    memcpy(out->group, bytes, out->group_len);
-    out->expires = sortable_time(bytes + out->group_len);
-    out->id = id_at(bytes + out->group_len + 8);
+    out->group_len = key->len - 1 - 8 - ID_SIZE;
+    memcpy(out->group, group, out->group_len);
+    out->expires = lmi_get_time(group + out->group_len);
+    out->id = id_at(group + out->group_len + 8);
     return true;
 }
 
+/* `after` may be cursor_out. */
 static int
-next_cursor(MDB_txn *txn, MDB_dbi dbi, const uint8_t *prefix, size_t prefix_len,
+next_cursor(struct txn txn, const uint8_t *prefix, size_t prefix_len,
             const struct lmi_store_cursor *after, bool *found_out,
             struct lmi_store_cursor *cursor_out)
 {
     struct key from = after != NULL ? group_key(after->group, after->group_len,
                                                 after->expires, &after->id)
                                     : key_of('g', prefix, prefix_len, NULL);
-    MDB_cursor *cursor;
-    MDB_val name;
-    int code = mdb_cursor_open(txn, dbi, &cursor);
+    struct key key;
+    int code = seek(txn, from, after != NULL, &key);
 
-    *found_out = false;
-    if (code != 0)
-        return code;
-    code = seek(cursor, &from, after != NULL, &name);
-    if (code == 0)
-        *found_out = cursor_read(&name, prefix, prefix_len, cursor_out);
-    mdb_cursor_close(cursor);
-    return code == MDB_NOTFOUND ? 0 : code;
+    *found_out = code == 0 && cursor_read(&key, prefix, prefix_len, cursor_out);
+    return missing_is_fine(code);
 }
 
 static enum lmi_rc
@@ -231,167 +256,161 @@ lmdb_next(void *self, enum lmi_store_part part, const uint8_t *prefix,
           bool *found_out, struct lmi_store_cursor *cursor_out,
           struct lmi_err *err)
 {
-    struct lmi_lmdb *lmdb = self;
     struct lmi_lmdb_env *env;
-    enum lmi_rc rc = lmi_lmdb_enter(lmdb, part, &env, err);
+    enum lmi_rc rc = lmi_lmdb_enter(self, part, &env, err);
 
     if (rc != LMI_OK)
         return rc;
     int code = lmi_lmdb_read(env);
     if (code == 0) {
-        code = next_cursor(env->reader, env->dbi, prefix, prefix_len, after,
-                           found_out, cursor_out);
+        code = next_cursor((struct txn){env->reader, env->dbi}, prefix,
+                           prefix_len, after, found_out, cursor_out);
         mdb_txn_reset(env->reader);
     }
-    return lmi_lmdb_leave(lmdb, part, code, "can't be read", err);
+    return lmi_lmdb_leave(self, part, code, "can't be read", err);
 }
 
 /* The count of a group with a cap changes by `change`; others have none. */
 static int
-count_change(MDB_txn *txn, MDB_dbi dbi, const uint8_t *group, size_t len,
-             int change, bool begin, uint64_t *count_out)
+count_change(struct txn txn, const uint8_t *group, size_t len, int change,
+             bool begin, uint64_t *count_out)
 {
-    struct key key = key_of('n', group, len, NULL);
-    MDB_val name = val_of(&key), data;
-    int code = mdb_get(txn, dbi, &name, &data);
+    struct key key = key_of(
+        'n', group, len < LMI_STORE_CAPPED ? len : LMI_STORE_CAPPED, NULL);
+    MDB_val data;
+    int code = get(txn, key, &data);
 
     *count_out = 0;
     if (code == 0 && data.mv_size == sizeof *count_out)
         memcpy(count_out, data.mv_data, sizeof *count_out);
     else if (code == MDB_NOTFOUND && !begin)
         return 0;
-    else if (code != 0 && code != MDB_NOTFOUND)
+    else if (missing_is_fine(code) != 0)
         return code;
     if (change > 0 || *count_out > 0)
         *count_out += (uint64_t)(int64_t)change;
-    data = (MDB_val){.mv_size = sizeof *count_out, .mv_data = count_out};
-    return mdb_put(txn, dbi, &name, &data, 0);
+    return put(txn, key, count_out, sizeof *count_out);
 }
 
 /* An entry leaves both indexes. */
 static int
-indexes_remove(MDB_txn *txn, MDB_dbi dbi, const struct envelope *envelope,
+indexes_remove(struct txn txn, const struct envelope *envelope,
                const struct lmi_store_id *id)
 {
-    struct key expiry = expiry_key(envelope->expires, id);
     struct key group =
         group_key(envelope->group, envelope->group_len, envelope->expires, id);
-    MDB_val expiry_name = val_of(&expiry), group_name = val_of(&group);
     uint64_t count;
-    int code = mdb_del(txn, dbi, &expiry_name, NULL);
+    int code = del(txn, expiry_key(envelope->expires, id));
 
     if (code == 0 && envelope->group_len > 0) {
         /* The group's bytes lie in the map, and move with the next change. */
-        code = mdb_del(txn, dbi, &group_name, NULL);
+        code = del(txn, group);
         if (code == 0)
-            code = count_change(txn, dbi, group.bytes + 1, envelope->group_len,
-                                -1, false, &count);
+            code = count_change(txn, group.bytes + 1, envelope->group_len, -1,
+                                false, &count);
     }
-    return code == MDB_NOTFOUND ? 0 : code;
+    return missing_is_fine(code);
 }
 
-/* What is there, if anything, goes, out of both indexes too. */
+/* Removes an entry, if there is one, and its place in both indexes. */
 static int
-entry_remove(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_id *id)
+entry_remove(struct txn txn, const struct lmi_store_id *id)
 {
-    struct key key = key_of('e', NULL, 0, id);
-    MDB_val name = val_of(&key), data;
+    MDB_val data;
     struct envelope envelope;
-    int code = mdb_get(txn, dbi, &name, &data);
+    int code = get(txn, entry_key(id), &data);
 
     if (code == MDB_NOTFOUND)
         return 0;
     if (code == 0 && envelope_read(&data, &envelope))
-        code = indexes_remove(txn, dbi, &envelope, id);
-    return code != 0 ? code : mdb_del(txn, dbi, &name, NULL);
+        code = indexes_remove(txn, &envelope, id);
+    return code != 0 ? code : del(txn, entry_key(id));
 }
 
-/* The first entry of exactly this group. */
+/*
+ * The next entry of exactly the operation's group: groups whose names only
+ * begin with it are passed over. `after` may be `out`.
+ */
 static int
-group_first(MDB_txn *txn, MDB_dbi dbi, const uint8_t *group, size_t len,
-            bool *found_out, struct lmi_store_cursor *out)
+group_next(struct txn txn, const struct lmi_store_op *op,
+           const struct lmi_store_cursor *after, bool *found_out,
+           struct lmi_store_cursor *out)
 {
-    struct lmi_store_cursor after;
-    int code = next_cursor(txn, dbi, group, len, NULL, found_out, out);
+    int code;
 
-    while (code == 0 && *found_out && out->group_len != len) {
-        after = *out;
-        code = next_cursor(txn, dbi, group, len, &after, found_out, out);
-    }
+    do {
+        code =
+            next_cursor(txn, op->group, op->group_len, after, found_out, out);
+        after = out;
+    } while (code == 0 && *found_out && out->group_len != op->group_len);
     return code;
 }
 
-/* Counts an entry in, and lets those go that are one too many. */
-static int
-keep_cap(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_op *op)
+static bool
+same_id(const struct lmi_store_id *a, const struct lmi_store_id *b)
 {
-    struct lmi_store_cursor oldest;
+    return a->kind == b->kind && memcmp(a->key, b->key, LMI_STORE_KEY) == 0;
+}
+
+/* Counts an entry in, and removes others beyond the cap. */
+static int
+keep_cap(struct txn txn, const struct lmi_store_op *op)
+{
+    struct lmi_store_cursor first;
+    size_t shared =
+        op->group_len < LMI_STORE_CAPPED ? op->group_len : LMI_STORE_CAPPED;
     uint64_t count = 0;
     bool found = true;
-    int code =
-        count_change(txn, dbi, op->group, op->group_len, 1, true, &count);
+    int code = count_change(txn, op->group, op->group_len, 1, true, &count);
 
-    while (code == 0 && found && count > op->cap) {
-        code = group_first(txn, dbi, op->group, op->group_len, &found, &oldest);
+    for (; code == 0 && found && count > op->cap; count--) {
+        code = next_cursor(txn, op->group, shared, NULL, &found, &first);
+        if (code == 0 && found && same_id(&first.id, &op->id))
+            code = next_cursor(txn, op->group, shared, &first, &found, &first);
         if (code == 0 && found)
-            code = entry_remove(txn, dbi, &oldest.id);
-        count--;
+            code = entry_remove(txn, &first.id);
     }
     return code;
 }
 
 static int
-entry_put(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_op *op)
+entry_put(struct txn txn, const struct lmi_store_op *op)
 {
     uint8_t bytes[ENVELOPE_HEAD + LMI_STORE_GROUP + LMI_STORE_VALUE];
-    struct key entry = key_of('e', NULL, 0, &op->id);
     struct key expiry = expiry_key(op->expires, &op->id);
     struct key group =
         group_key(op->group, op->group_len, op->expires, &op->id);
-    MDB_val name = val_of(&entry), expiry_name = val_of(&expiry);
-    MDB_val group_name = val_of(&group);
-    MDB_val data = {.mv_size = envelope_write(op, bytes), .mv_data = bytes};
-    MDB_val nothing = {.mv_size = 0, .mv_data = bytes};
-    int code = entry_remove(txn, dbi, &op->id);
+    int code = entry_remove(txn, &op->id);
 
     if (code == 0)
-        code = mdb_put(txn, dbi, &name, &data, 0);
+        code = put(txn, entry_key(&op->id), bytes, envelope_write(op, bytes));
     if (code == 0)
-        code = mdb_put(txn, dbi, &expiry_name, &nothing, 0);
+        code = put(txn, expiry, bytes, 0);
     if (code == 0 && op->group_len > 0)
-        code = mdb_put(txn, dbi, &group_name, &nothing, 0);
+        code = put(txn, group, bytes, 0);
     if (code == 0 && op->group_len > 0 && op->cap > 0)
-        code = keep_cap(txn, dbi, op);
+        code = keep_cap(txn, op);
     return code;
 }
 
-/* Of this group alone: one whose name only begins with it is passed over. */
 static int
-group_remove(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_op *op)
+group_remove(struct txn txn, const struct lmi_store_op *op)
 {
-    struct lmi_store_cursor cursor, next;
-    const struct lmi_store_cursor *after = NULL;
+    struct lmi_store_cursor cursor;
     bool found = true;
-    int code;
+    int code = group_next(txn, op, NULL, &found, &cursor);
 
-    for (;;) {
-        code = next_cursor(txn, dbi, op->group, op->group_len, after, &found,
-                           &next);
-        if (code != 0 || !found)
-            return code;
-        cursor = next;
-        after = &cursor;
-        if (cursor.group_len == op->group_len)
-            code = entry_remove(txn, dbi, &cursor.id);
-        if (code != 0)
-            return code;
+    while (code == 0 && found) {
+        code = entry_remove(txn, &cursor.id);
+        if (code == 0)
+            code = group_next(txn, op, &cursor, &found, &cursor);
     }
+    return code;
 }
 
 /* Is what the operation expects there? */
 static int
-expectation(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_op *op,
-            bool *met_out)
+expectation(struct txn txn, const struct lmi_store_op *op, bool *met_out)
 {
     struct lmi_store_value there;
     bool found;
@@ -400,7 +419,7 @@ expectation(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_op *op,
     *met_out = true;
     if (op->verb != LMI_STORE_ADD && op->verb != LMI_STORE_SWAP)
         return 0;
-    code = read_value(txn, dbi, &op->id, &found, &there);
+    code = read_value(txn, &op->id, &found, &there);
     if (op->verb == LMI_STORE_ADD)
         *met_out = code == 0 && !found;
     else
@@ -410,153 +429,143 @@ expectation(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_op *op,
 }
 
 static int
-operate(MDB_txn *txn, MDB_dbi dbi, const struct lmi_store_op *op)
+operate(struct txn txn, const struct lmi_store_op *op)
 {
     switch (op->verb) {
     case LMI_STORE_ADD:
     case LMI_STORE_SWAP:
     case LMI_STORE_PUT:
-        return entry_put(txn, dbi, op);
+        return entry_put(txn, op);
     case LMI_STORE_DROP:
-        return entry_remove(txn, dbi, &op->id);
+        return entry_remove(txn, &op->id);
     case LMI_STORE_DROP_GROUP:
-        return group_remove(txn, dbi, op);
+        return group_remove(txn, op);
     }
     return EINVAL;
 }
 
 /* Removes one expired entry; *more_out is false if there was none. */
 static int
-purge_one(MDB_txn *txn, MDB_dbi dbi, int64_t now, bool *more_out)
+purge_one(struct txn txn, int64_t now, bool *more_out)
 {
-    struct key from = key_of('x', NULL, 0, NULL);
-    MDB_cursor *cursor;
-    MDB_val name, index;
+    struct key key;
     struct lmi_store_id id;
-    const uint8_t *bytes;
-    struct key copy = {0};
-    int code = mdb_cursor_open(txn, dbi, &cursor);
+    int code = seek(txn, key_of('x', NULL, 0, NULL), false, &key);
 
-    *more_out = false;
-    if (code != 0)
+    *more_out = code == 0 && key.len == 9 + ID_SIZE && key.bytes[0] == 'x' &&
+                lmi_get_time(key.bytes + 1) < now;
+    if (!*more_out)
+        return missing_is_fine(code);
+    id = id_at(key.bytes + 9);
+    code = entry_remove(txn, &id);
+    /* An index entry that leads nowhere must not stay at the head for ever. */
+    return code != 0 ? code : missing_is_fine(del(txn, key));
+}
+
+/*
+ * Is the clock no more than an hour ahead of the last commit's? One that was
+ * set wrong must not remove what is not old. Noted once a minute.
+ */
+static int
+clock_ok(struct txn txn, int64_t now, bool *ok_out)
+{
+    struct key key = key_of('t', NULL, 0, NULL);
+    MDB_val data;
+    uint8_t bytes[8];
+    int code = get(txn, key, &data);
+    int64_t last = now;
+
+    if (code == 0 && data.mv_size == sizeof bytes)
+        last = lmi_get_time(data.mv_data);
+    else if (code != MDB_NOTFOUND)
         return code;
-    code = seek(cursor, &from, false, &name);
-    mdb_cursor_close(cursor);
-    if (code != 0)
-        return code == MDB_NOTFOUND ? 0 : code;
-    bytes = name.mv_data;
-    if (name.mv_size != 9 + ID_SIZE || bytes[0] != 'x' ||
-        sortable_time(bytes + 1) >= now)
+    *ok_out = now <= last + CLOCK_LEAP;
+    if (code == 0 && now >= last && now < last + CLOCK_NOTED)
         return 0;
-    *more_out = true;
-    id = id_at(bytes + 9);
-    copy.len = name.mv_size;
-    memcpy(copy.bytes, bytes, copy.len);
-    code = entry_remove(txn, dbi, &id);
-    /* An index entry that led nowhere must not stay at the head for ever. */
-    index = val_of(&copy);
-    if (code == 0) {
-        code = mdb_del(txn, dbi, &index, NULL);
-        code = code == MDB_NOTFOUND ? 0 : code;
-    }
-    return code;
+    put_sortable(bytes, now);
+    return put(txn, key, bytes, sizeof bytes);
 }
 
-static int
-purge(MDB_txn *txn, MDB_dbi dbi, int64_t now, uint32_t limit,
-      uint32_t *removed_out)
-{
-    bool more = true;
-    int code = 0;
-
-    *removed_out = 0;
-    while (code == 0 && more && *removed_out < limit) {
-        code = purge_one(txn, dbi, now, &more);
-        *removed_out += more;
-    }
-    return code;
-}
-
-/* The whole batch in one transaction; *done_out once it is durable. */
-static int
-apply_once(struct lmi_lmdb_env *env, const struct lmi_store_op *ops,
-           size_t count, int64_t now, bool *done_out)
-{
-    MDB_txn *txn;
-    bool met = true;
+/* What one transaction is to do, and what has come of it. */
+struct change {
+    const struct lmi_store_op *ops; /* NULL: only purge */
+    size_t count;
+    int64_t now;
+    uint32_t limit; /* of the purge */
     uint32_t removed;
-    int code = mdb_txn_begin(env->mdb, NULL, 0, &txn);
+    bool done;
+};
+
+/* A batch and a purge, as a whole or not at all. */
+static int
+change_once(struct lmi_lmdb_env *env, struct change *change)
+{
+    struct txn txn = {.dbi = env->dbi};
+    bool met = true, more = true;
+    int code = mdb_txn_begin(env->mdb, NULL, 0, &txn.txn);
 
     if (code != 0)
         return code;
-    for (size_t i = 0; code == 0 && met && i < count; i++) {
-        code = expectation(txn, env->dbi, &ops[i], &met);
+    for (size_t i = 0; code == 0 && met && i < change->count; i++) {
+        code = expectation(txn, &change->ops[i], &met);
         if (code == 0 && met)
-            code = operate(txn, env->dbi, &ops[i]);
+            code = operate(txn, &change->ops[i]);
     }
-    if (code == 0 && met)
-        code = purge(txn, env->dbi, now, PURGE_AT_ONCE, &removed);
-    if (code != 0 || !met) {
-        mdb_txn_abort(txn);
+    if (code == 0 && met && change->ops != NULL)
+        code = clock_ok(txn, change->now, &more);
+    change->removed = 0;
+    while (code == 0 && met && more && change->removed < change->limit) {
+        code = purge_one(txn, change->now, &more);
+        change->removed += more;
+    }
+    if (code != 0 || !met || (change->ops == NULL && change->removed == 0)) {
+        mdb_txn_abort(txn.txn);
         return code;
     }
-    code = lmi_lmdb_commit(env, txn);
-    *done_out = code == 0;
+    code = lmi_lmdb_commit(env, txn.txn);
+    change->done = code == 0;
     return code;
 }
 
-static int
-purge_once(struct lmi_lmdb_env *env, int64_t now, uint32_t limit,
-           uint32_t *removed_out)
+static enum lmi_rc
+transact(struct lmi_lmdb *lmdb, enum lmi_store_part part, struct change *change,
+         struct lmi_err *err)
 {
-    MDB_txn *txn;
-    int code = mdb_txn_begin(env->mdb, NULL, 0, &txn);
+    struct lmi_lmdb_env *env;
+    enum lmi_rc rc = lmi_lmdb_enter(lmdb, part, &env, err);
 
-    if (code != 0)
-        return code;
-    code = purge(txn, env->dbi, now, limit, removed_out);
-    if (code != 0 || *removed_out == 0) {
-        mdb_txn_abort(txn);
-        return code;
-    }
-    return lmi_lmdb_commit(env, txn);
+    if (rc != LMI_OK)
+        return rc;
+    if (change->ops != NULL)
+        lmi_lmdb_check_readers(env);
+    int code = change_once(env, change);
+    while ((code == MDB_MAP_FULL || code == MDB_MAP_RESIZED) &&
+           lmi_lmdb_grows(env, code))
+        code = change_once(env, change);
+    return lmi_lmdb_leave(lmdb, part, code, "can't be written", err);
 }
 
 static enum lmi_rc
 lmdb_apply(void *self, enum lmi_store_part part, const struct lmi_store_op *ops,
            size_t count, int64_t now, bool *done_out, struct lmi_err *err)
 {
-    struct lmi_lmdb *lmdb = self;
-    struct lmi_lmdb_env *env;
-    enum lmi_rc rc = lmi_lmdb_enter(lmdb, part, &env, err);
+    struct change batch = {
+        .ops = ops, .count = count, .now = now, .limit = PURGE_AT_ONCE};
+    enum lmi_rc rc = transact(self, part, &batch, err);
 
-    if (rc != LMI_OK)
-        return rc;
-    lmi_lmdb_check_readers(env);
-    int code = apply_once(env, ops, count, now, done_out);
-    while ((code == MDB_MAP_FULL || code == MDB_MAP_RESIZED) &&
-           lmi_lmdb_grows(env, code))
-        code = apply_once(env, ops, count, now, done_out);
-    return lmi_lmdb_leave(lmdb, part, code, "can't be written", err);
+    *done_out = batch.done;
+    return rc;
 }
 
 static enum lmi_rc
 lmdb_purge(void *self, enum lmi_store_part part, int64_t now, uint32_t limit,
            uint32_t *removed_out, struct lmi_err *err)
 {
-    struct lmi_lmdb *lmdb = self;
-    struct lmi_lmdb_env *env;
-    enum lmi_rc rc = lmi_lmdb_enter(lmdb, part, &env, err);
+    struct change purge = {.now = now, .limit = limit};
+    enum lmi_rc rc = transact(self, part, &purge, err);
 
-    if (rc != LMI_OK)
-        return rc;
-    int code = purge_once(env, now, limit, removed_out);
-    while ((code == MDB_MAP_FULL || code == MDB_MAP_RESIZED) &&
-           lmi_lmdb_grows(env, code))
-        code = purge_once(env, now, limit, removed_out);
-    if (code != 0)
-        *removed_out = 0;
-    return lmi_lmdb_leave(lmdb, part, code, "can't be written", err);
+    *removed_out = purge.done ? purge.removed : 0;
+    return rc;
 }
 
 const struct lmi_store_backend lmi_store_lmdb = {

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,8 @@
 #define READERS 4096
 #define READER_CHECK_SECONDS 60
 #define FILE_NAME_SIZE 64
+#define BOOT_ID 36
+#define BOOT_ID_CHARS "0123456789abcdef-"
 
 /* A data file, by its name in the folder; all zeros: none. */
 struct data_file {
@@ -119,15 +120,10 @@ static enum lmi_rc
 folder_make(const char *path, struct lmi_err *err)
 {
     char parent[PATH_MAX];
-    const char *slash = strrchr(path, '/');
 
-    if (slash != NULL && slash != path &&
-        (size_t)(slash - path) < sizeof parent) {
-        memcpy(parent, path, (size_t)(slash - path));
-        parent[slash - path] = '\0';
-        if (mkdir(parent, 0755) != 0 && errno != EEXIST)
-            return store_fail(err, errno, parent, "can't be made", NULL);
-    }
+    lmi_file_folder(path, parent);
+    if (mkdir(parent, 0755) != 0 && errno != EEXIST)
+        return store_fail(err, errno, parent, "can't be made", NULL);
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
         return store_fail(err, errno, path, "can't be made", NULL);
     return LMI_OK;
@@ -145,7 +141,7 @@ folder_open(const char *path, uid_t owner, gid_t group, int *fd_out,
             struct stat *st, struct lmi_err *err)
 {
     int fd = folder_try(path);
-    enum lmi_rc rc;
+    enum lmi_rc rc = LMI_OK;
 
     *fd_out = -1;
     if (fd < 0 && errno == ENOENT) {
@@ -154,21 +150,18 @@ folder_open(const char *path, uid_t owner, gid_t group, int *fd_out,
             return rc;
         fd = folder_try(path);
         if (fd >= 0 && geteuid() == 0 && owner != (uid_t)-1 &&
-            fchown(fd, owner, group) != 0) {
+            fchown(fd, owner, group) != 0)
             rc = store_fail(err, errno, path, "can't be given away", NULL);
-            close(fd);
-            return rc;
-        }
     }
     if (fd < 0)
         return store_fail(err, errno, path, "is no folder to open", NULL);
-    rc = folder_check(fd, owner, path, st, err);
-    if (rc != LMI_OK) {
+    if (rc == LMI_OK)
+        rc = folder_check(fd, owner, path, st, err);
+    if (rc == LMI_OK)
+        *fd_out = fd;
+    else
         close(fd);
-        return rc;
-    }
-    *fd_out = fd;
-    return LMI_OK;
+    return rc;
 }
 
 /* A file that LMDB is about to open: absent, or the owner's alone. */
@@ -178,13 +171,11 @@ file_check(int dir_fd, const char *name, uid_t owner, const char *folder,
 {
     struct stat st;
     const char *text = NULL;
-    enum lmi_rc rc;
 
-    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
-        if (errno == ENOENT)
-            return LMI_OK;
-        return store_fail(err, errno, folder, "can't be examined", NULL);
-    }
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT
+                   ? LMI_OK
+                   : store_fail(err, errno, folder, "can't be examined", NULL);
     if (!S_ISREG(st.st_mode))
         text = "is not a regular file";
     else if (st.st_uid != owner)
@@ -195,45 +186,45 @@ file_check(int dir_fd, const char *name, uid_t owner, const char *folder,
         text = "has more than one hard link";
     if (text == NULL)
         return LMI_OK;
-    rc = store_fail(err, 0, folder, text,
-                    "somebody has put it there: find out who");
+    store_fail(err, 0, folder, text, "somebody has put it there: find out who");
     lmi_err_add_location(err, "/%s", name);
-    return rc;
+    return err->code;
 }
 
-/* The data file's name: a volatile one carries the kernel's boot id. */
+/* The names of data and lock: volatile ones carry the kernel's boot id. */
 static enum lmi_rc
-file_name(enum lmi_store_part part, char out[FILE_NAME_SIZE],
-          struct lmi_err *err)
+file_names(enum lmi_store_part part, char data_out[FILE_NAME_SIZE],
+           char lock_out[FILE_NAME_SIZE], struct lmi_err *err)
 {
     static const char path[] = "/proc/sys/kernel/random/boot_id";
-    char id[37] = "";
+    char id[BOOT_ID + 1] = "";
     ssize_t len = -1;
     int fd;
 
     if (part == LMI_DURABLE) {
-        snprintf(out, FILE_NAME_SIZE, "data.mdb");
+        snprintf(data_out, FILE_NAME_SIZE, "data.mdb");
+        snprintf(lock_out, FILE_NAME_SIZE, "lock.mdb");
         return LMI_OK;
     }
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        len = read(fd, id, 36);
+        len = read(fd, id, BOOT_ID);
         close(fd);
     }
-    if (len != 36 || strspn(id, "0123456789abcdef-") != 36)
+    if (len != BOOT_ID || strspn(id, BOOT_ID_CHARS) != BOOT_ID)
         return store_fail(err, 0, path, "does not tell the boot", NULL);
-    snprintf(out, FILE_NAME_SIZE, "%s.mdb", id);
+    snprintf(data_out, FILE_NAME_SIZE, "%s.mdb", id);
+    snprintf(lock_out, FILE_NAME_SIZE, "%s.mdb-lock", id);
     return LMI_OK;
 }
 
-static void
-lock_name(enum lmi_store_part part, const char *file,
-          char out[FILE_NAME_SIZE + 8])
+/* BOOT-ID.mdb or BOOT-ID.mdb-lock: only such names are ours to remove. */
+static bool
+is_boot_file(const char *name)
 {
-    if (part == LMI_DURABLE)
-        snprintf(out, FILE_NAME_SIZE + 8, "lock.mdb");
-    else
-        snprintf(out, FILE_NAME_SIZE + 8, "%s-lock", file);
+    return strspn(name, BOOT_ID_CHARS) == BOOT_ID &&
+           (strcmp(name + BOOT_ID, ".mdb") == 0 ||
+            strcmp(name + BOOT_ID, ".mdb-lock") == 0);
 }
 
 /* Other boots' files may be torn, and are removed unopened. */
@@ -249,12 +240,10 @@ remove_other_boots(int dir_fd, const char *file)
             close(fd);
         return;
     }
-    while ((entry = readdir(dir)) != NULL) {
-        size_t len = strlen(file);
-        if (strstr(entry->d_name, ".mdb") != NULL &&
-            strncmp(entry->d_name, file, len) != 0)
+    while ((entry = readdir(dir)) != NULL)
+        if (is_boot_file(entry->d_name) &&
+            strncmp(entry->d_name, file, BOOT_ID) != 0)
             unlinkat(dir_fd, entry->d_name, 0);
-    }
     closedir(dir);
 }
 
@@ -308,21 +297,14 @@ env_file_check(struct env *env, int dir_fd)
 
 /* The reader, kept for the life of the environment, and the one database. */
 static int
-env_prepare(struct env *env)
+env_prepare(struct lmi_lmdb_env *env)
 {
-    int code =
-        mdb_txn_begin(env->open.mdb, NULL, MDB_RDONLY, &env->open.reader);
+    int code = lmi_lmdb_read(env);
 
-    if (code == MDB_MAP_RESIZED) {
-        code = mdb_env_set_mapsize(env->open.mdb, 0);
-        if (code == 0)
-            code = mdb_txn_begin(env->open.mdb, NULL, MDB_RDONLY,
-                                 &env->open.reader);
-    }
     if (code == 0)
-        code = mdb_dbi_open(env->open.reader, NULL, 0, &env->open.dbi);
+        code = mdb_dbi_open(env->reader, NULL, 0, &env->dbi);
     if (code == 0)
-        mdb_txn_reset(env->open.reader);
+        mdb_txn_reset(env->reader);
     return code;
 }
 
@@ -335,11 +317,11 @@ env_start(struct env *env, int dir_fd, const char *folder, struct lmi_err *err)
 
     if (code != 0)
         return store_fail(err, code, folder, "LMDB can't start", NULL);
-    if (env->part == LMI_VOLATILE)
+    snprintf(path, sizeof path, "%s", folder);
+    if (env->part == LMI_VOLATILE) {
         flags |= MDB_NOSUBDIR | MDB_NOSYNC;
-    snprintf(path, sizeof path, "%s%s%s", folder,
-             env->part == LMI_VOLATILE ? "/" : "",
-             env->part == LMI_VOLATILE ? env->file.name : "");
+        snprintf(path, sizeof path, "%s/%s", folder, env->file.name);
+    }
     code = mdb_env_set_maxreaders(env->open.mdb, READERS);
     if (code == 0)
         code = mdb_env_set_mapsize(env->open.mdb, MAP_START);
@@ -348,7 +330,7 @@ env_start(struct env *env, int dir_fd, const char *folder, struct lmi_err *err)
     if (code == 0)
         code = env_file_check(env, dir_fd);
     if (code == 0)
-        code = env_prepare(env);
+        code = env_prepare(&env->open);
     if (code == 0) {
         mdb_reader_check(env->open.mdb, &dead);
         env->open.readers_checked = time(NULL);
@@ -363,24 +345,21 @@ static enum lmi_rc
 env_open(struct env *env, int dir_fd, const struct stat *st, const char *folder,
          struct lmi_err *err)
 {
-    char lock[FILE_NAME_SIZE + 8];
+    char lock[FILE_NAME_SIZE];
     struct lmi_owner saved;
     enum lmi_rc rc =
         lmi_owner_enter(&saved, st->st_uid, st->st_gid, folder, err);
 
     if (rc == LMI_OK)
-        rc = file_name(env->part, env->file.name, err);
-    if (rc != LMI_OK)
-        goto out;
-    lock_name(env->part, env->file.name, lock);
-    rc = file_check(dir_fd, env->file.name, st->st_uid, folder, err);
+        rc = file_names(env->part, env->file.name, lock, err);
+    if (rc == LMI_OK)
+        rc = file_check(dir_fd, env->file.name, st->st_uid, folder, err);
     if (rc == LMI_OK)
         rc = file_check(dir_fd, lock, st->st_uid, folder, err);
     if (rc == LMI_OK && env->part == LMI_VOLATILE)
         remove_other_boots(dir_fd, env->file.name);
     if (rc == LMI_OK)
         rc = env_start(env, dir_fd, folder, err);
-out:
     lmi_owner_leave(&saved);
     return rc;
 }
@@ -455,20 +434,26 @@ part_open(struct lmi_lmdb *lmdb, enum lmi_store_part part, struct lmi_err *err)
     uid_t owner = (uid_t)-1;
     gid_t group = (gid_t)-1;
     struct env *env;
-    struct stat st;
+    struct stat st, durable;
     int fd;
     enum lmi_rc rc;
 
     if (part == LMI_VOLATILE) {
-        if (stat(lmdb->folder[LMI_DURABLE], &st) != 0)
+        if (stat(lmdb->folder[LMI_DURABLE], &durable) != 0)
             return store_fail(err, errno, lmdb->folder[LMI_DURABLE],
                               "can't be examined", NULL);
-        owner = st.st_uid;
-        group = st.st_gid;
+        owner = durable.st_uid;
+        group = durable.st_gid;
     }
     rc = folder_open(folder, owner, group, &fd, &st, err);
     if (rc != LMI_OK)
         return rc;
+    if (part == LMI_VOLATILE && st.st_dev == durable.st_dev &&
+        st.st_ino == durable.st_ino) {
+        close(fd);
+        return store_fail(err, 0, folder, "is the store's own folder",
+                          "set volatile_dir to another one");
+    }
     env = registry_find(&st, part);
     if (env == NULL)
         env = registry_add(&st, part);
@@ -523,16 +508,24 @@ lmi_lmdb_enter(struct lmi_lmdb *lmdb, enum lmi_store_part part,
     return LMI_OK;
 }
 
+static int
+reader_begin(struct lmi_lmdb_env *env)
+{
+    return env->reader != NULL
+               ? mdb_txn_renew(env->reader)
+               : mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, &env->reader);
+}
+
 int
 lmi_lmdb_read(struct lmi_lmdb_env *env)
 {
-    int code = mdb_txn_renew(env->reader);
+    int code = reader_begin(env);
 
     /* Another process has let the map grow: follow it. */
     if (code == MDB_MAP_RESIZED) {
         code = mdb_env_set_mapsize(env->mdb, 0);
         if (code == 0)
-            code = mdb_txn_renew(env->reader);
+            code = reader_begin(env);
     }
     return code;
 }

@@ -24,8 +24,9 @@ enum lmi_store_part {
     LMI_VOLATILE,
 };
 
-#define LMI_STORE_KEY 32     /* bytes */
-#define LMI_STORE_GROUP 64   /* bytes at most */
+#define LMI_STORE_KEY 32   /* bytes */
+#define LMI_STORE_GROUP 64 /* bytes at most */
+#define LMI_STORE_CAPPED 2
 #define LMI_STORE_VALUE 1024 /* bytes at most */
 
 struct lmi_store_id {
@@ -52,9 +53,10 @@ struct lmi_store_op {
     int64_t expires;                /* ADD, SWAP, PUT */
     uint8_t group[LMI_STORE_GROUP]; /* ADD, SWAP, PUT, DROP_GROUP */
     size_t group_len;               /* 0: none */
-    uint32_t cap; /* ADD, SWAP, PUT: the most entries that the group may hold,
-                     those that expire first make room; 0: no limit. A group
-                     always has the same cap. */
+    uint32_t cap; /* ADD, SWAP, PUT: the most entries in all groups that share
+                     the first LMI_STORE_CAPPED bytes of this one; 0: no limit.
+                     The first in the order of lmi_store_next() make room, but
+                     not this entry. Such groups always have the same cap. */
     const struct lmi_store_value *value; /* ADD, SWAP, PUT */
     const struct lmi_store_value *old;   /* SWAP */
 };
@@ -98,7 +100,8 @@ lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
 
 /*
  * Applies a batch, and in the same step removes up to 16 entries that
- * expired before now. done_out is false if an ADD or SWAP did not find what
+ * expired before now, unless now is more than an hour ahead of the last
+ * batch's. done_out is false if an ADD or SWAP did not find what
  * it expects; nothing has changed then.
  */
 LMI_CHECK enum lmi_rc lmi_store_apply(struct lmi_store *store,

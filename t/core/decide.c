@@ -4,8 +4,7 @@
  */
 #include "login/login.h"
 #include "scratch.h"
-#include "sessions/check.h"
-#include "sessions/redeem.h"
+#include "sessions/decide.h"
 
 #define NOW 1700000000
 #define IDLE 900

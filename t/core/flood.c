@@ -25,8 +25,8 @@ fail_from(unsigned number)
              number / 65536 % 256, number / 256 % 256, number % 256);
     if (!lmi_address_read(text_of(text), &source))
         return false;
-    return lmi_attempt_begin(lmi, user, false, &source, &attempt, &wait,
-                             &err) == LMI_OK &&
+    return lmi_attempt_begin(lmi, user, &source, &attempt, &wait, &err) ==
+               LMI_OK &&
            wait == 0 &&
            lmi_attempt_end(lmi, &attempt, LMI_ATTEMPT_FAILED, &err) == LMI_OK;
 }

@@ -141,7 +141,7 @@ not_hashes(void)
     size_t wrong = 0;
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        bool good = lmi_password_hash_ok(bad[i], LMI_CEILING_SITE);
+        bool good = lmi_password_hash_ok(bad[i], LMI_CEILING_SITE, 6);
         wrong += good || matches("", bad[i]) || matches("password", bad[i]) ||
                  matches(bad[i], bad[i]) || !setting_is_decoy;
         if (good)
@@ -217,9 +217,9 @@ ceilings(void)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        ok(lmi_password_hash_ok(cases[i].hash, LMI_CEILING_SITE) ==
+        ok(lmi_password_hash_ok(cases[i].hash, LMI_CEILING_SITE, 6) ==
                    cases[i].at_site &&
-               lmi_password_hash_ok(cases[i].hash, LMI_CEILING_HOME) ==
+               lmi_password_hash_ok(cases[i].hash, LMI_CEILING_HOME, 6) ==
                    cases[i].at_home,
            "%.24s: %s at the site, %s below a home", cases[i].hash,
            cases[i].at_site ? "yes" : "no", cases[i].at_home ? "yes" : "no");
@@ -241,12 +241,12 @@ many_costly(void)
         for (unsigned more = 0; more < 37; more++, total++) {
             snprintf(hash, sizeof hash, "$6$rounds=%lu$salt$" CHARS86,
                      rounds + more * 997);
-            accepted += lmi_password_hash_ok(hash, LMI_CEILING_SITE);
+            accepted += lmi_password_hash_ok(hash, LMI_CEILING_SITE, 6);
         }
     }
     for (unsigned cost = 15; cost < 100; cost++, total++) {
         snprintf(hash, sizeof hash, "$2b$%02u$" CHARS53, cost);
-        accepted += lmi_password_hash_ok(hash, LMI_CEILING_SITE);
+        accepted += lmi_password_hash_ok(hash, LMI_CEILING_SITE, 6);
     }
     ok(total > 500 && accepted == 0 && computed == before,
        "of %zu costly settings none is accepted, and none computed", total);

@@ -160,7 +160,7 @@ redeem_naively(unsigned number)
         return;
     usleep(50); /* as if there were a disk between the two */
     entry.record.state = LMI_STATE_SPENT;
-    if (lmi_entry_write(lmi, LMI_STORE_PUT, &entry.id, &entry.record, NULL,
+    if (lmi_entry_write(lmi, LMI_STORE_PUT, &entry.id, &entry.record, 0, NULL,
                         &value, &op, &err) == LMI_OK &&
         lmi_store_apply(lmi_store_of(lmi), LMI_DURABLE, &op, 1, 0, &done,
                         &err) == LMI_OK &&
@@ -201,7 +201,7 @@ end_or_touch_naively(unsigned number)
     }
     if (lmi_entry_find_cookie(lmi, cookie, &entry, &err) != LMI_OK ||
         !entry.good || usleep(50) != 0 ||
-        lmi_entry_write(lmi, LMI_STORE_PUT, &entry.id, &entry.record, NULL,
+        lmi_entry_write(lmi, LMI_STORE_PUT, &entry.id, &entry.record, 0, NULL,
                         &value, &op, &err) != LMI_OK ||
         lmi_store_apply(lmi_store_of(lmi), LMI_DURABLE, &op, 1, 0, &done,
                         &err) != LMI_OK)

@@ -14,7 +14,7 @@ check_decoy(const struct lmi_histogram *histogram)
     lmi_histogram_setting(histogram, decoy);
     /* A setting is no hash: what it computes must match nothing. */
     if (memchr(decoy, '\0', sizeof decoy) == NULL || decoy[0] != '$' ||
-        lmi_password_hash_ok(decoy, LMI_CEILING_SITE))
+        lmi_password_hash_ok(decoy, LMI_CEILING_SITE, 6))
         abort();
 }
 
@@ -31,8 +31,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     if (fault != LMI_LINE_GOOD && entry.hash[0] != '\0')
         abort();
-    if (lmi_password_hash_ok(entry.hash, LMI_CEILING_HOME) &&
-        !lmi_password_hash_ok(entry.hash, LMI_CEILING_SITE))
+    if (lmi_password_hash_ok(entry.hash, LMI_CEILING_HOME, 6) &&
+        !lmi_password_hash_ok(entry.hash, LMI_CEILING_SITE, 6))
         abort();
     lmi_histogram_line(&histogram, line);
     lmi_histogram_line(&histogram, line);
