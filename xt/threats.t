@@ -82,8 +82,7 @@ sub faults {
             map { "$number names $_->[0], which does not exist" } grep { !-e $_->[0] } @all;
         push @faults, map { "$number has a figure without a number: $_->[1]" }
             grep { $_->[1] !~ /[0-9]/ } @all;
-        push @faults,
-            map { "$number: $_->[0] has no $_->[1]" }
+        push @faults, map { "$number: $_->[0] has no $_->[1]" }
             grep { !is_in_source( @{$_} ) } @{ $row->{long} };
     }
     return @faults;
