@@ -1,14 +1,10 @@
 /*
  * The core's whole interface.
  *
- * Caveats first:
- *
- *  - A handle (struct lmi, struct lmi_remote) is used by one thread at a
- *    time. Different threads use different handles.
+ *  - A handle (struct lmi, struct lmi_remote) is used by one thread at a time.
  *  - Handles survive fork(): a child may go on using them.
  *  - Inputs are borrowed for the call. Outputs belong to the caller, who
- *    releases each with the one function named beside it; all of these accept
- *    NULL.
+ *    releases each with the function named beside it; all accept NULL.
  *  - Times are seconds since 1970 by the server's clock.
  *  - Nothing here prints, exits or aborts.
  */
@@ -22,9 +18,8 @@
 #define LMI_CHECK __attribute__((warn_unused_result))
 
 /*
- * What can go wrong. A refusal is not among these: whether a login or a
- * session is good is a verdict, and verdicts come back in outputs that start
- * as the refusing value.
+ * Faults. A refused login or session is none: it is a verdict, and comes back
+ * in an output that starts as the refusing value.
  */
 enum lmi_rc {
     LMI_OK = 0,
@@ -40,6 +35,9 @@ enum lmi_rc {
     LMI_LIBRARY,   /* libcurl or jansson is missing */
     LMI_SOCKET,    /* the gateway's socket is not trusted, or does not answer */
 };
+
+/* The result of a function that can fail; it must not be ignored. */
+#define LMI_RC LMI_CHECK enum lmi_rc
 
 /* The name that people see: "SITE" for LMI_SITE. Static. */
 const char *lmi_rc_name(enum lmi_rc rc);
@@ -70,8 +68,7 @@ void lmi_err_format(const struct lmi_err *err, char *out, size_t size);
  * shares; NULL: none.
  */
 struct lmi;
-LMI_CHECK enum lmi_rc lmi_new(const struct lmi *like, struct lmi **out,
-                              struct lmi_err *err);
+LMI_RC lmi_new(const struct lmi *like, struct lmi **out, struct lmi_err *err);
 void lmi_free(struct lmi *lmi);
 
 /*
@@ -88,16 +85,15 @@ void lmi_free(struct lmi *lmi);
  * lmi_pin() reads the settings now, and keeps them as long as the handle
  * lives: for servers, which reload by opening a new handle.
  */
-LMI_CHECK enum lmi_rc lmi_pin(struct lmi *lmi, struct lmi_err *err);
+LMI_RC lmi_pin(struct lmi *lmi, struct lmi_err *err);
 
 /* Opens site, store and key now instead of when they are needed. */
-LMI_CHECK enum lmi_rc lmi_open(struct lmi *lmi, struct lmi_err *err);
+LMI_RC lmi_open(struct lmi *lmi, struct lmi_err *err);
 
 /* The settings in force; good until the next call with this handle. */
 struct lmi_settings;
-LMI_CHECK enum lmi_rc lmi_settings_get(struct lmi *lmi,
-                                       const struct lmi_settings **out,
-                                       struct lmi_err *err);
+LMI_RC lmi_settings_get(struct lmi *lmi, const struct lmi_settings **out,
+                        struct lmi_err *err);
 
 /*
  * Each setting, by a number from 0 on, with its value as the file would have
@@ -261,7 +257,7 @@ struct lmi_login_answer {
  * error to handle, for a fault is a refusal with its own sentence.
  *
  * A login that has to leave the process is a fault, LMI_ELSEWHERE or
- * LMI_RIGHTS. With may_leave, `route` then says where to ask, nothing has been
+ * LMI_RIGHTS. With may_leave, `route` is then where to ask, nothing has been
  * logged yet, and lmi_remote_login() goes on with the same arguments and this
  * answer, or lmi_login_fail() says why it can't.
  */
@@ -376,11 +372,9 @@ struct lmi_redeemed {
  * Of many browsers with one ticket one is granted; of many requests of one
  * browser exactly one cookie works afterwards.
  */
-LMI_CHECK enum lmi_rc lmi_session_redeem(struct lmi *lmi,
-                                         const struct lmi_access *access,
-                                         enum lmi_outcome *outcome_out,
-                                         struct lmi_redeemed *out,
-                                         struct lmi_err *err);
+LMI_RC lmi_session_redeem(struct lmi *lmi, const struct lmi_access *access,
+                          enum lmi_outcome *outcome_out,
+                          struct lmi_redeemed *out, struct lmi_err *err);
 
 /*
  * Does this cookie open this service under this token? Granted checks are
@@ -389,22 +383,18 @@ LMI_CHECK enum lmi_rc lmi_session_redeem(struct lmi *lmi,
  * log in any more, or has another password. Three different wrong tokens end
  * a session, too.
  */
-LMI_CHECK enum lmi_rc lmi_session_check(struct lmi *lmi,
-                                        const struct lmi_access *access,
-                                        enum lmi_outcome *outcome_out,
-                                        struct lmi_session *out,
-                                        struct lmi_err *err);
+LMI_RC lmi_session_check(struct lmi *lmi, const struct lmi_access *access,
+                         enum lmi_outcome *outcome_out, struct lmi_session *out,
+                         struct lmi_err *err);
 
 /*
  * Logs out: if lmi_session_check() would grant, every session of that user,
  * service and token ends, tickets not yet redeemed included, in one durable
  * commit. With any_token the access needs no token.
  */
-LMI_CHECK enum lmi_rc lmi_session_end(struct lmi *lmi,
-                                      const struct lmi_access *access,
-                                      enum lmi_outcome *outcome_out,
-                                      struct lmi_session *out,
-                                      struct lmi_err *err);
+LMI_RC lmi_session_end(struct lmi *lmi, const struct lmi_access *access,
+                       enum lmi_outcome *outcome_out, struct lmi_session *out,
+                       struct lmi_err *err);
 
 /*
  * The live sessions, one after the other, without loading them all: all of
@@ -417,37 +407,34 @@ struct lmi_session_list {
     size_t cursor_len;        /* 0: at the beginning */
     uint8_t cursor[128];      /* where it goes on: bytes to keep as they are */
 };
-LMI_CHECK enum lmi_rc lmi_session_next(struct lmi *lmi,
-                                       struct lmi_session_list *list,
-                                       bool *found_out, struct lmi_session *out,
-                                       struct lmi_err *err);
+LMI_RC lmi_session_next(struct lmi *lmi, struct lmi_session_list *list,
+                        bool *found_out, struct lmi_session *out,
+                        struct lmi_err *err);
 
 /*
  * Ends the one session with this public id, for an operator or for its user:
  * with a user, only if it is that user's. Looks at all of them, or of the
  * user's. found_out tells whether there was one.
  */
-LMI_CHECK enum lmi_rc lmi_session_end_id(struct lmi *lmi, struct lmi_text id,
-                                         struct lmi_text user, bool *found_out,
-                                         struct lmi_session *out,
-                                         struct lmi_err *err);
+LMI_RC lmi_session_end_id(struct lmi *lmi, struct lmi_text id,
+                          struct lmi_text user, bool *found_out,
+                          struct lmi_session *out, struct lmi_err *err);
 
 /*
  * Ends a ticket, or a dual-use cookie, that was sent in clear text; a spent
  * one with the session it was swapped for. found_out tells whether there was
  * one.
  */
-LMI_CHECK enum lmi_rc lmi_session_discard(struct lmi *lmi,
-                                          struct lmi_text ticket,
-                                          bool *found_out, struct lmi_err *err);
+LMI_RC lmi_session_discard(struct lmi *lmi, struct lmi_text ticket,
+                           bool *found_out, struct lmi_err *err);
 
 /* Is this a name of this machine, by settings and site? False for no name. */
-LMI_CHECK enum lmi_rc lmi_serves_host(struct lmi *lmi, struct lmi_text host,
-                                      bool *out, struct lmi_err *err);
+LMI_RC lmi_serves_host(struct lmi *lmi, struct lmi_text host, bool *out,
+                       struct lmi_err *err);
 
 /* Removes what has expired, in steps between which logins go on. */
-LMI_CHECK enum lmi_rc lmi_session_purge(struct lmi *lmi, uint64_t *removed_out,
-                                        struct lmi_err *err);
+LMI_RC lmi_session_purge(struct lmi *lmi, uint64_t *removed_out,
+                         struct lmi_err *err);
 
 #define LMI_HASH_SIZE 384 /* as libcrypt's CRYPT_OUTPUT_SIZE */
 
@@ -456,10 +443,9 @@ LMI_CHECK enum lmi_rc lmi_session_purge(struct lmi *lmi, uint64_t *removed_out,
  * crypt_gensalt(3) does, "$6$" for example; NULL is the system's preferred
  * one. count is the scheme's cost, 0 its default.
  */
-LMI_CHECK enum lmi_rc lmi_hash_password(struct lmi *lmi, struct lmi_text pass,
-                                        const char *prefix, unsigned long count,
-                                        char out[LMI_HASH_SIZE],
-                                        struct lmi_err *err);
+LMI_RC lmi_hash_password(struct lmi *lmi, struct lmi_text pass,
+                         const char *prefix, unsigned long count,
+                         char out[LMI_HASH_SIZE], struct lmi_err *err);
 
 /* Overwrites what a caller no longer needs; never optimised away. */
 void lmi_wipe(void *ptr, size_t len);

@@ -15,7 +15,7 @@ use Test::Cpanel::LogMeIn;
 use lib 't/lib';
 use Logins qw(site access_of);
 
-my $site     = site();
+my $site     = site( settings => { sessions_max => 1000 } );    # so many, of one account
 my $sessions = Cpanel::LogMeIn::Session->new;
 my ( $ok, undef, $url ) = $site->login;
 ok( $ok, 'a login in the first thread' );

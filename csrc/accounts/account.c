@@ -22,7 +22,7 @@ lmi_verdict_text(enum lmi_verdict verdict)
     return texts[verdict];
 }
 
-/* Looked up where there is nothing to look up, to take as long. */
+/* Looked up in place of a missing name, to take as long. */
 #define NOBODY "-"
 
 /*
@@ -180,10 +180,7 @@ find_system_account(struct facts *facts, struct lmi_account *out,
     return LMI_OK;
 }
 
-/*
- * A mailbox: its owner must be an account that could log in itself, and its
- * own line decides the rest.
- */
+/* A mailbox: its owner could log in, and its own line decides the rest. */
 static enum lmi_rc
 find_mailbox(struct facts *facts, const char *user, const char *at,
              struct lmi_account *out, struct lmi_err *err)
@@ -199,7 +196,7 @@ find_mailbox(struct facts *facts, const char *user, const char *at,
     facts->user = domain.usable ? domain.owner : NOBODY;
     rc = find_system_account(facts, out, err);
     out->hash[0] = '\0'; /* The owner's password opens no mailbox. */
-    out->exists = false; /* Nor does the owner vouch for the name. */
+    out->exists = false; /* The owner is there, but is the mailbox? */
     if (rc != LMI_OK)
         return rc;
     out->below_home = true;

@@ -1,6 +1,4 @@
-/*
- * Who may log in where.
- */
+/* Which accounts may log in at which service. */
 #ifndef LMI_ACCOUNT_H
 #define LMI_ACCOUNT_H
 
@@ -21,7 +19,7 @@ enum lmi_verdict {
     LMI_ALLOWED,      /* the only one that may log in */
 };
 
-/* A sentence's part: "the account is suspended". Static. */
+/* "the account is suspended". Static. */
 const char *lmi_verdict_text(enum lmi_verdict verdict);
 
 struct lmi_account {
@@ -34,13 +32,12 @@ struct lmi_account {
 };
 
 /*
- * Looks an account up. An account that does not exist is not an error: out
- * tells; it holds a hash, to be wiped. user passed the grammar of the request.
- * today is in days since 1970.
+ * Looks an account up; a missing one is a verdict. out holds a hash, to be
+ * wiped. user passed the grammar of a request. today is in days since 1970.
  */
-LMI_CHECK enum lmi_rc
-lmi_account_find(struct lmi_site *site, enum lmi_accounts accounts,
-                 const char *user, enum lmi_service service, int64_t today,
-                 struct lmi_account *out, struct lmi_err *err);
+LMI_RC lmi_account_find(struct lmi_site *site, enum lmi_accounts accounts,
+                        const char *user, enum lmi_service service,
+                        int64_t today, struct lmi_account *out,
+                        struct lmi_err *err);
 
 #endif

@@ -62,15 +62,6 @@ is_salt(struct lmi_bytes salt, size_t max)
     return true;
 }
 
-/* salt$hash, as most schemes end. */
-static bool
-is_salt_and_hash(struct lmi_bytes rest, size_t max_salt, size_t hash_len)
-{
-    struct lmi_bytes salt = lmi_next_field(&rest, '$');
-
-    return is_salt(salt, max_salt) && is_base64(rest, hash_len);
-}
-
 /* The cost of a SHA-crypt setting: rounds=N$ or nothing. */
 static bool
 sha_cost_ok(struct lmi_bytes *rest, const struct limits *limits)
@@ -109,10 +100,7 @@ memory_ok(uint64_t log_n, uint64_t r, uint64_t p, uint64_t t, uint64_t max)
            !__builtin_mul_overflow(bytes, t + 1, &bytes) && bytes <= max;
 }
 
-/*
- * A number of yescrypt's own coding: the first digit tells how many follow,
- * and small numbers, from min on, take one.
- */
+/* A number in yescrypt's coding: the first digit tells how many follow. */
 static bool
 take_yescrypt_number(struct lmi_bytes *rest, uint32_t min, uint64_t *out)
 {
@@ -185,10 +173,7 @@ scrypt_cost_ok(struct lmi_bytes *rest, const struct limits *limits)
            memory_ok((uint64_t)log_n, r, p, 0, limits->scrypt_bytes);
 }
 
-/*
- * The accepted schemes. Not here, and so never a match: DES in all its forms,
- * $3$ (no salt), $2x$ (a bug kept alive), and whatever is invented next.
- */
+/* The accepted schemes. No others match: not DES, $3$ (no salt), $2x$ (bug). */
 static const struct scheme {
     const char *prefix;
     /* NULL: the cost can't be set. */
@@ -230,7 +215,7 @@ bool
 lmi_password_hash_ok(const char *hash, enum lmi_ceiling ceiling,
                      size_t pass_len)
 {
-    struct lmi_bytes rest;
+    struct lmi_bytes rest, salt;
     const struct scheme *scheme =
         affordable_scheme(hash, ceiling, pass_len, &rest);
 
@@ -238,7 +223,8 @@ lmi_password_hash_ok(const char *hash, enum lmi_ceiling ceiling,
         return false;
     if (scheme->max_salt == 0)
         return is_base64(rest, scheme->hash_len);
-    return is_salt_and_hash(rest, scheme->max_salt, scheme->hash_len);
+    salt = lmi_next_field(&rest, '$');
+    return is_salt(salt, scheme->max_salt) && is_base64(rest, scheme->hash_len);
 }
 
 /* bcrypt looks at 72 bytes only; a longer password would match too much. */

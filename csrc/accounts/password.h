@@ -1,7 +1,4 @@
-/*
- * Does this password belong to this hash? libcrypt computes; here stands
- * which hashes are let near it.
- */
+/* Does this password belong to this hash, and which hashes are accepted? */
 #ifndef LMI_PASSWORD_H
 #define LMI_PASSWORD_H
 
@@ -29,17 +26,13 @@ bool lmi_password_hash_ok(const char *hash, enum lmi_ceiling ceiling,
  * is acceptable, else with the decoy setting, which can't match. pass has no
  * NUL and at most LMI_PASS_MAX bytes.
  */
-LMI_CHECK enum lmi_rc lmi_password_verify(struct lmi_bytes pass,
-                                          const char *hash,
-                                          enum lmi_ceiling ceiling,
-                                          const char *decoy, bool *match_out,
-                                          struct lmi_err *err);
+LMI_RC lmi_password_verify(struct lmi_bytes pass, const char *hash,
+                           enum lmi_ceiling ceiling, const char *decoy,
+                           bool *match_out, struct lmi_err *err);
 
 /* As lmi_hash_password(). */
-LMI_CHECK enum lmi_rc lmi_password_hash(struct lmi_crypto *crypto,
-                                        struct lmi_text pass,
-                                        const char *prefix, unsigned long count,
-                                        char out[LMI_HASH_SIZE],
-                                        struct lmi_err *err);
+LMI_RC lmi_password_hash(struct lmi_crypto *crypto, struct lmi_text pass,
+                         const char *prefix, unsigned long count,
+                         char out[LMI_HASH_SIZE], struct lmi_err *err);
 
 #endif

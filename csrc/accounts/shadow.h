@@ -1,7 +1,4 @@
-/*
- * One line of a shadow file, and what the lines have in common. Bytes in,
- * result out: no I/O.
- */
+/* One line of a shadow file, and what the lines have in common. No I/O. */
 #ifndef LMI_SHADOW_H
 #define LMI_SHADOW_H
 
@@ -21,7 +18,7 @@ enum lmi_line {
     LMI_LINE_HASH,    /* a hash longer than any that libcrypt makes */
 };
 
-/* A sentence's part: "does not have nine fields". Static. */
+/* "does not have nine fields". Static. */
 const char *lmi_line_text(enum lmi_line line);
 
 #define LMI_NO_DAY (-1) /* the field is empty */

@@ -47,7 +47,7 @@ lmi_site_open(const char *root, struct lmi_site **out, struct lmi_err *err)
     return LMI_OK;
 }
 
-/* The descriptor may have been closed behind our back, and be another file. */
+/* The program may have closed the descriptor, and opened another file. */
 bool
 lmi_site_in_place(struct lmi_site *site)
 {
@@ -55,7 +55,7 @@ lmi_site_in_place(struct lmi_site *site)
     struct stat st;
 
     if (fstat(site->root_fd, &st) != 0 || !lmi_file_is(&site->id, &st)) {
-        site->root_fd = -1; /* not ours any more */
+        site->root_fd = -1; /* no longer ours: not to be closed */
         return false;
     }
     if (site->looked == now)
@@ -74,10 +74,7 @@ lmi_site_close(struct lmi_site *site)
     free(site);
 }
 
-/*
- * What a pass over a file looks for: lines that begin with a key and the
- * character behind it. A pass never ends early.
- */
+/* A search for lines that begin with a key and a separator. */
 struct search {
     const char *key;
     char sep; /* 0: the line is the key */

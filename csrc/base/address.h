@@ -1,6 +1,4 @@
-/*
- * Addresses of browsers, as text and as networks.
- */
+/* Addresses of browsers, as text and as networks. */
 #ifndef LMI_ADDRESS_H
 #define LMI_ADDRESS_H
 
@@ -13,10 +11,7 @@ struct lmi_address {
     uint8_t bytes[16];
 };
 
-/*
- * Reads the usual text form, without a port or brackets; false for anything
- * else.
- */
+/* Reads the usual text form, without a port or brackets; else false. */
 bool lmi_address_parse(const char *text, struct lmi_address *out);
 
 /* The same for a caller's string, which may be absent. */
@@ -26,20 +21,14 @@ bool lmi_address_read(struct lmi_text text, struct lmi_address *out);
 void lmi_address_format(const struct lmi_address *address,
                         char out[LMI_ADDRESS_TEXT]);
 
-/*
- * Who asks is sometimes no host but a user of this machine. Such a one has an
- * address in 100::/8, which the IETF has reserved and no host can have.
- */
+/* A local user as a source: an address in 100::/8, which no host can have. */
 void lmi_address_of_uid(uint32_t uid, struct lmi_address *out);
 bool lmi_address_is_uid(const struct lmi_address *address);
 
 /* 127.0.0.0/8 or ::1. */
 bool lmi_address_is_loopback(const struct lmi_address *address);
 
-/*
- * Is it one of these, or inside one of these networks? A list of addresses and
- * of ADDRESS/BITS, separated by blanks; a word that is neither matches nothing.
- */
+/* As lmi_address_listed(); a word of the list that is neither is ignored. */
 bool lmi_address_in(const struct lmi_address *address, const char *list);
 
 bool lmi_address_is_ipv6(const struct lmi_address *address);

@@ -1,7 +1,6 @@
 /*
  * Text of bounded length, built in the caller's memory. Always terminated.
- * What does not fit sets `full` and leaves the text as it was, so that a
- * builder checks once, at its end.
+ * What does not fit sets `full` and is left out: check once, at the end.
  */
 #ifndef LMI_BUFFER_H
 #define LMI_BUFFER_H

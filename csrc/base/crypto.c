@@ -22,12 +22,10 @@ typedef HMAC_CTX mac_context;
 #endif
 
 /*
- * With OpenSSL 3 everything is taken from a context of our own, which reads no
- * configuration. The process's default context is never initialised by us:
- * done without configuration, that would switch off the site's TLS policy for
- * our caller. (OpenSSL 3.0 configures it by itself when it first looks for
- * engines, and then the policy is in force.) OpenSSL 1.1.1 has one context
- * only, initialised in the ordinary way.
+ * With OpenSSL 3 everything comes from a context of our own, which reads no
+ * configuration. We never initialise the process's default context: without
+ * configuration, that would switch off the site's TLS policy for our caller.
+ * OpenSSL 1.1.1 has one context only.
  */
 struct lmi_crypto {
     unsigned users;
@@ -58,8 +56,7 @@ static bool
 fetch(struct lmi_crypto *crypto)
 {
     crypto->context = OSSL_LIB_CTX_new();
-    /* Hash_DRBG needs no other algorithm than ours: it starts in half the
-       time of the default, which brings AES and its derivation with it. */
+    /* Hash_DRBG starts in half the time of the default, which needs AES. */
     if (crypto->context == NULL ||
         RAND_set_DRBG_type(crypto->context, "HASH-DRBG", NULL, NULL,
                            "SHA256") != 1)
@@ -168,10 +165,7 @@ lmi_crypto_new(struct lmi_crypto **out, struct lmi_err *err)
         lmi_crypto_free(crypto);
         return crypto_fail(err, "has no SHA-256");
     }
-    /*
-     * The generator is started here, where a failure has an answer: OpenSSL
-     * 3.0 crashes if memory runs out inside its first use.
-     */
+    /* OpenSSL 3.0 crashes if memory runs out later, in the first use. */
     rc = lmi_random(crypto, trial, sizeof trial, err);
     lmi_wipe(trial, sizeof trial);
     if (rc != LMI_OK) {

@@ -10,8 +10,7 @@
 #define LMI_HASH 32 /* bytes of a SHA-256 or an HMAC-SHA-256 */
 
 struct lmi_crypto;
-LMI_CHECK enum lmi_rc lmi_crypto_new(struct lmi_crypto **out,
-                                     struct lmi_err *err);
+LMI_RC lmi_crypto_new(struct lmi_crypto **out, struct lmi_err *err);
 
 /* Another user of the same context; each one calls lmi_crypto_free(). */
 struct lmi_crypto *lmi_crypto_share(struct lmi_crypto *crypto);
@@ -23,30 +22,21 @@ void lmi_crypto_free(struct lmi_crypto *crypto);
  * have in common. If either fails there is nothing to fall back to: out is
  * zeroed.
  */
-LMI_CHECK enum lmi_rc lmi_random(struct lmi_crypto *crypto, void *out,
-                                 size_t len, struct lmi_err *err);
+LMI_RC lmi_random(struct lmi_crypto *crypto, void *out, size_t len,
+                  struct lmi_err *err);
 
-LMI_CHECK enum lmi_rc lmi_sha256(struct lmi_crypto *crypto, const void *ptr,
-                                 size_t len, uint8_t out[LMI_HASH],
-                                 struct lmi_err *err);
+LMI_RC lmi_sha256(struct lmi_crypto *crypto, const void *ptr, size_t len,
+                  uint8_t out[LMI_HASH], struct lmi_err *err);
 
-/*
- * HMAC-SHA-256 with one key, kept keyed because keying costs more than the
- * sum itself. A struct lmi_mac is used by one thread at a time.
- */
+/* HMAC-SHA-256, kept keyed: keying costs more than the sum itself. */
 struct lmi_mac;
-LMI_CHECK enum lmi_rc lmi_mac_new(struct lmi_crypto *crypto, const uint8_t *key,
-                                  size_t key_len, struct lmi_mac **out,
-                                  struct lmi_err *err);
+LMI_RC lmi_mac_new(struct lmi_crypto *crypto, const uint8_t *key,
+                   size_t key_len, struct lmi_mac **out, struct lmi_err *err);
 void lmi_mac_free(struct lmi_mac *mac);
-LMI_CHECK enum lmi_rc lmi_mac_sum(struct lmi_mac *mac, const void *ptr,
-                                  size_t len, uint8_t out[LMI_HASH],
-                                  struct lmi_err *err);
+LMI_RC lmi_mac_sum(struct lmi_mac *mac, const void *ptr, size_t len,
+                   uint8_t out[LMI_HASH], struct lmi_err *err);
 
-/*
- * Zeroed memory for a secret, or NULL; it is wiped when it is freed. There is
- * no realloc, for that would leave a copy behind.
- */
+/* Zeroed memory, or NULL; wiped when freed. No realloc: it leaves copies. */
 LMI_CHECK void *lmi_secret_alloc(size_t size);
 void lmi_secret_free(void *secret);
 

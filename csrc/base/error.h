@@ -1,17 +1,12 @@
-/*
- * Filling in error records.
- */
+/* Filling in error records, and writing lines for the operator. */
 #ifndef LMI_ERROR_H
 #define LMI_ERROR_H
 
 #include "logmein.h"
 
 /*
- * Fills err and returns code, so that a failure is one line:
- *
- *     return lmi_fail(err, LMI_SITE, errno, path, "can't be read", NULL);
- *
- * location may be NULL; text and remedy must be static.
+ * Fills err and returns code. location may be NULL; text and remedy must be
+ * static.
  */
 enum lmi_rc lmi_fail(struct lmi_err *err, enum lmi_rc code, int os_errno,
                      const char *location, const char *text,

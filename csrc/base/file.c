@@ -133,18 +133,15 @@ lmi_file_open(int dir_fd, const char *path, const struct lmi_file_rules *rules,
 
 #define MAX_LINKS 8
 
-/*
- * A path that is being freed of links. `done` is the part that has been walked
- * and holds none; `rest` is what is still to be walked.
- */
+/* A path while its links are resolved. */
 struct walk {
     int root_fd;
     const char *path; /* the whole, for errors */
     const struct lmi_file_rules *rules;
     int fd; /* of what `done` leads to */
     int links;
-    char done[PATH_MAX];
-    char rest[PATH_MAX];
+    char done[PATH_MAX]; /* the part that was walked: without links */
+    char rest[PATH_MAX]; /* the part to be walked */
 };
 
 static enum lmi_rc
@@ -345,10 +342,7 @@ lmi_file_read(int fd, size_t max_size, char **out, size_t *len_out,
     return LMI_OK;
 }
 
-/*
- * The window slides over the file: `start` is where the unfinished line
- * begins. It holds two longest lines, so that most reads are large.
- */
+/* The part of the file in memory; at `start` the unfinished line begins. */
 struct window {
     size_t start, end;
     uint64_t number;
@@ -356,7 +350,7 @@ struct window {
     char bytes[2 * LMI_LINE_MAX];
 };
 
-/* Shows every complete line in the window. */
+/* Visits every complete line in the window. */
 static void
 window_lines(struct window *window, lmi_line_visitor *visit, void *context)
 {
@@ -374,7 +368,7 @@ window_lines(struct window *window, lmi_line_visitor *visit, void *context)
     }
 }
 
-/* Makes room; a line that fills the window is shown cut, and then skipped. */
+/* Makes room; a line that is too long is visited cut, and then skipped. */
 static void
 window_slide(struct window *window, lmi_line_visitor *visit, void *context)
 {

@@ -1,10 +1,9 @@
 /*
- * Opening files that somebody else may have prepared, and reading them.
+ * Opening files that others may have prepared, and reading them.
  *
- * A missing file is no error here: fd_out is -1 and LMI_OK comes back, for
- * only the caller knows what a missing file means. Everything else that is
- * not an ordinary, trustworthy file is an error with the rules' code (or
- * LMI_RIGHTS where the kernel says that the caller may not).
+ * A missing file is no error: fd_out is -1 and LMI_OK comes back. Everything
+ * else that is not an ordinary, trustworthy file is an error with the rules'
+ * code, or LMI_RIGHTS where the kernel denies access.
  */
 #ifndef LMI_FILE_H
 #define LMI_FILE_H
@@ -51,53 +50,49 @@ enum lmi_rc lmi_file_fail(const struct lmi_file_rules *rules, const char *path,
  * component must be a regular file, not a link, not writable by group or
  * others, and as the rules say. Never blocks on a FIFO.
  */
-LMI_CHECK enum lmi_rc lmi_file_open(int dir_fd, const char *path,
-                                    const struct lmi_file_rules *rules,
-                                    int *fd_out, struct lmi_err *err);
+LMI_RC lmi_file_open(int dir_fd, const char *path,
+                     const struct lmi_file_rules *rules, int *fd_out,
+                     struct lmi_err *err);
 
 /*
- * Opens a folder below root_fd, as the root of all paths: links on the way
- * must belong to root or the caller and are followed inside root_fd, "..",
- * too, as in a chroot. fd_out is -1 if anything on the way is missing.
+ * Opens a folder below root_fd, which is the root of all paths, as in a chroot.
+ * Links on the way must belong to root or the caller. fd_out is -1 if anything
+ * on the way is missing.
  */
-LMI_CHECK enum lmi_rc lmi_file_open_dir(int root_fd, const char *path,
-                                        const struct lmi_file_rules *rules,
-                                        int *fd_out, struct lmi_err *err);
+LMI_RC lmi_file_open_dir(int root_fd, const char *path,
+                         const struct lmi_file_rules *rules, int *fd_out,
+                         struct lmi_err *err);
 
 /* The folder of an absolute path; cut at PATH_MAX. */
 void lmi_file_folder(const char *path, char out[PATH_MAX]);
 
 /* Reads a whole file; *out is the caller's to free(), terminated by a NUL. */
-LMI_CHECK enum lmi_rc lmi_file_read(int fd, size_t max_size, char **out,
-                                    size_t *len_out, enum lmi_rc code,
-                                    const char *location, struct lmi_err *err);
+LMI_RC lmi_file_read(int fd, size_t max_size, char **out, size_t *len_out,
+                     enum lmi_rc code, const char *location,
+                     struct lmi_err *err);
 
 /*
- * Calls visit for every line, without its newline, in one pass with bounded
- * memory. `whole` is false for a line longer than LMI_LINE_MAX, of which only
- * the beginning is shown.
+ * Calls visit for every line, without its newline. `whole` is false for a line
+ * longer than LMI_LINE_MAX, of which only the beginning is passed.
  */
 #define LMI_LINE_MAX 32768
 typedef void lmi_line_visitor(void *context, struct lmi_bytes line,
                               uint64_t number, bool whole);
-LMI_CHECK enum lmi_rc lmi_file_each_line(int fd, lmi_line_visitor *visit,
-                                         void *context, enum lmi_rc code,
-                                         const char *location,
-                                         struct lmi_err *err);
+LMI_RC lmi_file_each_line(int fd, lmi_line_visitor *visit, void *context,
+                          enum lmi_rc code, const char *location,
+                          struct lmi_err *err);
 
 /*
- * Becoming a folder's owner for the file system only. If the process is root
- * and the owner is not, files are opened and made with the owner's rights
- * until lmi_owner_leave(), which may always be called.
+ * If the process is root and the owner is not, files are opened and made with
+ * the owner's rights until lmi_owner_leave(), which may always be called.
  */
 struct lmi_owner {
     bool entered;
     uid_t uid;
     gid_t gid;
 };
-LMI_CHECK enum lmi_rc lmi_owner_enter(struct lmi_owner *saved, uid_t uid,
-                                      gid_t gid, const char *location,
-                                      struct lmi_err *err);
+LMI_RC lmi_owner_enter(struct lmi_owner *saved, uid_t uid, gid_t gid,
+                       const char *location, struct lmi_err *err);
 void lmi_owner_leave(const struct lmi_owner *saved);
 
 #endif

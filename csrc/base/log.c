@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -75,7 +74,7 @@ log_to_file(const char *path, const char *key_file, const char *text)
     lmi_buffer_put_char(&line, '\n');
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
         ssize_t written = write(fd, line.ptr, line.len);
-        (void)written; /* There is nobody left to tell. */
+        (void)written; /* An error could only be logged. */
     }
     close(fd);
 }

@@ -1,6 +1,5 @@
 #include "base/settings.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +16,9 @@
 #define DEFAULT_VOLATILE "/run/logmein/volatile"
 #define MAX_SIZE 65536
 
-/* How a value is read, and what a value that can't be read is told. */
+/* How a value is read, and the error for one that can't be. */
 enum kind { CHOICE, SWITCH, NUMBER, NUMBER_OR_NO, CLOCK, TEXT, PATH, URL, LOG };
-static const char *const rules[] = {
+static const char *const kind_rules[] = {
     [CHOICE] = "must be one of the words that the manual lists",
     [SWITCH] = "must be yes or no",
     [NUMBER] = "must be a number within its bounds",
@@ -258,23 +257,8 @@ read_line(struct lmi_bytes line, unsigned number, const char *file,
     end = settings->memory[0] + (value.ptr + value.len - settings->memory[0]);
     *end = '\0';
     if (!set(&key, value.ptr, settings))
-        return line_fail(err, file, number, key.name, rules[key.kind]);
+        return line_fail(err, file, number, key.name, kind_rules[key.kind]);
     return LMI_OK;
-}
-
-static enum lmi_rc
-read_lines(size_t len, const char *file, struct lmi_settings *settings,
-           struct lmi_err *err)
-{
-    struct lmi_bytes rest = {settings->memory[0], len};
-    bool seen[KEY_COUNT] = {false};
-    enum lmi_rc rc = LMI_OK;
-
-    for (unsigned number = 1; rc == LMI_OK && rest.len > 0; number++) {
-        struct lmi_bytes line = lmi_next_field(&rest, '\n');
-        rc = read_line(line, number, file, seen, settings, err);
-    }
-    return rc;
 }
 
 static char *
@@ -311,7 +295,9 @@ lmi_settings_parse(const char *text, size_t len, const char *name,
                    struct lmi_settings **out, struct lmi_err *err)
 {
     struct lmi_settings *settings = malloc(sizeof *settings);
-    enum lmi_rc rc;
+    struct lmi_bytes rest;
+    bool seen[KEY_COUNT] = {false};
+    enum lmi_rc rc = LMI_OK;
 
     *out = NULL;
     if (settings == NULL)
@@ -324,7 +310,10 @@ lmi_settings_parse(const char *text, size_t len, const char *name,
     }
     if (len > 0)
         memcpy(settings->memory[0], text, len);
-    rc = read_lines(len, name, settings, err);
+    rest = (struct lmi_bytes){settings->memory[0], len};
+    for (unsigned line = 1; rc == LMI_OK && rest.len > 0; line++)
+        rc = read_line(lmi_next_field(&rest, '\n'), line, name, seen, settings,
+                       err);
     if (rc == LMI_OK)
         rc = fill_in(settings, err);
     if (rc != LMI_OK) {
@@ -491,12 +480,12 @@ bool
 lmi_settings_find(const struct lmi_settings *settings, const char *name,
                   char *value_out, size_t size)
 {
-    struct key key;
-    size_t index;
+    const char *found;
 
+    for (size_t i = 0; lmi_settings_show(settings, i, &found, value_out, size);
+         i++)
+        if (strcmp(found, name) == 0)
+            return true;
     value_out[0] = '\0';
-    if (!find_key(lmi_bytes_of(name), &index, &key))
-        return false;
-    show(&key, settings, value_out, size);
-    return true;
+    return false;
 }

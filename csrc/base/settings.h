@@ -1,7 +1,4 @@
-/*
- * logmein.conf: lines `key = value`, `#` comments. The manual describes each
- * key; here they have their types.
- */
+/* logmein.conf: lines `key = value`, `#` comments. See the manual. */
 #ifndef LMI_SETTINGS_H
 #define LMI_SETTINGS_H
 
@@ -67,20 +64,13 @@ const char *lmi_settings_path(void);
  * Reads the file; without one at /etc/logmein.conf, the defaults. file_out
  * tells which file, in which state: all zeros if there was none.
  */
-LMI_CHECK enum lmi_rc lmi_settings_load(const char *path,
-                                        struct lmi_file_id *file_out,
-                                        struct lmi_settings **out,
-                                        struct lmi_err *err);
+LMI_RC lmi_settings_load(const char *path, struct lmi_file_id *file_out,
+                         struct lmi_settings **out, struct lmi_err *err);
 void lmi_settings_free(struct lmi_settings *settings);
 
-/*
- * As lmi_settings_load(), for text that is already there; it is copied. name
- * stands in errors. Does no I/O.
- */
-LMI_CHECK enum lmi_rc lmi_settings_parse(const char *text, size_t len,
-                                         const char *name,
-                                         struct lmi_settings **out,
-                                         struct lmi_err *err);
+/* As lmi_settings_load(), from text, which is copied. name is for errors. */
+LMI_RC lmi_settings_parse(const char *text, size_t len, const char *name,
+                          struct lmi_settings **out, struct lmi_err *err);
 
 /* Seconds since 1970: test_clock if set, else the server's clock. */
 int64_t lmi_settings_now(const struct lmi_settings *settings);

@@ -3,8 +3,9 @@
 #include <string.h>
 #include <strings.h>
 
-int
-lmi_hex_value(char c)
+/* The value of a hex digit, or -1. */
+static int
+hex_value(char c)
 {
     if (lmi_is_digit(c))
         return c - '0';
@@ -17,8 +18,8 @@ lmi_percent_value(const char *ptr, size_t len)
 {
     if (len < 3 || ptr[0] != '%')
         return -1;
-    int high = lmi_hex_value(ptr[1]);
-    int low = lmi_hex_value(ptr[2]);
+    int high = hex_value(ptr[1]);
+    int low = hex_value(ptr[2]);
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
@@ -57,9 +58,9 @@ lmi_has_control(struct lmi_bytes bytes, bool tabs_allowed)
 }
 
 /*
- * The length of the well-formed sequence at p, or 0. Beyond the first, a
- * byte is 80..BF; the bounds of the second one keep out overlong forms,
- * surrogates and what lies above U+10FFFF (Unicode, table 3-7).
+ * The length of the well-formed sequence at p, or 0. The bounds of the second
+ * byte exclude overlong forms, surrogates and what lies above U+10FFFF
+ * (Unicode, table 3-7).
  */
 static size_t
 utf8_sequence(const unsigned char *p, size_t left)

@@ -1,6 +1,4 @@
-/*
- * Bytes and characters. Nothing here depends on the locale.
- */
+/* Bytes and characters. Nothing here depends on the locale. */
 #ifndef LMI_TEXT_H
 #define LMI_TEXT_H
 
@@ -37,9 +35,6 @@ lmi_lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-/* The value of a hex digit, or -1. */
-int lmi_hex_value(char c);
-
 /* The byte that "%XX" at ptr stands for, or -1 if it isn't one. */
 int lmi_percent_value(const char *ptr, size_t len);
 
@@ -71,9 +66,7 @@ size_t lmi_text_bytes(struct lmi_text text, char *out, size_t size);
 bool lmi_text_read(struct lmi_text text, char *out, size_t size,
                    size_t *len_out);
 
-/*
- * Digits only, at most max; false for anything else, an empty string included.
- */
+/* Digits only, at least one, and at most max; else false. */
 bool lmi_parse_number(struct lmi_bytes digits, uint64_t max, uint64_t *out);
 
 /*

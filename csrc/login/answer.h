@@ -1,6 +1,4 @@
-/*
- * What the caller of a login is told, and the line for the log.
- */
+/* What the caller of a login is told, and the line for the log. */
 #ifndef LMI_ANSWER_H
 #define LMI_ANSWER_H
 
@@ -14,13 +12,13 @@ void lmi_answer_give(struct lmi_login_answer *out, enum lmi_reason reason);
 void lmi_answer_say(struct lmi_login_answer *out, enum lmi_reason reason,
                     const char *sentence);
 
-/* The wait's sentence; detail says who wants it. */
+/* The sentence for a wait; detail: who demands it. */
 void lmi_answer_wait(struct lmi_login_answer *out, uint32_t seconds,
                      const char *detail);
 
 /*
- * As cPanel's login_log has its lines, for the tools that read them. name_known
- * tells that the account exists; people type passwords into the user field.
+ * In the format of cPanel's login_log. Names of accounts that do not exist
+ * (name_known is false) are not logged: they may be mistyped passwords.
  */
 void lmi_answer_log(const struct lmi_login_answer *answer,
                     const struct lmi_settings *settings,

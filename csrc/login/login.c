@@ -31,7 +31,7 @@ struct login {
     struct lmi_session_made made;
 };
 
-/* The one place that says yes to a password. */
+/* The only place that accepts a password. */
 enum lmi_verdict
 lmi_login_decide(const struct lmi_login_facts *facts)
 {
@@ -61,9 +61,8 @@ check_route(struct login *login, struct lmi_login_answer *out,
 }
 
 /*
- * After a fault: does the login go on outside this process? To the host, or,
- * where this caller may not read the site or own the store, to the gateway; if
- * there is none, the fault says what would help.
+ * After a fault: where does the login go on? At the host, or, if this caller
+ * may not read the site or own the store, at the gateway.
  */
 static enum lmi_route
 route_of(const struct login *login, struct lmi_route_facts *facts,
@@ -91,19 +90,19 @@ route_of(const struct login *login, struct lmi_route_facts *facts,
 static enum lmi_rc
 find_account(struct login *login, struct lmi_err *err)
 {
-    int64_t today = lmi_now(login->lmi) / 86400;
     struct lmi_site *site;
     enum lmi_rc rc = lmi_enter_site(login->lmi, &site, err);
 
     if (rc == LMI_OK)
-        rc = lmi_account_find(site, login->settings->accounts,
-                              login->request->user, login->request->service,
-                              today, &login->account, err);
+        rc =
+            lmi_account_find(site, login->settings->accounts,
+                             login->request->user, login->request->service,
+                             lmi_now(login->lmi) / 86400, &login->account, err);
     login->facts.account = login->account.verdict;
     return rc;
 }
 
-/* The source whose failures count; false: nobody's. */
+/* The source whose failures count; false if there is none. */
 static bool
 read_source(const struct login *login, struct lmi_address *out)
 {
@@ -142,10 +141,7 @@ check_password(struct login *login, struct lmi_err *err)
                                login->account.decoy, &login->facts.match, err);
 }
 
-/*
- * What the attempt has come to is noted before anybody is told. After a fault,
- * rc, it has come to nothing, and the first fault is the one to tell of.
- */
+/* After a fault, rc, the attempt is void, and the first fault is reported. */
 static enum lmi_rc
 end_attempt(struct login *login, enum lmi_attempt_end end, enum lmi_rc rc,
             struct lmi_err *err)
@@ -156,20 +152,6 @@ end_attempt(struct login *login, enum lmi_attempt_end end, enum lmi_rc rc,
                                         rc == LMI_OK ? err : &second);
 
     return rc != LMI_OK ? rc : noted;
-}
-
-static bool
-build_url(const struct login *login, struct lmi_login_answer *out)
-{
-    const struct lmi_url_parts parts = {
-        .form = login->settings->login_url,
-        .hostname = login->request->hostname,
-        .port = login->settings->ports[login->request->service],
-        .token = out->token,
-        .goto_uri = login->request->goto_uri,
-        .ticket = login->made.secret};
-
-    return lmi_url_build(&parts, out->url);
 }
 
 static enum lmi_rc
@@ -185,6 +167,13 @@ make_session(struct login *login, struct lmi_login_answer *out,
         .hash = login->account.hash,
         .reuse = request->has_token ? request->digits : NULL,
         .dual_use = login->ask->dual_use};
+    const struct lmi_url_parts parts = {
+        .form = login->settings->login_url,
+        .hostname = request->hostname,
+        .port = login->settings->ports[request->service],
+        .token = login->made.token,
+        .goto_uri = request->goto_uri,
+        .ticket = login->made.secret};
     enum lmi_rc rc;
 
     if (lmi_attempt_remember(&login->attempt, &value, &remember))
@@ -195,7 +184,7 @@ make_session(struct login *login, struct lmi_login_answer *out,
     memcpy(out->token, login->made.token, sizeof out->token);
     if (params.dual_use)
         memcpy(out->cookie, login->made.secret, sizeof out->cookie);
-    else if (!build_url(login, out))
+    else if (!lmi_url_build(&parts, out->url))
         rc = lmi_fail(err, LMI_MEMORY, 0, NULL, "the URL is too long", NULL);
     snprintf(out->detail, sizeof out->detail, "session %s", login->made.id);
     return rc;
@@ -220,8 +209,8 @@ give_refusal(struct login *login, enum lmi_verdict verdict,
 
 /*
  * One login, from top to bottom. The store is opened before the password is
- * checked: a caller who could not make a session learns nothing about
- * passwords. Inside a wait no hash is computed.
+ * checked, so that a caller who can't make a session can't test passwords.
+ * During a wait no hash is computed.
  */
 static enum lmi_rc
 log_in(struct login *login, struct lmi_login_answer *out, struct lmi_err *err)
@@ -261,13 +250,6 @@ log_in(struct login *login, struct lmi_login_answer *out, struct lmi_err *err)
     return rc;
 }
 
-static void
-login_wipe(struct login *login)
-{
-    lmi_request_free(login->request);
-    lmi_wipe(login, sizeof *login);
-}
-
 /* Reads the request; false with the answer filled if that is not possible. */
 static bool
 read_request(struct login *login, struct lmi_login_answer *out,
@@ -303,12 +285,13 @@ lmi_login(struct lmi *lmi, const struct lmi_login *ask,
         out->facts = facts;
         out->route = route;
     }
-    /* What goes on elsewhere is logged when it has come to something. */
+    /* What goes on elsewhere is logged at its end. */
     if (login.settings != NULL &&
         (!ask->may_leave || route == LMI_ROUTE_HERE || route == LMI_ROUTE_NONE))
         lmi_answer_log(out, login.settings, login.request,
                        login.account.exists);
-    login_wipe(&login);
+    lmi_request_free(login.request);
+    lmi_wipe(&login, sizeof login);
 }
 
 void
@@ -328,7 +311,7 @@ lmi_login_fail(struct lmi *lmi, const struct lmi_login *ask, const char *reason,
     lmi_login_answer_fault(out, &err);
     if (lmi_settings_of(lmi) != NULL)
         lmi_answer_log(out, lmi_settings_of(lmi), login.request, false);
-    login_wipe(&login);
+    lmi_request_free(login.request);
 }
 
 void

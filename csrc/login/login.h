@@ -1,7 +1,4 @@
-/*
- * The decision about a password. Pure: everything was computed before,
- * whatever was found.
- */
+/* The decision about a password. Pure: everything was computed before. */
 #ifndef LMI_LOGIN_H
 #define LMI_LOGIN_H
 

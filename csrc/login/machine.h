@@ -1,6 +1,4 @@
-/*
- * This machine's names, and where a login is checked.
- */
+/* This machine's names, and where a login is checked. */
 #ifndef LMI_MACHINE_H
 #define LMI_MACHINE_H
 
@@ -8,8 +6,8 @@
 #include "base/settings.h"
 
 /*
- * Is this a name of this machine, as far as settings, host name and interfaces
- * tell? No DNS query is made. host has passed the grammar of a request.
+ * Is this a name of this machine, by settings, host name and interfaces? No DNS
+ * query is made. host has passed the grammar of a request.
  */
 bool lmi_machine_is(const struct lmi_settings *settings, const char *host);
 
@@ -21,8 +19,7 @@ enum lmi_route lmi_route_choose(const struct lmi_settings *settings,
  * The facts of a login, but for `denied` and `has_gateway`. Looks into the
  * site only if its names decide.
  */
-LMI_CHECK enum lmi_rc lmi_route_gather(struct lmi *lmi, const char *host,
-                                       bool here, struct lmi_route_facts *out,
-                                       struct lmi_err *err);
+LMI_RC lmi_route_gather(struct lmi *lmi, const char *host, bool here,
+                        struct lmi_route_facts *out, struct lmi_err *err);
 
 #endif

@@ -167,7 +167,7 @@ strip_prefixes(struct lmi_bytes *uri)
         *uri = rest;
 }
 
-/* "https:", "javascript:": a scheme stands before any slash. */
+/* "https:", "javascript:": a scheme before any slash. */
 static bool
 has_scheme(struct lmi_bytes uri)
 {

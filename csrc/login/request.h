@@ -1,6 +1,6 @@
 /*
- * What a caller may ask for: parameters and their grammar. No I/O but the two
- * environment variables that tell a CGI script its browser's address.
+ * The parameters of a login and their grammar. No I/O; of the environment, the
+ * two variables that hold a CGI script's browser address are read.
  */
 #ifndef LMI_REQUEST_H
 #define LMI_REQUEST_H
@@ -32,16 +32,12 @@ struct lmi_request {
  * sentence that names the parameter and the rule. request_out is secret
  * memory (secret.h), or NULL with a complaint.
  */
-LMI_CHECK enum lmi_rc lmi_request_read(const struct lmi_login *ask,
-                                       struct lmi_request **request_out,
-                                       const char **complaint_out,
-                                       struct lmi_err *err);
+LMI_RC lmi_request_read(const struct lmi_login *ask,
+                        struct lmi_request **request_out,
+                        const char **complaint_out, struct lmi_err *err);
 void lmi_request_free(struct lmi_request *request);
 
-/*
- * As lmi_uri_read(), for a hostname, an IPv4 address or an IPv6 one in
- * brackets.
- */
+/* As lmi_uri_read(): a hostname, an IPv4 address, or [IPv6]. */
 const char *lmi_hostname_read(struct lmi_text text, char out[256]);
 
 #endif

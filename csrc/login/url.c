@@ -51,37 +51,34 @@ put_origin(struct lmi_buffer *url, const struct lmi_url_parts *parts)
     lmi_buffer_put_text(url, parts->token);
 }
 
-/* A URL that is cut would open something else. */
+/* A URL that does not fit is not cut, for it would open something else. */
 static bool
-is_whole(const struct lmi_buffer *url)
+build(const struct lmi_url_parts *parts, bool direct, const char *goto_uri,
+      char out[LMI_URL_SIZE])
 {
-    if (url->full)
-        lmi_wipe(url->ptr, url->size);
-    return !url->full;
+    struct lmi_buffer url;
+
+    lmi_buffer_init(&url, out, LMI_URL_SIZE);
+    put_origin(&url, parts);
+    if (direct)
+        put_direct(&url, goto_uri, parts->ticket);
+    else
+        put_login(&url, goto_uri, parts->ticket);
+    if (url.full)
+        lmi_wipe(out, LMI_URL_SIZE);
+    return !url.full;
 }
 
 bool
 lmi_url_build(const struct lmi_url_parts *parts, char out[LMI_URL_SIZE])
 {
-    struct lmi_buffer url;
-
-    lmi_buffer_init(&url, out, LMI_URL_SIZE);
-    put_origin(&url, parts);
-    if (parts->form == LMI_URL_DIRECT)
-        put_direct(&url, parts->goto_uri, parts->ticket);
-    else
-        put_login(&url, parts->goto_uri, parts->ticket);
-    return is_whole(&url);
+    return build(parts, parts->form == LMI_URL_DIRECT, parts->goto_uri, out);
 }
 
 bool
 lmi_url_build_remote(const struct lmi_url_parts *parts, char out[LMI_URL_SIZE])
 {
-    struct lmi_buffer url;
     bool home = strcmp(parts->goto_uri, "/") == 0;
 
-    lmi_buffer_init(&url, out, LMI_URL_SIZE);
-    put_origin(&url, parts);
-    put_login(&url, home ? NULL : parts->goto_uri, parts->ticket);
-    return is_whole(&url);
+    return build(parts, false, home ? NULL : parts->goto_uri, out);
 }

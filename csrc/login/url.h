@@ -1,6 +1,4 @@
-/*
- * What a login URL looks like.
- */
+/* Building login URLs. */
 #ifndef LMI_URL_H
 #define LMI_URL_H
 
@@ -21,9 +19,8 @@ struct lmi_url_parts {
 bool lmi_url_build(const struct lmi_url_parts *parts, char out[LMI_URL_SIZE]);
 
 /*
- * The URL for another server, of which the original module's callers know the
- * form: `ticket` is the value of its cookie, as it came, and `token` is empty
- * if it has tokens switched off. `form` does not matter.
+ * The URL for another server, in the original module's form: `ticket` is the
+ * value of its cookie, `token` may be empty, `form` is ignored.
  */
 bool lmi_url_build_remote(const struct lmi_url_parts *parts,
                           char out[LMI_URL_SIZE]);

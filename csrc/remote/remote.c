@@ -54,10 +54,7 @@ struct exchange {
     struct lmi_wire_said said;
 };
 
-/*
- * libcurl copies the form, and gives the copies back unwiped; so what it gives
- * back is wiped, as far as malloc says that it goes.
- */
+/* libcurl copies the form, and frees the copies without wiping them. */
 static void
 wiping_free(void *ptr)
 {
@@ -96,9 +93,9 @@ lmi_remote_new(void)
 }
 
 /*
- * Closing a connection says good-bye on it, and in a child it is the parent's.
- * Each socket is replaced by one that nobody hears; if that fails, libcurl's
- * handle is left as it is, and its memory lost.
+ * Closing a connection sends a farewell on it, and in a child it is the
+ * parent's: each socket is replaced by /dev/null first. If that fails,
+ * libcurl's handle is leaked.
  */
 static void
 let_go(struct lmi_remote *remote)
@@ -161,10 +158,7 @@ socket_fail(struct exchange *exchange, int os_errno, const char *text,
                     exchange->settings->gateway_socket, text, remedy);
 }
 
-/*
- * Who owns the key owns the store. A caller without rights can't see the key
- * in its folder; the folder is the owner's as well. Without either, root.
- */
+/* The owner of the key or, if that can't be seen, of its folder; else root. */
 static uid_t
 store_owner(const struct lmi_settings *settings)
 {
@@ -178,9 +172,9 @@ store_owner(const struct lmi_settings *settings)
 }
 
 /*
- * Is what lies there the gateway's? Who may change the folder could put
- * another socket in the place of this one; a sticky bit would not help, for
- * somebody else's socket can be linked there before the gateway starts.
+ * Is this the gateway's socket? Others must not be able to change the folder:
+ * they could put their own socket there, even under a sticky bit, before the
+ * gateway starts.
  */
 static enum lmi_rc
 check_socket(struct exchange *exchange)
@@ -229,9 +223,8 @@ peer_ok(int fd, uid_t owner)
 }
 
 /*
- * Connected, and nothing sent yet: the kernel says who listens, whatever lies
- * in the folder. Older versions of libcurl don't ask us at this moment; there
- * what check_socket() sees must do.
+ * Called between connecting and sending: the kernel knows who listens. Older
+ * versions of libcurl have no such call, and rely on check_socket().
  */
 static int
 check_peer(void *context, char *peer_address, char *own_address, int peer_port,
@@ -332,7 +325,7 @@ raise_tls(CURL *curl, void *context, void *unused)
             rc = curl_easy_setopt(curl, option, value);                        \
     } while (0)
 
-/* What holds through either door. */
+/* The options of both routes. */
 static CURLcode
 set_request(CURL *curl, struct exchange *exchange, struct curl_slist *headers)
 {
@@ -395,9 +388,8 @@ is_hashed(const char *path)
 }
 
 /*
- * The system's certificates. libcurl would read all of them from one file,
- * which takes longer than all else of a login; where they lie in a folder as
- * well, those that are asked for are enough.
+ * The system's certificates. Reading all of them from one file takes longer
+ * than the rest of a login; where there is a folder, it is used instead.
  */
 static CURLcode
 set_system_certificates(CURL *curl)
@@ -432,7 +424,7 @@ set_tls(CURL *curl, const struct lmi_settings *settings)
     } else if (rc == CURLE_OK) {
         rc = set_system_certificates(curl);
     }
-    /* Empty strings: what the environment says does not count. */
+    /* Empty strings: the environment's proxy settings do not count. */
     SET(CURLOPT_PROXY, settings->remote_proxy);
     SET(CURLOPT_NOPROXY, "");
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
@@ -478,7 +470,7 @@ perform(CURL *curl)
     return rc;
 }
 
-/* On failure exchange->error tells why. */
+/* On failure exchange->error holds the reason. */
 static CURLcode
 send_login(struct exchange *exchange, long *status_out)
 {
@@ -588,7 +580,7 @@ sentence_of(CURLcode rc, CURL *curl, const struct lmi_wire_reply *reply)
     return find_sentence(list, (long)rc, STRANGE);
 }
 
-/* "at HOST", with what libcurl says, in printable characters. */
+/* "at HOST: TEXT", in printable characters. */
 static void
 give_detail(const struct exchange *exchange, const char *text,
             struct lmi_login_answer *out)
@@ -681,7 +673,7 @@ is_listed(const char *list, const char *host)
     return false;
 }
 
-/* Every time, so that nobody gets used to it. */
+/* Logged every time. */
 static void
 warn_unverified(const struct exchange *exchange)
 {

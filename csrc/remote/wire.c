@@ -1,6 +1,5 @@
 #include "remote/wire.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -20,7 +19,7 @@ void
 lmi_wire_form(const struct lmi_request *request, bool with_address,
               struct lmi_buffer *out)
 {
-    char token[LMI_TOKEN_SIZE] = "0"; /* as the original says "none" */
+    char token[LMI_TOKEN_SIZE] = "0"; /* the original module's "none" */
 
     if (request->has_token)
         lmi_token_format(request->digits, token);
@@ -35,9 +34,8 @@ lmi_wire_form(const struct lmi_request *request, bool with_address,
 }
 
 /*
- * A value that may be pasted into the query of a URL: percent-encoded, without
- * what a URL, a header or a page of HTML would see as its end, and without
- * control bytes, encoded or not.
+ * A value that may stand in the query of a URL: percent-encoded, without what
+ * would end it there, in a header or in HTML, and without control bytes.
  */
 static bool
 value_ok(struct lmi_bytes value)
@@ -73,9 +71,7 @@ take_cookie(struct lmi_wire_reply *reply, struct lmi_bytes value)
                                                         sizeof reply->cookie);
 }
 
-/* The header that is complete: the next line, or the empty one, shows it. One
- * that did not fit has no end, and is none of ours: a cookie's value of
- * LMI_VALUE_MAX would fit. */
+/* Reads a complete header. One that did not fit is passed over. */
 static void
 take_header(struct lmi_wire_reply *reply)
 {
@@ -93,15 +89,6 @@ take_header(struct lmi_wire_reply *reply)
     else if (lmi_bytes_like(name, "retry-after") &&
              lmi_parse_number(value, 7 * 86400, &seconds))
         reply->retry_after = (uint32_t)seconds;
-}
-
-/* Interim answers, such as 100, come before the one that counts. */
-static void
-begin(struct lmi_wire_reply *reply)
-{
-    reply->line_len = 0;
-    reply->has_cookie = reply->cookie_ok = false;
-    reply->retry_after = 0;
 }
 
 static bool
@@ -136,7 +123,10 @@ lmi_wire_header(struct lmi_wire_reply *reply, const char *line, size_t len)
     if (!folded)
         take_header(reply);
     if (text.len >= 5 && strncasecmp(text.ptr, "HTTP/", 5) == 0) {
-        begin(reply);
+        /* Interim answers, such as 100, come before the one that counts. */
+        reply->line_len = 0;
+        reply->has_cookie = reply->cookie_ok = false;
+        reply->retry_after = 0;
         return true;
     }
     if (!folded)

@@ -1,11 +1,10 @@
 /*
- * What goes over the wire for a login elsewhere, and what of the answer is
- * believed. Bytes in, result out; no I/O.
+ * What is sent for a login elsewhere, and what of the answer is accepted. No
+ * I/O.
  *
- * The other side may be anybody: a server of the user's choice, or one that
- * was broken into. Nothing that it sends is shown to people, and of its answer
- * only a token and a cookie's value are kept, once their form is right. The
- * gateway at the socket is this machine's own: its sentences are passed on.
+ * The other server is not trusted: nothing that it sends is shown to people,
+ * and of its answer only a token and a cookie's value are kept, once their form
+ * is right. The gateway is this machine's own: its sentences are passed on.
  */
 #ifndef LMI_WIRE_H
 #define LMI_WIRE_H
@@ -16,14 +15,11 @@
 #define LMI_WIRE_MAX 65536 /* bytes of a whole answer, headers and body */
 #define LMI_FORM_MAX (3 * (LMI_USER_MAX + LMI_PASS_MAX + LMI_URI_MAX) + 512)
 
-/* The form of a login. with_address: the browser's address is told as well. */
+/* The form of a login. with_address: with the browser's address. */
 void lmi_wire_form(const struct lmi_request *request, bool with_address,
                    struct lmi_buffer *out);
 
-/*
- * An answer while it comes in. Begin with zeroes; it is large, and holds a
- * secret.
- */
+/* An answer while it comes in. Begin with zeroes; it holds a secret. */
 struct lmi_wire_reply {
     enum lmi_service service;
     bool too_long;
@@ -48,7 +44,7 @@ LMI_CHECK bool lmi_wire_body(struct lmi_wire_reply *reply, const char *bytes,
 
 /* What an answer comes to. */
 enum lmi_wire_verdict {
-    LMI_WIRE_STRANGE = 0, /* not what a cPanel-style server says */
+    LMI_WIRE_STRANGE = 0, /* not the answer of a cPanel-style server */
     LMI_WIRE_REFUSED,     /* the login is invalid */
     LMI_WIRE_TFA_WANTED,
     LMI_WIRE_TFA_WRONG,

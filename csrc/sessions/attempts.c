@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "base/error.h"
-
 #define NAME_FREE 3
 #define SOURCE_FREE 30
 #define NETWORK_FREE 300
@@ -68,7 +66,7 @@ row_close(struct row *row, size_t index)
     row->starts[index] = row->starts[--row->open];
 }
 
-/* What time has done: reservations that nobody closed, and forgetting. */
+/* Brings a row up to date: stale reservations fail, old failures go. */
 static void
 row_settle(struct row *row, int64_t now)
 {
@@ -102,7 +100,7 @@ row_wait(const struct row *row, uint32_t free_failures, uint32_t max,
     return row->open == 0 ? 0 : 1;
 }
 
-/* A row as it lies in the store, to be changed if nobody else does. */
+/* A row in the store: its old value is what the change expects to find. */
 struct slot {
     struct row row;
     bool there;     /* under its own id */

@@ -1,6 +1,6 @@
 /*
- * Failed logins, and the waits that follow them. Kept in the volatile part of
- * the store, under MACs of names and addresses.
+ * Failed logins and waits, in the volatile part of the store, under MACs of
+ * names and addresses.
  *
  * A name has three failures free, a source (an IPv4 address, 64 bits of an
  * IPv6 one) thirty, 48 bits of an IPv6 address 300. From then on each failure
@@ -42,13 +42,12 @@ struct lmi_attempt {
 /*
  * Reserves an attempt. wait_out is 0 if it may go on, else the seconds until
  * the next one, and nothing is reserved. source may be NULL: not known, or
- * nobody's, like loopback; then only the name counts.
+ * no single host, like loopback; then only the name counts.
  */
-LMI_CHECK enum lmi_rc lmi_attempt_begin(struct lmi *lmi, const char *user,
-                                        const struct lmi_address *source,
-                                        struct lmi_attempt *out,
-                                        uint32_t *wait_out,
-                                        struct lmi_err *err);
+LMI_RC lmi_attempt_begin(struct lmi *lmi, const char *user,
+                         const struct lmi_address *source,
+                         struct lmi_attempt *out, uint32_t *wait_out,
+                         struct lmi_err *err);
 
 /* What became of a reserved attempt. */
 enum lmi_attempt_end {
@@ -56,10 +55,8 @@ enum lmi_attempt_end {
     LMI_ATTEMPT_GOOD,   /* forgets the name's or the pair's failures */
     LMI_ATTEMPT_VOID,   /* a fault: as if it had not been */
 };
-LMI_CHECK enum lmi_rc lmi_attempt_end(struct lmi *lmi,
-                                      const struct lmi_attempt *attempt,
-                                      enum lmi_attempt_end end,
-                                      struct lmi_err *err);
+LMI_RC lmi_attempt_end(struct lmi *lmi, const struct lmi_attempt *attempt,
+                       enum lmi_attempt_end end, struct lmi_err *err);
 
 /*
  * The operation that remembers the source of a good login, for the batch that

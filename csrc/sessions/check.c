@@ -34,7 +34,7 @@ account_read_lately(const struct lmi_check_facts *facts)
            age > -LMI_ACCOUNT_SECONDS && age < LMI_ACCOUNT_SECONDS;
 }
 
-/* The one place that says yes to a cookie. */
+/* The only place that accepts a cookie. */
 enum lmi_outcome
 lmi_check_decide(const struct lmi_check_facts *facts)
 {
@@ -56,7 +56,7 @@ lmi_check_decide(const struct lmi_check_facts *facts)
     return LMI_UNKNOWN;
 }
 
-/* Would a good account make it a yes, and no other reading hold? */
+/* Does the outcome depend on the account, which was not read lately? */
 static bool
 account_decides(const struct lmi_check_facts *facts)
 {
@@ -201,7 +201,7 @@ become_cookie(struct lmi *lmi, struct lmi_entry *entry, int64_t now,
     return rc;
 }
 
-/* What a yes leaves in the store, if its account has been read for it. */
+/* Notes a granted check for which the account was read. */
 static enum lmi_rc
 note(struct lmi *lmi, struct lmi_check_facts *facts, bool *done_out,
      struct lmi_err *err)

@@ -1,6 +1,4 @@
-/*
- * Making a session.
- */
+/* Making a session. */
 #ifndef LMI_CREATE_H
 #define LMI_CREATE_H
 
@@ -28,8 +26,8 @@ struct lmi_session_made {
  * token of a live session of the same user and service; otherwise a new one
  * is drawn, and drawn again while another live session of that user has it.
  */
-LMI_CHECK enum lmi_rc
-lmi_session_create(struct lmi *lmi, const struct lmi_session_params *params,
-                   struct lmi_session_made *out, struct lmi_err *err);
+LMI_RC lmi_session_create(struct lmi *lmi,
+                          const struct lmi_session_params *params,
+                          struct lmi_session_made *out, struct lmi_err *err);
 
 #endif

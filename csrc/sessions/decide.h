@@ -1,7 +1,4 @@
-/*
- * The decisions about a cookie and about a ticket. Pure: the facts are gathered
- * before.
- */
+/* The decisions about cookies and tickets. Pure: facts are gathered before. */
 #ifndef LMI_DECIDE_H
 #define LMI_DECIDE_H
 

@@ -1,7 +1,4 @@
-/*
- * Tickets and cookies as they lie in the store: finding, writing and ending
- * them. The handle has been entered: see handle.h.
- */
+/* Tickets and cookies in the store. Call lmi_enter() first: see handle.h. */
 #ifndef LMI_ENTRY_H
 #define LMI_ENTRY_H
 
@@ -25,34 +22,26 @@ struct lmi_entry {
 };
 
 /* Where a secret's entry lies: only its hash is ever stored. */
-LMI_CHECK enum lmi_rc lmi_entry_id(struct lmi *lmi, uint8_t kind,
-                                   const char *secret, struct lmi_store_id *out,
-                                   struct lmi_err *err);
+LMI_RC lmi_entry_id(struct lmi *lmi, uint8_t kind, const char *secret,
+                    struct lmi_store_id *out, struct lmi_err *err);
 
 /* out->good is false if there is no sound record. */
-LMI_CHECK enum lmi_rc lmi_entry_find(struct lmi *lmi,
-                                     const struct lmi_store_id *id,
-                                     struct lmi_entry *out,
-                                     struct lmi_err *err);
+LMI_RC lmi_entry_find(struct lmi *lmi, const struct lmi_store_id *id,
+                      struct lmi_entry *out, struct lmi_err *err);
 
 /*
  * The record of a cookie, in any state; and that of a ticket, or of a dual-use
  * cookie in the place of a ticket.
  */
-LMI_CHECK enum lmi_rc lmi_entry_find_cookie(struct lmi *lmi,
-                                            struct lmi_text cookie,
-                                            struct lmi_entry *out,
-                                            struct lmi_err *err);
-LMI_CHECK enum lmi_rc lmi_entry_find_ticket(struct lmi *lmi,
-                                            struct lmi_text ticket,
-                                            struct lmi_entry *out,
-                                            struct lmi_err *err);
+LMI_RC lmi_entry_find_cookie(struct lmi *lmi, struct lmi_text cookie,
+                             struct lmi_entry *out, struct lmi_err *err);
+LMI_RC lmi_entry_find_ticket(struct lmi *lmi, struct lmi_text ticket,
+                             struct lmi_entry *out, struct lmi_err *err);
 
 /* The spent ticket of a cookie, while it has no cookie yet: several contend. */
-LMI_CHECK enum lmi_rc lmi_entry_find_contended(struct lmi *lmi,
-                                               const struct lmi_record *cookie,
-                                               struct lmi_entry *out,
-                                               struct lmi_err *err);
+LMI_RC lmi_entry_find_contended(struct lmi *lmi,
+                                const struct lmi_record *cookie,
+                                struct lmi_entry *out, struct lmi_err *err);
 
 /* What, besides its record, decides whether an entry is alive. */
 struct lmi_life {
@@ -61,14 +50,13 @@ struct lmi_life {
     bool contended;     /* a contender's ticket has no cookie yet */
     uint32_t idle, max; /* ticket_life or session_idle; session_max */
 };
-LMI_CHECK enum lmi_rc lmi_entry_life(struct lmi *lmi,
-                                     const struct lmi_entry *entry,
-                                     struct lmi_life *out, struct lmi_err *err);
+LMI_RC lmi_entry_life(struct lmi *lmi, const struct lmi_entry *entry,
+                      struct lmi_life *out, struct lmi_err *err);
 
 /*
- * Is it a good entry, alive by both limits, and not from the future? A spent
- * ticket is as old as its session: only the overall limit ends it, once there
- * is a cookie. A contender is alive while its ticket has none. Pure.
+ * Is it a good entry, alive by both limits, and not from the future? Only the
+ * overall limit ends a spent ticket that has a cookie. A contender is alive
+ * while its ticket has none. Pure.
  */
 bool lmi_entry_lives(const struct lmi_entry *entry,
                      const struct lmi_life *life);
@@ -84,17 +72,15 @@ enum lmi_account_fact {
  * account is allowed, the record's fingerprint is that under the present key
  * afterwards.
  */
-LMI_CHECK enum lmi_rc lmi_entry_account(struct lmi *lmi,
-                                        struct lmi_record *record,
-                                        enum lmi_account_fact *out,
-                                        struct lmi_err *err);
+LMI_RC lmi_entry_account(struct lmi *lmi, struct lmi_record *record,
+                         enum lmi_account_fact *out, struct lmi_err *err);
 
 /*
  * The operation, ADD, SWAP or PUT, that writes the record in its place; old is
  * for SWAP. used: when its session was last used. old and value_out must live
  * as long as the operation.
  */
-LMI_CHECK enum lmi_rc
+LMI_RC
 lmi_entry_write(struct lmi *lmi, enum lmi_store_verb verb,
                 const struct lmi_store_id *id, const struct lmi_record *record,
                 int64_t used, const struct lmi_store_value *old,
@@ -105,28 +91,25 @@ lmi_entry_write(struct lmi *lmi, enum lmi_store_verb verb,
  * Notes that a session was seen now, its account having been read: volatile,
  * and once an hour durable, so that its entries stay.
  */
-LMI_CHECK enum lmi_rc lmi_entry_touch(struct lmi *lmi,
-                                      const struct lmi_entry *entry,
-                                      int64_t now, struct lmi_err *err);
+LMI_RC lmi_entry_touch(struct lmi *lmi, const struct lmi_entry *entry,
+                       int64_t now, struct lmi_err *err);
 
 /* A user's group: all services, one, or one with its token. */
 #define LMI_GROUP_USER 16
 #define LMI_GROUP_SERVICE (LMI_GROUP_USER + 1)
 #define LMI_GROUP (LMI_GROUP_SERVICE + LMI_TOKEN_DIGITS)
-LMI_CHECK enum lmi_rc lmi_entry_group(struct lmi *lmi, const char *user,
-                                      enum lmi_service service,
-                                      const char digits[LMI_TOKEN_DIGITS],
-                                      uint8_t out[LMI_GROUP],
-                                      struct lmi_err *err);
+LMI_RC lmi_entry_group(struct lmi *lmi, const char *user,
+                       enum lmi_service service,
+                       const char digits[LMI_TOKEN_DIGITS],
+                       uint8_t out[LMI_GROUP], struct lmi_err *err);
 
 /*
  * Ends one session, its cookie and the ticket that was swapped for it, and
  * logs why. address, as the log shows it, may be empty.
  */
-LMI_CHECK enum lmi_rc lmi_entry_end(struct lmi *lmi,
-                                    const struct lmi_entry *entry, int64_t now,
-                                    const char *address, const char *why,
-                                    struct lmi_err *err);
+LMI_RC lmi_entry_end(struct lmi *lmi, const struct lmi_entry *entry,
+                     int64_t now, const char *address, const char *why,
+                     struct lmi_err *err);
 
 /* The operations of lmi_entry_end(), for a batch of the caller's. */
 #define LMI_END_OPS 3
@@ -134,14 +117,12 @@ void lmi_entry_end_ops(const struct lmi_entry *entry,
                        struct lmi_store_op out[LMI_END_OPS]);
 
 /* A MAC that ties a session to the hash it was made with. */
-LMI_CHECK enum lmi_rc lmi_entry_fingerprint(struct lmi *lmi, const char *hash,
-                                            uint8_t out[LMI_SHORT_MAC],
-                                            struct lmi_err *err);
+LMI_RC lmi_entry_fingerprint(struct lmi *lmi, const char *hash,
+                             uint8_t out[LMI_SHORT_MAC], struct lmi_err *err);
 
-LMI_CHECK enum lmi_rc lmi_entry_describe(struct lmi *lmi,
-                                         const struct lmi_record *record,
-                                         int64_t seen, struct lmi_session *out,
-                                         struct lmi_err *err);
+LMI_RC lmi_entry_describe(struct lmi *lmi, const struct lmi_record *record,
+                          int64_t seen, struct lmi_session *out,
+                          struct lmi_err *err);
 
 /*
  * One line of the log, as cPanel's session_log has them: "NEW alice:ID ...".

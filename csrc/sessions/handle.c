@@ -5,8 +5,8 @@
 #include <time.h>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/log.h"
+#include "base/file.h"
 #include "sessions/record.h"
 
 #define YOUNG_SECONDS 2 /* an editor may still be writing the file */
@@ -109,7 +109,6 @@ settings_read(struct lmi *lmi, const char *path, struct lmi_err *err)
     lmi->file = file;
     lmi->settings = settings;
     lmi->warned = 0;
-    /* Such a setting must not be forgotten. */
     if (settings->has_test_clock || settings->test_fault != LMI_FAULT_NONE)
         lmi_log(settings, true,
                 "info TEST test_clock or test_fault is set: this is a test "
@@ -117,7 +116,7 @@ settings_read(struct lmi *lmi, const char *path, struct lmi_err *err)
     return LMI_OK;
 }
 
-/* Good settings stay in force; the operator hears of it once a minute. */
+/* Good settings stay in force, which is logged once a minute. */
 static void
 settings_keep(struct lmi *lmi, const struct lmi_err *err)
 {
@@ -205,15 +204,6 @@ another_key(struct lmi_err *err, const char *path, const char *text)
                     "it, empty the store: everybody logs in again");
 }
 
-/* The fingerprint of our key, as the store keeps it. */
-static enum lmi_rc
-fingerprint_make(const struct lmi *lmi, struct lmi_store_value *out,
-                 struct lmi_err *err)
-{
-    out->len = LMI_HASH;
-    return lmi_keys_mac(lmi->keys, LMI_MAC_META, "", 0, out->bytes, err);
-}
-
 static enum lmi_rc
 fingerprint_check(const struct lmi *lmi, const struct lmi_store_value *there,
                   bool *old_out, struct lmi_err *err)
@@ -243,8 +233,10 @@ fingerprint_leave(struct lmi *lmi, const struct lmi_store_value *old,
                               .value = &mine,
                               .old = old};
     bool done = false, found = false, is_old = false;
-    enum lmi_rc rc = fingerprint_make(lmi, &mine, err);
+    enum lmi_rc rc =
+        lmi_keys_mac(lmi->keys, LMI_MAC_META, "", 0, mine.bytes, err);
 
+    mine.len = LMI_HASH;
     if (rc == LMI_OK)
         rc = lmi_store_apply(lmi->store, LMI_DURABLE, &op, 1, 0, &done, err);
     if (rc != LMI_OK || done)

@@ -1,8 +1,6 @@
 /*
- * What struct lmi holds, for the calls that work with it.
- *
- * A call begins with lmi_enter(); from then on settings, store and keys stay
- * as they are until the next call. Pointers are borrowed, and good as long.
+ * What struct lmi holds. A call begins with lmi_enter(); settings, store and
+ * keys then stay as they are until the next call.
  */
 #ifndef LMI_HANDLE_H
 #define LMI_HANDLE_H
@@ -14,24 +12,22 @@
 #include "store/store.h"
 
 /* Settings, store and key. */
-LMI_CHECK enum lmi_rc lmi_enter(struct lmi *lmi, struct lmi_err *err);
+LMI_RC lmi_enter(struct lmi *lmi, struct lmi_err *err);
 
 /* The settings alone: a call may end before it needs the store. */
-LMI_CHECK enum lmi_rc lmi_enter_settings(struct lmi *lmi, struct lmi_err *err);
+LMI_RC lmi_enter_settings(struct lmi *lmi, struct lmi_err *err);
 
 /*
- * Store and key. A store in whose place another one has come, perhaps with
- * another key, is opened again: with the old one we would go on accepting
- * sessions that have ended in the new one. After a failure the next call tries
- * again. at_once: look for another store, even if that was done this second,
- * and for another key.
+ * Store and key. A store that was replaced is opened again: the old one would
+ * still hold sessions that have ended in the new one. After a failure the next
+ * call tries again. at_once: look for another store, even if that was done this
+ * second, and for another key.
  */
-LMI_CHECK enum lmi_rc lmi_enter_store(struct lmi *lmi, bool at_once,
-                                      struct lmi_err *err);
+LMI_RC lmi_enter_store(struct lmi *lmi, bool at_once, struct lmi_err *err);
 
 /* The site, opened when first needed, and again when it was replaced. */
-LMI_CHECK enum lmi_rc lmi_enter_site(struct lmi *lmi, struct lmi_site **out,
-                                     struct lmi_err *err);
+LMI_RC lmi_enter_site(struct lmi *lmi, struct lmi_site **out,
+                      struct lmi_err *err);
 
 /* NULL before settings were read. */
 const struct lmi_settings *lmi_settings_of(const struct lmi *lmi);

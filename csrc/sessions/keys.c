@@ -44,16 +44,14 @@ struct key_folder {
 static enum lmi_rc
 folder_open(struct key_folder *folder, const char *path, struct lmi_err *err)
 {
-    const char *slash = strrchr(path, '/');
     struct stat st;
 
     *folder = (struct key_folder){.dir_fd = -1};
-    if (slash == NULL || (size_t)(slash - path) >= sizeof folder->dir)
+    if (path[0] != '/' || strlen(path) >= sizeof folder->dir)
         return key_fail(err, 0, path, "is no absolute path", NULL);
-    memcpy(folder->dir, path, (size_t)(slash - path));
-    folder->name = slash + 1;
-    folder->dir_fd = open(slash == path ? "/" : folder->dir,
-                          O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    lmi_file_folder(path, folder->dir);
+    folder->name = strrchr(path, '/') + 1;
+    folder->dir_fd = open(folder->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder->dir_fd < 0 || fstat(folder->dir_fd, &st) != 0)
         return key_fail(err, errno, path, "its folder can't be opened", NULL);
     folder->uid = st.st_uid;
@@ -136,7 +134,7 @@ key_read(const char *path, char **key_out, struct lmi_err *err)
         rc = lmi_no_memory(err);
     if (rc != LMI_OK)
         goto out;
-    rules.root = folder.dir[0] != '\0' ? folder.dir : "";
+    rules.root = folder.dir;
     rules.owner = folder.uid;
     rc = lmi_file_open(folder.dir_fd, folder.name, &rules, &fd, err);
     if (rc != LMI_OK) {
@@ -220,7 +218,7 @@ lmi_keys_in_place(const struct lmi_keys *keys)
     return lmi_file_id_equal(&there, &keys->file);
 }
 
-/* Writes a fresh key to a file of its own name; nobody sees half a key. */
+/* Writes a fresh key under another name, so that no half key is ever read. */
 static enum lmi_rc
 draft_write(struct lmi_crypto *crypto, int dir_fd, const char *name,
             const char *path, struct lmi_err *err)

@@ -1,7 +1,4 @@
-/*
- * The store's key: 32 bytes in a file of its own, 0600. Who owns the key owns
- * the store.
- */
+/* The store's key: 32 bytes in a file of its own, 0600. */
 #ifndef LMI_KEYS_H
 #define LMI_KEYS_H
 
@@ -14,44 +11,34 @@ struct lmi_keys;
  * old_path (NULL: none). found_out is false, and *out NULL, if there is no
  * file at path.
  */
-LMI_CHECK enum lmi_rc lmi_keys_load(struct lmi_crypto *crypto, const char *path,
-                                    const char *old_path, bool *found_out,
-                                    struct lmi_keys **out, struct lmi_err *err);
+LMI_RC lmi_keys_load(struct lmi_crypto *crypto, const char *path,
+                     const char *old_path, bool *found_out,
+                     struct lmi_keys **out, struct lmi_err *err);
 void lmi_keys_free(struct lmi_keys *keys);
 
 /* Is the key's file still the one that was read? */
 LMI_CHECK bool lmi_keys_in_place(const struct lmi_keys *keys);
 
-/*
- * Makes a key at path unless there is one: complete or not at all, and of
- * many processes that try at once, all get to see the same.
- */
-LMI_CHECK enum lmi_rc lmi_keys_make(struct lmi_crypto *crypto, const char *path,
-                                    struct lmi_err *err);
+/* Makes a key at path, atomically, unless there is one. */
+LMI_RC lmi_keys_make(struct lmi_crypto *crypto, const char *path,
+                     struct lmi_err *err);
 
-/*
- * The MAC of some bytes under the key. purpose is a byte that keeps MACs
- * for different ends apart.
- */
-LMI_CHECK enum lmi_rc lmi_keys_mac(struct lmi_keys *keys, uint8_t purpose,
-                                   const void *ptr, size_t len,
-                                   uint8_t out[LMI_HASH], struct lmi_err *err);
+/* The MAC of some bytes under the key, for one purpose (record.h). */
+LMI_RC lmi_keys_mac(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
+                    size_t len, uint8_t out[LMI_HASH], struct lmi_err *err);
 
 /* The same under the old key; has_old_out is false if there is none. */
-LMI_CHECK enum lmi_rc lmi_keys_mac_old(struct lmi_keys *keys, uint8_t purpose,
-                                       const void *ptr, size_t len,
-                                       bool *has_old_out, uint8_t out[LMI_HASH],
-                                       struct lmi_err *err);
+LMI_RC lmi_keys_mac_old(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
+                        size_t len, bool *has_old_out, uint8_t out[LMI_HASH],
+                        struct lmi_err *err);
 
 /*
  * Do these bytes have this MAC, of which the first mac_len bytes were kept,
  * under the key or the old one? old_out, unless NULL, tells whether it was the
  * old one's.
  */
-LMI_CHECK enum lmi_rc lmi_keys_verify(struct lmi_keys *keys, uint8_t purpose,
-                                      const void *ptr, size_t len,
-                                      const uint8_t *mac, size_t mac_len,
-                                      bool *good_out, bool *old_out,
-                                      struct lmi_err *err);
+LMI_RC lmi_keys_verify(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
+                       size_t len, const uint8_t *mac, size_t mac_len,
+                       bool *good_out, bool *old_out, struct lmi_err *err);
 
 #endif

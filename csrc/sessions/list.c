@@ -8,7 +8,7 @@
 #define PURGE_PAUSE 3     /* times as long as a step */
 #define SECOND 1000000000 /* in nanoseconds */
 
-/* The beginning of the groups that the list asks for; false: nobody's. */
+/* The prefix of the groups that the list asks for; false: there are none. */
 static bool
 list_prefix(struct lmi *lmi, const struct lmi_session_list *list,
             uint8_t prefix[LMI_GROUP], size_t *len_out, enum lmi_rc *rc_out,
@@ -21,11 +21,9 @@ list_prefix(struct lmi *lmi, const struct lmi_session_list *list,
     *rc_out = LMI_OK;
     if (list->user.kind == LMI_TEXT_ABSENT)
         return true;
-    len = lmi_text_bytes(list->user, user, LMI_USER_MAX);
-    if (list->user.kind == LMI_TEXT_NOT_A_STRING || len == 0 ||
-        len > LMI_USER_MAX || memchr(user, '\0', len) != NULL)
+    if (!lmi_text_read(list->user, user, sizeof user, &len) || len == 0 ||
+        strlen(user) != len)
         return false;
-    user[len] = '\0';
     *rc_out =
         lmi_entry_group(lmi, user, list->service, "0000000000", prefix, err);
     *len_out = list->service == 0 ? LMI_GROUP_USER : LMI_GROUP_SERVICE;
@@ -36,10 +34,7 @@ _Static_assert(sizeof(struct lmi_store_cursor) <=
                    sizeof((struct lmi_session_list *)0)->cursor,
                "a cursor fits");
 
-/*
- * Where the list goes on; NULL: at its beginning. The bytes are the caller's,
- * and checked.
- */
+/* Where the list goes on; NULL: at its beginning. */
 static enum lmi_rc
 list_cursor(const struct lmi_session_list *list,
             struct lmi_store_cursor *cursor,
@@ -63,7 +58,7 @@ next_live(struct lmi *lmi, struct lmi_session_list *list, bool *found_out,
           struct lmi_entry *out, int64_t *seen_out, struct lmi_err *err)
 {
     uint8_t prefix[LMI_GROUP];
-    struct lmi_store_cursor cursor, next;
+    struct lmi_store_cursor cursor;
     const struct lmi_store_cursor *after;
     struct lmi_life life;
     size_t len;
@@ -77,12 +72,12 @@ next_live(struct lmi *lmi, struct lmi_session_list *list, bool *found_out,
         rc = list_cursor(list, &cursor, &after, err);
         if (rc == LMI_OK)
             rc = lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, prefix, len,
-                                after, &more, &next, err);
+                                after, &more, &cursor, err);
         if (rc != LMI_OK || !more)
             return rc;
-        memcpy(list->cursor, &next, sizeof next);
-        list->cursor_len = sizeof next;
-        rc = lmi_entry_find(lmi, &next.id, out, err);
+        memcpy(list->cursor, &cursor, sizeof cursor);
+        list->cursor_len = sizeof cursor;
+        rc = lmi_entry_find(lmi, &cursor.id, out, err);
         if (rc != LMI_OK || !out->good || !lmi_record_stands(&out->record) ||
             (list->service != 0 && out->record.service != list->service))
             continue;
@@ -188,10 +183,7 @@ lmi_session_purge(struct lmi *lmi, uint64_t *removed_out, struct lmi_err *err)
             rc = lmi_store_purge(lmi_store_of(lmi), (enum lmi_store_part)part,
                                  lmi_now(lmi), PURGE_BATCH, &removed, err);
             *removed_out += part == LMI_DURABLE ? removed : 0;
-            /*
-             * Logins that wait for the store get it between two steps: its
-             * lock is not a fair one, and a slow disk is slow for them, too.
-             */
+            /* Let waiting logins have the store: its lock is not fair. */
             if (rc == LMI_OK && removed == PURGE_BATCH)
                 pause_for(PURGE_PAUSE * (monotonic_nanoseconds() - start));
         }

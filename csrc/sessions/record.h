@@ -1,6 +1,5 @@
 /*
- * The bytes a session is kept as. One function writes them, one reads them,
- * and neither does I/O.
+ * The bytes that a session is kept as. No I/O.
  *
  *     version        1 byte, 1
  *     kind           1 byte, as in the store
@@ -17,9 +16,6 @@
  *                    before there is one and while several contend
  *     user           1 byte of length, and as many bytes
  *     mac            32 bytes: HMAC over the store key and all before it
- *
- * Nothing an unauthenticated client sent is in a record: `user` is a name
- * that passed the grammar and the password check.
  */
 #ifndef LMI_RECORD_H
 #define LMI_RECORD_H
@@ -56,7 +52,7 @@
 #define LMI_SHORT_MAC 16
 
 enum lmi_record_state {
-    LMI_STATE_FRESH = 1, /* a ticket nobody has used */
+    LMI_STATE_FRESH = 1, /* a ticket that was not used yet */
     LMI_STATE_SPENT,     /* a ticket, or a starter, swapped for a cookie */
     LMI_STATE_COOKIE,    /* a cookie */
     LMI_STATE_DUAL_USE,  /* its first use makes it a cookie, or a ticket */
@@ -86,19 +82,16 @@ bool lmi_record_is_fresh(const struct lmi_record *record);
 /* Of the entries of a session one stands for it: in lists, and as a count. */
 bool lmi_record_stands(const struct lmi_record *record);
 
-LMI_CHECK enum lmi_rc lmi_record_encode(struct lmi_keys *keys,
-                                        const struct lmi_store_id *id,
-                                        const struct lmi_record *record,
-                                        struct lmi_store_value *out,
-                                        struct lmi_err *err);
+LMI_RC lmi_record_encode(struct lmi_keys *keys, const struct lmi_store_id *id,
+                         const struct lmi_record *record,
+                         struct lmi_store_value *out, struct lmi_err *err);
 
 /*
  * good_out is false, and record_out zeroed, for anything that
  * lmi_record_encode() did not write under this id with this key.
  */
-LMI_CHECK enum lmi_rc
-lmi_record_decode(struct lmi_keys *keys, const struct lmi_store_id *id,
-                  const struct lmi_store_value *value, bool *good_out,
-                  struct lmi_record *record_out, struct lmi_err *err);
+LMI_RC lmi_record_decode(struct lmi_keys *keys, const struct lmi_store_id *id,
+                         const struct lmi_store_value *value, bool *good_out,
+                         struct lmi_record *record_out, struct lmi_err *err);
 
 #endif

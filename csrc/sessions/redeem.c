@@ -4,7 +4,7 @@
 
 #define GRACE_SECONDS 10 /* for a double click, or an answer that was lost */
 
-/* One redemption: what decides, and what it leaves behind. */
+/* One redemption. */
 struct redemption {
     struct lmi_redeem_facts facts;
     uint8_t origin[LMI_SHORT_MAC];
@@ -59,7 +59,7 @@ in_grace(const struct lmi_redeem_facts *facts)
            facts->ticket_life.now <= spent + GRACE_SECONDS;
 }
 
-/* The one place that says yes to a ticket. */
+/* The only place that accepts a ticket. */
 enum lmi_outcome
 lmi_redeem_decide(const struct lmi_redeem_facts *facts)
 {
@@ -90,7 +90,7 @@ lmi_redeem_decide(const struct lmi_redeem_facts *facts)
     return facts->account == LMI_ACCOUNT_ALLOWED ? LMI_GRANTED : LMI_UNKNOWN;
 }
 
-/* Would a good account make it a yes? */
+/* Does the outcome depend on the account? */
 static bool
 account_decides(const struct lmi_redeem_facts *facts)
 {
@@ -162,33 +162,28 @@ gather(struct lmi *lmi, const struct lmi_access *access, struct redemption *out,
 }
 
 /* The cookie that a ticket has, if any, becomes one of several. */
-struct rival {
-    struct lmi_entry entry;
-    struct lmi_store_value value;
-};
-
 static enum lmi_rc
 rival_op(struct lmi *lmi, const struct lmi_record *spent, int64_t now,
-         struct rival *rival, struct lmi_store_op *out, size_t *count,
-         struct lmi_err *err)
+         struct lmi_entry *rival, struct lmi_store_value *value_out,
+         struct lmi_store_op *out, size_t *count, struct lmi_err *err)
 {
     struct lmi_store_id id = {.kind = LMI_KIND_COOKIE};
     enum lmi_rc rc;
 
     memcpy(id.key, spent->peer, LMI_STORE_KEY);
-    rc = lmi_entry_find(lmi, &id, &rival->entry, err);
-    if (rc != LMI_OK || !rival->entry.good)
+    rc = lmi_entry_find(lmi, &id, rival, err);
+    if (rc != LMI_OK || !rival->good)
         return rc;
-    rival->entry.record.state = LMI_STATE_CONTENDER;
+    rival->record.state = LMI_STATE_CONTENDER;
     (*count)++;
-    return lmi_entry_write(lmi, LMI_STORE_SWAP, &id, &rival->entry.record, now,
-                           &rival->entry.value, &rival->value, out, err);
+    return lmi_entry_write(lmi, LMI_STORE_SWAP, &id, &rival->record, now,
+                           &rival->value, value_out, out, err);
 }
 
 /*
- * Spending: the ticket is still as it was, or another request was first. Two
- * clicks are two requests, and nobody knows which answer the browser keeps: of
- * two cookies the one that comes back is the session's.
+ * Spends the ticket, unless another request was faster. A double click makes
+ * two requests, and the browser may keep either answer: of two cookies the
+ * first one that comes back is the session's.
  */
 static enum lmi_rc
 swap_for_cookie(struct lmi *lmi, const struct redemption *redemption,
@@ -198,8 +193,8 @@ swap_for_cookie(struct lmi *lmi, const struct redemption *redemption,
     const struct lmi_redeem_facts *facts = &redemption->facts;
     int64_t now = facts->ticket_life.now;
     struct lmi_record spent = facts->ticket.record, cookie = spent;
-    struct rival rival;
-    struct lmi_store_value values[2];
+    struct lmi_entry rival;
+    struct lmi_store_value values[3];
     struct lmi_store_op ops[2 + LMI_END_OPS];
     size_t count = 2;
     enum lmi_rc rc = LMI_OK;
@@ -207,7 +202,8 @@ swap_for_cookie(struct lmi *lmi, const struct redemption *redemption,
     cookie.changed = now;
     memcpy(cookie.peer, facts->ticket.id.key, LMI_STORE_KEY);
     if (spent.state == LMI_STATE_SPENT) {
-        rc = rival_op(lmi, &spent, now, &rival, &ops[count], &count, err);
+        rc = rival_op(lmi, &spent, now, &rival, &values[2], &ops[count], &count,
+                      err);
         cookie.state = LMI_STATE_CONTENDER;
         memset(spent.peer, 0, LMI_STORE_KEY);
     } else {
@@ -259,7 +255,7 @@ grant(struct lmi *lmi, const struct redemption *redemption, bool *done_out,
     return rc;
 }
 
-/* What the outcomes beside GRANTED tell. */
+/* Fills in the session for the outcomes other than GRANTED. */
 static enum lmi_rc
 tell(struct lmi *lmi, const struct lmi_redeem_facts *facts,
      enum lmi_outcome outcome, struct lmi_redeemed *out, struct lmi_err *err)
@@ -279,7 +275,7 @@ tell(struct lmi *lmi, const struct lmi_redeem_facts *facts,
     return rc;
 }
 
-/* Grants and refusals; a ticket that is none has no session to name. */
+/* Logs grants and refusals of tickets that exist. */
 static void
 log_outcome(struct lmi *lmi, const struct redemption *redemption,
             enum lmi_outcome outcome)

@@ -1,7 +1,6 @@
 /*
- * The backend on one machine: LMDB. Durable commits are LMDB's default ones,
- * fully synchronous; the volatile part is never synchronised, lies in a folder
- * that is empty after a boot, and carries the boot's id in its name.
+ * The LMDB backend. Durable commits are fully synchronous; the volatile part is
+ * never synchronised, and its files carry the boot's id in their names.
  */
 #ifndef LMI_LMDB_H
 #define LMI_LMDB_H

@@ -39,7 +39,7 @@ struct env {
     struct data_file file; /* what is open */
 };
 
-/* generation tells a process from its parent, without a system call. */
+/* generation differs between a process and its parent: cheaper than getpid. */
 static struct {
     pthread_mutex_t mutex;
     pthread_once_t once;
@@ -269,10 +269,9 @@ env_in_place(const struct env *env, int dir_fd)
 }
 
 /*
- * Is the opened file the one that was looked at? And does it reach as far as
- * LMDB may read? Beyond its end lies a bus error, while the zeros of an
- * extended file are seen by LMDB as the damage they are. A sound file may be
- * short, too, by pages that were given up before they were written.
+ * Is the opened file the one that was checked? And is it as long as LMDB may
+ * read? Reading beyond its end would be a bus error; so it is extended with
+ * zeros, which LMDB reports as damage. A sound file may be short, too.
  */
 static int
 env_file_check(struct env *env, int dir_fd)
@@ -390,9 +389,8 @@ registry_add(const struct stat *st, enum lmi_store_part part)
 }
 
 /*
- * Environments that nobody uses are closed, but for `spared`, which the next
- * login in this process will want again. Those of a parent process are not
- * ours to close: LMDB would take the parent's readers for its own.
+ * Closes unused environments, but for `spared`, which the next login will use.
+ * Those of a parent process stay: LMDB would take its readers for ours.
  */
 static void
 registry_tidy(const struct env *spared)
@@ -412,11 +410,7 @@ registry_tidy(const struct env *spared)
     }
 }
 
-/*
- * At the end of the process, or when this code is unloaded before, what was
- * kept open for the next login is closed. If a call is still under way, in
- * another thread or behind a signal, all stays as it is.
- */
+/* At exit or unload; not while a call is running, in a thread or a signal. */
 static void __attribute__((destructor)) registry_end(void)
 {
     if (pthread_mutex_trylock(&registry.mutex) != 0)
@@ -596,10 +590,7 @@ part_replaced(const struct lmi_lmdb *lmdb, enum lmi_store_part part)
     return !lmi_file_is(&file->id, &st);
 }
 
-/*
- * A backup may have been put in its place, or the folder have gone with a
- * service that stopped.
- */
+/* By a backup; or the folder has gone with a service that stopped. */
 bool
 lmi_lmdb_replaced(void *self, bool at_once)
 {

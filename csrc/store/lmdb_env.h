@@ -1,10 +1,7 @@
 /*
- * LMDB's environments: one for each part of the store, opened, shared within
- * the process, and opened again after a fork or a failed commit.
- *
- * An environment must not be opened twice in a process, nor used across a
- * fork. Hence the core's one piece of mutable state: a registry of the open
- * environments of this process, guarded by a mutex that fork() respects.
+ * LMDB's environments, one for each part of the store. LMDB allows no second
+ * one in a process, and none across a fork. Hence the core's only mutable
+ * state: a registry of the open environments of this process, with a mutex.
  */
 #ifndef LMI_LMDB_ENV_H
 #define LMI_LMDB_ENV_H
@@ -16,8 +13,8 @@
 
 /* One open store: two folders, and what they led to in which process. */
 struct lmi_lmdb;
-LMI_CHECK enum lmi_rc lmi_lmdb_open(const struct lmi_store_where *where,
-                                    void **out, struct lmi_err *err);
+LMI_RC lmi_lmdb_open(const struct lmi_store_where *where, void **out,
+                     struct lmi_err *err);
 void lmi_lmdb_close(void *self);
 LMI_CHECK bool lmi_lmdb_replaced(void *self, bool at_once);
 
@@ -29,27 +26,23 @@ struct lmi_lmdb_env {
 };
 
 /*
- * Locks the registry and gives the part's environment in this process, which
- * may be another process than the last time. Unlocks again on failure, else
- * lmi_lmdb_leave() does.
+ * Locks the registry and gives the part's environment in this process. Unlocks
+ * again on failure, else lmi_lmdb_leave() does.
  */
-LMI_CHECK enum lmi_rc lmi_lmdb_enter(struct lmi_lmdb *lmdb,
-                                     enum lmi_store_part part,
-                                     struct lmi_lmdb_env **env_out,
-                                     struct lmi_err *err);
+LMI_RC lmi_lmdb_enter(struct lmi_lmdb *lmdb, enum lmi_store_part part,
+                      struct lmi_lmdb_env **env_out, struct lmi_err *err);
 
 /* Unlocks; code is LMDB's, or errno's, for what was done, and becomes rc. */
-LMI_CHECK enum lmi_rc lmi_lmdb_leave(struct lmi_lmdb *lmdb,
-                                     enum lmi_store_part part, int code,
-                                     const char *text, struct lmi_err *err);
+LMI_RC lmi_lmdb_leave(struct lmi_lmdb *lmdb, enum lmi_store_part part, int code,
+                      const char *text, struct lmi_err *err);
 
 /* Renews the kept reader; a reset ends it. LMDB's code. */
 LMI_CHECK int lmi_lmdb_read(struct lmi_lmdb_env *env);
 
 /*
- * Ends a transaction in which all went well. After a failed commit nobody
- * knows what the disk holds, and asking fsync again would get a lie: the
- * environment is closed, and the next call opens the file anew.
+ * Commits. After a failure the state of the disk is not known, and another
+ * fsync would not report it: the environment is closed, and the next call opens
+ * the file anew.
  */
 LMI_CHECK int lmi_lmdb_commit(struct lmi_lmdb_env *env, MDB_txn *txn);
 

@@ -1,5 +1,5 @@
 /*
- * Where sessions live: the contract that every backend fulfils.
+ * Where sessions are kept: the contract of every backend.
  *
  *  - An entry has a kind (one byte) and a key (32 bytes), a value that the
  *    store does not look into, a time after which it may be removed, and
@@ -74,9 +74,8 @@ struct lmi_store_where {
  * Opens a store and makes it if need be. The volatile part is opened, and
  * made, when it is first used.
  */
-LMI_CHECK enum lmi_rc lmi_store_open(const struct lmi_store_where *where,
-                                     struct lmi_store **out,
-                                     struct lmi_err *err);
+LMI_RC lmi_store_open(const struct lmi_store_where *where,
+                      struct lmi_store **out, struct lmi_err *err);
 void lmi_store_close(struct lmi_store *store);
 
 /*
@@ -88,15 +87,13 @@ LMI_CHECK bool lmi_store_replaced(struct lmi_store *store, bool at_once);
 /* A store kept by another backend than the URL would choose; self is its own,
  * and closed with the store. */
 struct lmi_store_backend;
-LMI_CHECK enum lmi_rc lmi_store_adopt(const struct lmi_store_backend *backend,
-                                      void *self, struct lmi_store **out,
-                                      struct lmi_err *err);
+LMI_RC lmi_store_adopt(const struct lmi_store_backend *backend, void *self,
+                       struct lmi_store **out, struct lmi_err *err);
 
 /* found_out is false, and value_out empty, if there is no such entry. */
-LMI_CHECK enum lmi_rc
-lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
-              const struct lmi_store_id *id, bool *found_out,
-              struct lmi_store_value *value_out, struct lmi_err *err);
+LMI_RC lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
+                     const struct lmi_store_id *id, bool *found_out,
+                     struct lmi_store_value *value_out, struct lmi_err *err);
 
 /*
  * Applies a batch, and in the same step removes up to 16 entries that
@@ -104,22 +101,20 @@ lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
  * batch's. done_out is false if an ADD or SWAP did not find what
  * it expects; nothing has changed then.
  */
-LMI_CHECK enum lmi_rc lmi_store_apply(struct lmi_store *store,
-                                      enum lmi_store_part part,
-                                      const struct lmi_store_op *ops,
-                                      size_t count, int64_t now, bool *done_out,
-                                      struct lmi_err *err);
+LMI_RC lmi_store_apply(struct lmi_store *store, enum lmi_store_part part,
+                       const struct lmi_store_op *ops, size_t count,
+                       int64_t now, bool *done_out, struct lmi_err *err);
 
 /* Removes at most `limit` entries that expired before now, in one step. */
-LMI_CHECK enum lmi_rc lmi_store_purge(struct lmi_store *store,
-                                      enum lmi_store_part part, int64_t now,
-                                      uint32_t limit, uint32_t *removed_out,
-                                      struct lmi_err *err);
+LMI_RC lmi_store_purge(struct lmi_store *store, enum lmi_store_part part,
+                       int64_t now, uint32_t limit, uint32_t *removed_out,
+                       struct lmi_err *err);
 
 /*
  * The next entry whose group begins with this prefix, behind `after` (NULL:
  * the first). Inside a group, what expires first comes first. found_out is
- * false at the end. An empty prefix finds every entry that has a group.
+ * false at the end. An empty prefix finds every entry that has a group. `after`
+ * may be place_out.
  */
 struct lmi_store_cursor {
     size_t group_len;
@@ -127,11 +122,10 @@ struct lmi_store_cursor {
     int64_t expires;
     struct lmi_store_id id;
 };
-LMI_CHECK enum lmi_rc
-lmi_store_next(struct lmi_store *store, enum lmi_store_part part,
-               const uint8_t *prefix, size_t prefix_len,
-               const struct lmi_store_cursor *after, bool *found_out,
-               struct lmi_store_cursor *place_out, struct lmi_err *err);
+LMI_RC lmi_store_next(struct lmi_store *store, enum lmi_store_part part,
+                      const uint8_t *prefix, size_t prefix_len,
+                      const struct lmi_store_cursor *after, bool *found_out,
+                      struct lmi_store_cursor *place_out, struct lmi_err *err);
 
 /* The table of functions behind the calls above; one for each backend. */
 struct lmi_store_backend {
