@@ -27,6 +27,27 @@ static struct shared {
 
 #define HASH "$5$rounds=1000$salt$J8CC7Sf2G3K1nqU9nTB4VZxYsUOHXzD/mAbIyM8b8o1"
 
+/* So many names that none of them has many sessions at a time. */
+#define NAMES 500
+
+static void
+make_site(void)
+{
+    FILE *passwd, *shadow;
+
+    scratch_site(HASH);
+    passwd = fopen(scratch_path("etc/passwd"), "a");
+    shadow = fopen(scratch_path("etc/shadow"), "a");
+    if (passwd == NULL || shadow == NULL)
+        return;
+    for (unsigned i = 0; i < NAMES; i++) {
+        fprintf(passwd, "user%u:x:2000:2000::/home/u:/bin/sh\n", i);
+        fprintf(shadow, "user%u:%s:19000:0:99999:7:::\n", i, HASH);
+    }
+    fclose(passwd);
+    fclose(shadow);
+}
+
 /* For this process alone. */
 static void
 set_clock(uint64_t now)
@@ -40,7 +61,7 @@ set_up(void)
 {
     pthread_barrierattr_t attributes;
 
-    scratch_site(HASH);
+    make_site();
     scratch_settings(1700000000);
     lmi = lmi_make();
     if (lmi_pin(lmi, &err) != LMI_OK || lmi_enter(lmi, &err) != LMI_OK)
@@ -55,8 +76,12 @@ set_up(void)
 static void
 make_ticket(void)
 {
+    static unsigned number;
+    char user[16];
+
+    snprintf(user, sizeof user, "user%u", number++ % NAMES);
     const struct lmi_session_params params = {
-        .user = "alice", .service = LMI_CPANEL, .hash = HASH};
+        .user = user, .service = LMI_CPANEL, .hash = HASH};
 
     if (lmi_session_create(lmi, &params, &shared->made, &err) != LMI_OK)
         printf("Bail out! no session\n");
