@@ -143,6 +143,18 @@ is(
 is( attempt(@home), 1, '... and then waits as well' );
 at( ++$second );
 is( attempt(@home), 'ok', '... and its failures are forgotten by success' );
+
+# An attacker who sends a hundred guesses a second, from ten addresses.
+my ( $in, $waiting ) = ( 0, 0 );
+for my $trial ( 1 .. 100 ) {
+    at( ++$second );
+    guess( remote_addr => '198.18.0.' . $_ % 10 ) for 1 .. 100;
+    $waiting++ if attempt() ne 'ok';
+    $in++      if attempt(@home) eq 'ok';
+}
+is( $in, 100, 'at a hundred guesses a second the owner gets in from home, each time' );
+note("16: 100 guesses a second, the owner logs in from a known source $in times of 100");
+cmp_ok( $waiting, '>', 90, "control: from elsewhere the name waits, $waiting times" );
 at( $second += 29 * 86_400 );
 for my $number ( 1 .. 9 ) { guess( remote_addr => "192.0.2.$number" ) }
 is( attempt(@home), 'ok', 'a source is known for 30 days' );
@@ -210,6 +222,7 @@ my $hashes = grep { $_ eq 'invalid' } map { split } @guesses;
 cmp_ok( $hashes, '<=', 32,
     "64 processes that guess five times each get no more than 32 hashes ($hashes)" );
 cmp_ok( $hashes, '>=', 3, '... and the three free ones' );
+note("15: 64 processes guess 5 times each at one name, at most $hashes hashes");
 like( guess( user => 'user2' ), qr/\A[0-9]+\z/, '... and the name waits' );
 
 # The same test with a non-atomic counter.

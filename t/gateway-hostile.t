@@ -63,6 +63,7 @@ for my $port (@SERVICES) {
     }
 }
 is_deeply( \@opened, [], "$pairs pairs of a port, a cookie and a token that don't agree" );
+note( "8: $pairs pairs of a port and a cookie that do not agree, " . @opened . ' open' );
 is( ask( $app, "$token{$_}/", service => $_, HTTP_COOKIE => $cookie{$_} )->{status},
     200, "control: after that the session of $_ still opens it" )
     for qw(cpanel);
@@ -73,12 +74,32 @@ for ( 1 .. 10_000 ) {
     $let_in++ if ask( $app, "$token{cpanel}/x" )->{status} != 401;
 }
 is( $let_in, 0, '10,000 requests with the right token and no cookie' );
+note("3: 10,000 requests with the right token and no cookie, $let_in let in");
 for my $number ( 1 .. 1_000 ) {
     my $made_up = sprintf 'cpsession=alice%%3a%043d', $number;
     my $answer  = ask( $app, "$token{cpanel}/x", HTTP_COOKIE => $made_up );
     $let_in++ if $answer->{status} != 401 || header_of( $answer, 'Set-Cookie' );
 }
 is( $let_in, 0, '1,000 cookies that nobody was given' );
+note("7: 1,000 cookies that nobody was given, $let_in adopted");
+
+# A login makes a new cookie, whichever the browser sends
+my $kept  = 0;
+my $fixed = $cookie{cpanel};
+for my $number ( 1 .. 1_000 ) {
+    my $sent = $number % 2 ? $fixed : sprintf 'cpsession=alice%%3a%043d', $number;
+    my $given =
+        cookie_of( ask( $app, '/login/', form => 'user=alice&pass=secret', HTTP_COOKIE => $sent ) );
+    $kept++ if !$given || $given eq $sent || $given eq $fixed;
+    $fixed = $given;
+}
+is( $kept, 0, '1,000 logins of browsers that have a cookie: each gets another' );
+note("7: 1,000 logins with a cookie, $kept keep it");
+( $token{cpanel}, $cookie{cpanel} ) = do {
+    my $answer = ask( $app, '/login/', form => 'user=alice&pass=secret' );
+    ( header_of( $answer, 'Location' ) =~ m{\A(/cpsess[0-9]{10})/}, cookie_of($answer) );
+};
+ask( $app, "$token{cpanel}/x", HTTP_COOKIE => $cookie{cpanel} );
 for my $fill (qw(A z)) {
     my $twice = "$cookie{cpanel}; cpsession=alice%3a" . $fill x 43;
     is( ask( $app, "$token{cpanel}/x", HTTP_COOKIE => $twice )->{status},
@@ -93,9 +114,12 @@ is(
 
 # Answers contain no raw bytes of the request
 my @raw;
+my ( $looked, $packed ) = ( 0, 0 );
 
 sub look {
     my ( $what, $answer ) = @_;
+    $looked++;
+    $packed++ if grep { lc eq 'content-encoding' } @{ $answer->{headers} };
     my @headers = @{ $answer->{headers} };
     push @raw, "$what: header" if grep { /[^\x20-\x7e]/ } @headers;
     push @raw, "$what: page"   if $answer->{body} =~ /[^\n\x20-\x7e]/;
@@ -139,6 +163,9 @@ for my $byte (@bytes) {
     }
 }
 is_deeply( \@raw, [], 'control bytes in every field, header and path' );
+note( '32: ' . @bytes . " control bytes in $looked requests, " . @raw . ' raw in an answer' );
+is( $packed, 0, 'no answer is compressed: its length tells nothing about secrets' );
+note("32: $looked answers to clients that take gzip, $packed compressed");
 ok( !scalar( $site->log_text =~ /[^\n\x20-\x7e]/ ), '... and none of them in the log' );
 look( 'control', { status => 200, headers => [ 'X', "a\rb" ], body => "a\tPANEL" } );
 is( scalar @raw, 3, 'control: it would be found' );
@@ -247,23 +274,31 @@ for my $number ( 1 .. 2_000 ) {
     push @raw, "$text: quotes" if $page =~ /value="[^"]*"[^ >]/;
 }
 is_deeply( \@raw, [], '2,000 strings, none of them unescaped on a page' );
+note( '32: 2,000 strings of markup, ' . @raw . ' unescaped on a page' );
 like( '<input value="/"><script>', qr/value="[^"]*"[^ >]|<script/, 'control: it would be found' );
 
 # The same answer for all refused accounts, and for names that do not exist
 for my $target ( '/login/', '/login/?login_only=1' ) {
     my %answers;
-    for my $form (
+    my @causes = (
         ( map { "user=$_&pass=secret" } qw(suspended expired locked max nobody no@where.example) ),
         'user=alice&pass=wrong',
         'user=alice&pass=' . 'x' x 300
-        )
-    {
-        my $answer = ask( $app, $target, form => "$form&goto_uri=/x" );
-        $answers{ join "\n", $answer->{status}, @{ $answer->{headers} }, $answer->{body} } = $form;
+    );
+    for ( 1 .. 200 ) {
+        for my $form (@causes) {
+            my $answer = ask( $app, $target, form => "$form&goto_uri=/x" );
+            my $text   = join "\n", $answer->{status}, @{ $answer->{headers} }, $answer->{body};
+            $answers{ $text =~ s/^Date\n.*\n//mr } = $form;
+        }
         $site->forget;
     }
     is( scalar keys %answers, 1, "$target: one answer for all that is refused" )
         or diag( join "\n", values %answers );
+    note( '13: ' . @causes . ' causes of refusal, 200 times each, ' . keys(%answers) . ' answer' );
+    my $other = ask( $app, $target, form => 'user=alice&pass=&goto_uri=/x' );
+    ok( !$answers{ join "\n", $other->{status}, @{ $other->{headers} }, $other->{body} },
+        'control: another one would be seen' );
 }
 
 # Large requests

@@ -178,33 +178,45 @@ for my $how ( sort keys %spoilers ) {
 }
 attempt( 'ok', 'the settings, mended' );
 
-# The key. If it is lost or damaged, logins are refused until it is restored.
-$spoilers{'another one'}       = sub { new_file( $_[0], 'k' x 32 ) };
-$spoilers{'open to the group'} = sub { copy_of( $_[0] ); chmod oct 640, $_[0] or die "$_[0]: $!" };
-my $key = "$site->{dir}/store/key";
-for my $how ( sort keys %spoilers ) {
-    spoil( $key, $how );
-    attempt( $how eq 'unreadable' ? 'RIGHTS' : 'KEY', "the key: $how" );
-    mend($key);
-}
-attempt( 'ok', 'the key, mended' );
-
 # The store, each time in a new process, which has not opened it before.
 sub attempt_in_child {
     my ( $expected, $name ) = @_;
     my $said = Test::Cpanel::LogMeIn::in_child( sub { alarm 20; ( $site->login )[1] } );
     my $pattern =
         $expected eq 'cut' ? "$sentences{ok}|\Q$sentences{STORE}\E" : "\Q$sentences{$expected}\E";
-    like( $said, qr/\A(?:$pattern)\z/, $name );
+    return like( $said, qr/\A(?:$pattern)\z/, $name );
+}
+
+# How many there are of them that must be refused, and how many were not.
+my ( $planted, $accepted ) = ( 0, 0 );
+
+sub refused_in_child {
+    my ( $expected, $name ) = @_;
+    $planted++;
+    $accepted += !attempt_in_child( $expected, $name );
     return;
 }
 
+# The key. If it is lost or damaged, logins are refused until it is restored.
+$spoilers{'another one'}       = sub { new_file( $_[0], 'k' x 32 ) };
+$spoilers{'open to the group'} = sub { copy_of( $_[0] ); chmod oct 640, $_[0] or die "$_[0]: $!" };
+my $key = "$site->{dir}/store/key";
+for my $how ( sort keys %spoilers ) {
+    spoil( $key, $how );
+    refused_in_child( $how eq 'unreadable' ? 'RIGHTS' : 'KEY', "the key, in a new process: $how" );
+    attempt( $how eq 'unreadable'          ? 'RIGHTS' : 'KEY', "the key: $how" );
+    mend($key);
+}
+attempt( 'ok', 'the key, mended' );
+
+# The store.
 my $data = "$site->{dir}/store/data.mdb";
 for my $how ( grep { $_ ne 'missing' && $_ ne 'empty' } sort keys %spoilers ) {
     spoil( $data, $how );
     my $expected = $how eq 'unreadable' ? 'RIGHTS' : 'STORE';
     $expected = 'ok' if $how eq 'huge';    # sparse: its pages are sound
-    attempt_in_child( $expected, "data.mdb: $how" );
+    if ( $expected eq 'ok' ) { attempt_in_child( $expected, "data.mdb: $how" ) }
+    else                     { refused_in_child( $expected, "data.mdb: $how" ) }
     mend($data);
 }
 my $size = -s $data;
@@ -229,10 +241,37 @@ for my $case (
 {
     my ( $name, $do, $undo ) = @{$case};
     $do->();
-    attempt_in_child( 'STORE', "the store's folder: $name" );
+    refused_in_child( 'STORE', "the store's folder: $name" );
     $undo->();
 }
+
+# Planted before a store is made.
+for my $case ( [ 'key', 'KEY' ], [ 'data.mdb', 'STORE' ], [ 'lock.mdb', 'STORE' ] ) {
+    my ( $name, $code ) = @{$case};
+    rename $folder, "$folder.kept" or die $!;
+    for my $how ( 'a folder', 'a FIFO', 'a dead link', 'group-written', 'world-written' ) {
+        mkdir $folder, oct 700 or die "$folder: $!";
+        new_file( "$folder/$name.kept", 'x' x 32 );
+        $spoilers{$how}->("$folder/$name");
+        unlink "$folder/$name.kept";
+        refused_in_child( $code, "planted before the start, $name: $how" );
+        system 'rm', '-rf', $folder;
+    }
+    rename "$folder.kept", $folder or die $!;
+}
 attempt_in_child( 'ok', "the store's folder, mended" );
+
+note("24: $planted planted files and folders of the store, $accepted taken");
+
+# Files of a store that is made under any umask are their owner's alone.
+my $umask = umask 0;
+my $open  = Test::Cpanel::LogMeIn->new;
+is( ( $open->login )[0], 1, 'a store that is made with the umask 0' );
+umask $umask;
+my @loose = grep { ( stat $_ )[2] & oct 77 } map { glob "$open->{dir}/store$_" } q{}, '/*', '/*/*';
+is_deeply( \@loose, [], '... is for its owner alone' );
+chmod oct 644, "$open->{dir}/store/key" or die $!;
+ok( ( ( stat "$open->{dir}/store/key" )[2] & oct 77 ), 'control: it could be for others' );
 
 is_deeply( \@warnings, [], 'and never a warning' );
 done_testing();

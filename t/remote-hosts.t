@@ -83,6 +83,7 @@ for my $host (@hosts) {
         || same_form($target) ne same_form($host);
 }
 is_deeply( \%wrong, {}, @hosts . ' hosts: each is asked for by its name, or not at all' );
+note( "35: $COUNT hosts, " . keys(%wrong) . ' connections elsewhere' );
 cmp_ok( $asked,   '>', $COUNT / 10, "control: $asked are asked for" );
 cmp_ok( $refused, '>', $COUNT / 10, "control: $refused are not" );
 is( $site->login( hostname => 'localhost', service => $_ ), 0, "$_ is asked for" )

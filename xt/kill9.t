@@ -63,6 +63,7 @@ cmp_ok(
 );
 my @lost = grep { !$site->redeem($_) } @urls;
 is( scalar @lost, 0, 'each of them redeems' ) or diag("$lost[0]: $Cpanel::LogMeIn::detail");
+note( "25: $CYCLES times killed, " . @lost . ' acknowledged sessions lost' );
 my @again = grep { $site->redeem($_) } @urls;
 is( scalar @again, 0, 'control: once' );
 done_testing();

@@ -68,6 +68,7 @@ sub is_outside {
 }
 my @outside = grep { is_outside($_) } sort keys %paths;
 is_deeply( \@outside, [], 'no path leads out of the site: ' . keys(%paths) . ' of them' );
+note( '23: 10,000 names, ' . @outside . ' files opened outside the site' );
 ok( ( grep { $_ eq 'etc/shadow' } keys %paths ), 'control: the paths of a login are seen' );
 ok( is_outside($_),                              "control: $_ would be" )
     for '../x', 'etc/../../x', '/etc/shadow', '/root', 'var/cpanel/users/../x', 'home/../..';

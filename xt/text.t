@@ -24,7 +24,8 @@ sub too_wide {
 
 # The two commands of the README are single lines, for copying.
 my $readme = read_file('README') =~ s/^    apt-get update.*\n//mgr;
-is_deeply( [ too_wide( $readme, 78 ) ], [], 'README: 78 columns' );
+is_deeply( [ too_wide( $readme,               78 ) ], [], 'README: 78 columns' );
+is_deeply( [ too_wide( read_file('SECURITY'), 78 ) ], [], 'SECURITY: 78 columns' );
 for my $file ( grep { m{[.][ch]\z|\Acsrc/README\z|[.]xs\z} } @files ) {
     is_deeply( [ too_wide( read_file($file), 80 ) ], [], "$file: 80 columns" );
 }

@@ -23,10 +23,12 @@ my $valgrind = 'valgrind -q --error-exitcode=99 --leak-check=full --num-callers=
 
 # The C tests: no errors, and no definite leaks. decide, password and race take
 # minutes with valgrind, and are run with the sanitizers; faults and wipe check
-# memory themselves. forks, record and token, which do the same thing a
-# hundred thousand times, are for XT_LONG=1.
-my @left_out =
-    ( qw(decide faults password race wipe), $ENV{XT_LONG} ? () : qw(forks record token) );
+# memory themselves. Those that do the same thing thousands of times are for
+# XT_LONG=1.
+my @left_out = (
+    qw(decide faults password race wipe),
+    $ENV{XT_LONG} ? () : qw(evict flood forks record stolen token unknown)
+);
 for my $program ( map { m{(\w+)[.]c\z} } sort glob 't/core/*.c' ) {
     next if grep { $_ eq $program } @left_out;
     my ( $status, $out ) =

@@ -2,7 +2,8 @@
  * Every allocation and every system call of every public call fails once:
  * nothing crashes, nothing is granted that is not there, and the next call is
  * well again. This program's functions stand before libc's, for the core and
- * for LMDB and OpenSSL alike.
+ * for LMDB and OpenSSL alike. With LMI_ERRORS set, system calls fail with each
+ * of several errors, else with their likeliest one.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -31,6 +32,13 @@ extern void *__libc_realloc(void *ptr, size_t size);
 static bool armed;
 static unsigned countdown, failures;
 
+/* Of all jobs together. */
+static unsigned all_points, all_bad;
+
+/* The error of system calls instead of their own; 0: none. Allocations have
+ * one error only, and are left alone then. */
+static int other_error;
+
 static bool
 fails_now(void)
 {
@@ -40,13 +48,19 @@ fails_now(void)
     return true;
 }
 
+static bool
+allocation_fails(void)
+{
+    return other_error == 0 && fails_now();
+}
+
 /* LMDB and OpenSSL shall find these functions, too. */
 #pragma GCC visibility push(default)
 
 void *
 malloc(size_t size)
 {
-    if (!fails_now())
+    if (!allocation_fails())
         return __libc_malloc(size);
     errno = ENOMEM;
     return NULL;
@@ -55,7 +69,7 @@ malloc(size_t size)
 void *
 calloc(size_t count, size_t size)
 {
-    if (!fails_now())
+    if (!allocation_fails())
         return __libc_calloc(count, size);
     errno = ENOMEM;
     return NULL;
@@ -64,7 +78,7 @@ calloc(size_t count, size_t size)
 void *
 realloc(void *ptr, size_t size)
 {
-    if (!fails_now())
+    if (!allocation_fails())
         return __libc_realloc(ptr, size);
     errno = ENOMEM;
     return NULL;
@@ -107,7 +121,7 @@ find_all_real(void)
 
 #define FAIL_WITH(code)                                                        \
     if (fails_now()) {                                                         \
-        errno = code;                                                          \
+        errno = other_error != 0 ? other_error : code;                         \
         return -1;                                                             \
     }
 
@@ -301,12 +315,32 @@ log_in_wrongly(void)
     return log_in("wrong");
 }
 
+/* Ends all sessions: what looks at each of them shall be done soon. */
+static void
+end_all(void)
+{
+    struct lmi_text anybody = {LMI_TEXT_ABSENT, NULL, 0};
+    struct lmi_session session;
+    struct lmi_err err;
+
+    for (bool found = true; found;) {
+        struct lmi_session_list list = {.service = LMI_CPANEL};
+        if (lmi_session_next(lmi, &list, &found, &session, &err) != LMI_OK ||
+            (found && lmi_session_end_id(lmi, text_of(session.id), anybody,
+                                         &found, &session, &err) != LMI_OK))
+            return;
+    }
+}
+
 /* A fresh session to work on, without faults. */
 static bool
 prepare(void)
 {
     scratch_settings(1700000000);
-    bool good = open_sessions() && log_in_rightly() && redeem();
+    bool good = open_sessions();
+    if (good)
+        end_all();
+    good = good && log_in_rightly() && redeem();
     scratch_settings(1700000060);
     return good && open_sessions();
 }
@@ -328,11 +362,15 @@ forget(void)
  * afterwards, with and without that, is `sound`.
  */
 static unsigned
-fail_everywhere(bool (*job)(void), bool (*sound)(bool granted))
+fail_with(int error, bool (*job)(void), bool (*sound)(bool granted))
 {
     unsigned bad = 0, points = 0;
 
+    other_error = error;
+
     for (unsigned point = 1; point < 5000; point++) {
+        if (error != 0)
+            forget(); /* or failures before this one would bring a wait */
         if (!prepare())
             bad += 1000;
         failures = 0;
@@ -345,8 +383,25 @@ fail_everywhere(bool (*job)(void), bool (*sound)(bool granted))
         points++;
         bad += !sound(granted);
     }
-    printf("# %u points\n", points);
+    other_error = 0;
+    all_points += points;
     return points < 3 ? 1000 : bad;
+}
+
+static unsigned
+fail_everywhere(bool (*job)(void), bool (*sound)(bool granted))
+{
+    static const int errors[] = {EIO,    ENOSPC,    EMFILE, ENOMEM, EACCES,
+                                 EROFS,  EDQUOT,    EPERM,  EBUSY,  ENFILE,
+                                 EFBIG,  EBADF,     ENODEV, ESTALE, ELOOP,
+                                 EINVAL, ETIMEDOUT, ENXIO};
+    unsigned bad = fail_with(0, job, sound);
+
+    if (getenv("LMI_ERRORS") != NULL)
+        for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+            bad += fail_with(errors[i], job, sound);
+    all_bad += bad;
+    return bad;
 }
 
 static bool
@@ -398,6 +453,122 @@ fresh_ticket_then_redeem(void)
     return redeem();
 }
 
+static bool
+log_in_for_cookie(void)
+{
+    const struct lmi_login ask = {.user = text_of("alice"),
+                                  .pass = text_of("secret"),
+                                  .hostname = text_of("localhost"),
+                                  .service = text_of("cpanel"),
+                                  .dual_use = true};
+
+    lmi_login(core, &ask, &answer);
+    return answer.reason == LMI_REASON_OK;
+}
+
+/* A cookie that was given is one; where it was not, there is none. */
+static bool
+cookie_sound(bool granted)
+{
+    if (granted)
+        memcpy(redeemed.cookie, answer.cookie, sizeof redeemed.cookie);
+    return granted ? open_sessions() && check() : answer.cookie[0] == '\0';
+}
+
+static char listed_id[LMI_ID_SIZE];
+
+/* True if the whole list was read; with the first one's id. */
+static bool
+list_sessions(void)
+{
+    struct lmi_session_list list = {.user = text_of("alice")};
+    struct lmi_session session;
+    struct lmi_err err;
+    unsigned count = 0;
+
+    for (bool found = true; found; count += found) {
+        if (lmi_session_next(lmi, &list, &found, &session, &err) != LMI_OK)
+            return false;
+        if (found && count == 0)
+            memcpy(listed_id, session.id, sizeof listed_id);
+    }
+    return count > 0;
+}
+
+static bool
+listed_sound(bool granted)
+{
+    (void)granted;
+    return check() && list_sessions();
+}
+
+/* Ends the session that prepare() has made. */
+static bool
+revoke_session(void)
+{
+    struct lmi_session session;
+    struct lmi_text nobody = {LMI_TEXT_ABSENT, NULL, 0};
+    struct lmi_err err;
+    bool found = false;
+
+    return lmi_session_end_id(lmi, text_of(redeemed.session.id), nobody, &found,
+                              &session, &err) == LMI_OK &&
+           found;
+}
+
+static bool
+revoked_sound(bool granted)
+{
+    return granted ? !check() : (revoke_session() || !check());
+}
+
+/* Discards the ticket of the session that prepare() has made. */
+static bool
+discard(void)
+{
+    const char *ticket = strstr(answer.url, "session=");
+    struct lmi_err err;
+    bool found = false;
+
+    return ticket != NULL &&
+           lmi_session_discard(lmi, text_of(ticket + 8), &found, &err) ==
+               LMI_OK &&
+           found;
+}
+
+static bool
+discarded_sound(bool granted)
+{
+    return granted ? !check() : (discard() || !check());
+}
+
+static bool
+purge(void)
+{
+    struct lmi_err err;
+    uint64_t removed;
+
+    return lmi_session_purge(lmi, &removed, &err) == LMI_OK;
+}
+
+static bool
+serves_host(void)
+{
+    struct lmi_err err;
+    bool serves = false;
+
+    return lmi_serves_host(lmi, text_of("nowhere.example"), &serves, &err) ==
+               LMI_OK &&
+           serves;
+}
+
+static bool
+never_sound(bool granted)
+{
+    (void)granted;
+    return false;
+}
+
 int
 main(void)
 {
@@ -415,6 +586,22 @@ main(void)
     ok(fail_everywhere(check, check_sound) == 0,
        "a check with its touch, failing everywhere, ends nothing");
     ok(fail_everywhere(end, end_sound) == 0, "logging out, failing everywhere");
+    ok(fail_everywhere(log_in_for_cookie, cookie_sound) == 0,
+       "a login for a cookie, failing everywhere");
+    ok(fail_everywhere(list_sessions, listed_sound) == 0,
+       "a list of sessions, failing everywhere, ends nothing");
+    ok(fail_everywhere(revoke_session, revoked_sound) == 0,
+       "revoking a session, failing everywhere");
+    ok(fail_everywhere(discard, discarded_sound) == 0,
+       "discarding a ticket, failing everywhere");
+    ok(fail_everywhere(purge, check_sound) == 0,
+       "removing what has expired, failing everywhere, ends nothing");
+    ok(fail_everywhere(serves_host, check_sound) == 0,
+       "a look at the machine's names, failing everywhere");
+    printf("# 27: %u points of failure, %u unsound afterwards\n", all_points,
+           all_bad);
+    ok(fail_everywhere(check, never_sound) > 0,
+       "control: what is not sound would be seen");
     lmi_free(lmi);
     lmi_free(core);
     return done();

@@ -60,6 +60,8 @@ main(void)
     }
     ok(failed == 0, "%zu children draw %d tickets each", children, DRAWS);
     ok(doubles(drawn, count) == 0, "and none is drawn twice");
+    printf("# 2: %zu forks of %d ids each, %zu twice\n", children, DRAWS,
+           doubles(drawn, count));
     memcpy(drawn[1], drawn[0], sizeof *drawn);
     ok(doubles(drawn, count) == 1, "control: a double one is seen");
     munmap(drawn, count * sizeof *drawn);

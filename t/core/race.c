@@ -1,6 +1,6 @@
 /*
  * Processes that race: for one ticket, with different browsers and with one;
- * and a touch against a logout. LMI_ROUNDS says how often, 300 by default.
+ * and a touch against a logout. LMI_ROUNDS says how often, 100 by default.
  */
 #include <pthread.h>
 #include <sys/mman.h>
@@ -27,6 +27,27 @@ static struct shared {
 
 #define HASH "$5$rounds=1000$salt$J8CC7Sf2G3K1nqU9nTB4VZxYsUOHXzD/mAbIyM8b8o1"
 
+/* So many names that none of them has many sessions at a time. */
+#define NAMES 500
+
+static void
+make_site(void)
+{
+    FILE *passwd, *shadow;
+
+    scratch_site(HASH);
+    passwd = fopen(scratch_path("etc/passwd"), "a");
+    shadow = fopen(scratch_path("etc/shadow"), "a");
+    if (passwd == NULL || shadow == NULL)
+        return;
+    for (unsigned i = 0; i < NAMES; i++) {
+        fprintf(passwd, "user%u:x:2000:2000::/home/u:/bin/sh\n", i);
+        fprintf(shadow, "user%u:%s:19000:0:99999:7:::\n", i, HASH);
+    }
+    fclose(passwd);
+    fclose(shadow);
+}
+
 /* For this process alone. */
 static void
 set_clock(uint64_t now)
@@ -40,7 +61,7 @@ set_up(void)
 {
     pthread_barrierattr_t attributes;
 
-    scratch_site(HASH);
+    make_site();
     scratch_settings(1700000000);
     lmi = lmi_make();
     if (lmi_pin(lmi, &err) != LMI_OK || lmi_enter(lmi, &err) != LMI_OK)
@@ -55,8 +76,12 @@ set_up(void)
 static void
 make_ticket(void)
 {
+    static unsigned number;
+    char user[16];
+
+    snprintf(user, sizeof user, "user%u", number++ % NAMES);
     const struct lmi_session_params params = {
-        .user = "alice", .service = LMI_CPANEL, .hash = HASH};
+        .user = user, .service = LMI_CPANEL, .hash = HASH};
 
     if (lmi_session_create(lmi, &params, &shared->made, &err) != LMI_OK)
         printf("Bail out! no session\n");
@@ -130,6 +155,20 @@ redeem_and_use(unsigned number)
     (void)cookie_works(shared->cookie[number]);
 }
 
+/* Another browser with a spent ticket: how often is it let in? */
+static unsigned
+replays(unsigned times)
+{
+    struct lmi_redeemed redeemed;
+    unsigned accepted = 0;
+
+    for (unsigned i = 0; i < times; i++) {
+        enum lmi_outcome outcome = redeem("Replay", &redeemed);
+        accepted += outcome == LMI_GRANTED || outcome == LMI_AGAIN;
+    }
+    return accepted;
+}
+
 /* The variant that must fail: it looks first, and writes what it likes. */
 static void
 redeem_naively(unsigned number)
@@ -144,6 +183,7 @@ redeem_naively(unsigned number)
     if (lmi_entry_find_ticket(lmi, ticket, &entry, &err) != LMI_OK ||
         !entry.good || entry.record.state != LMI_STATE_FRESH)
         return;
+    usleep(50); /* as if there were a disk between the two */
     entry.record.state = LMI_STATE_SPENT;
     if (lmi_entry_write(lmi, LMI_STORE_PUT, &entry.id, &entry.record, 0, NULL,
                         &value, &op, &err) == LMI_OK &&
@@ -185,7 +225,7 @@ end_or_touch_naively(unsigned number)
         return;
     }
     if (lmi_entry_find_cookie(lmi, cookie, &entry, &err) != LMI_OK ||
-        !entry.good ||
+        !entry.good || usleep(50) != 0 ||
         lmi_entry_write(lmi, LMI_STORE_PUT, &entry.id, &entry.record, 0, NULL,
                         &value, &op, &err) != LMI_OK ||
         lmi_store_apply(lmi_store_of(lmi), LMI_DURABLE, &op, 1, 0, &done,
@@ -290,11 +330,35 @@ revived(racer *job, unsigned times)
     return bad;
 }
 
+static void
+replayed(void)
+{
+    struct lmi_redeemed redeemed;
+    unsigned times = 100 * rounds < 10000 ? 100 * rounds : 10000;
+    unsigned accepted;
+
+    make_ticket();
+    ok(redeem("Browser", &redeemed) == LMI_GRANTED &&
+           redeem("Browser", &redeemed) == LMI_GRANTED,
+       "control: the first browser may come twice");
+    accepted = replays(times);
+    ok(accepted == 0, "another one may not, %u times", times);
+    printf("# 4: %u replays by another browser, %u accepted\n", times,
+           accepted);
+    make_ticket();
+    set_clock(1700000900);
+    accepted = replays(times);
+    ok(accepted == 0, "nor after the idle time, with a fresh ticket");
+    printf("# 4: %u replays after the idle time, %u accepted\n", times,
+           accepted);
+    set_clock(1700000000);
+}
+
 int
 main(void)
 {
     const char *wanted = getenv("LMI_ROUNDS");
-    unsigned doubles, lost;
+    unsigned doubles, lost, logouts;
 
     if (wanted != NULL)
         rounds = (unsigned)atoi(wanted);
@@ -302,6 +366,10 @@ main(void)
     set_up();
     doubles = bad_ticket_races(redeem_as_itself, rounds);
     ok(doubles == 0, "%u tickets, 16 browsers each: one winner each", rounds);
+    printf("# 4: %u tickets, %u browsers each, %u with another number of "
+           "winners than one\n",
+           rounds, RACERS, doubles);
+    replayed();
     doubles = bad_one_browser_races(redeem_as_one, rounds);
     ok(doubles == 0,
        "%u tickets, one browser 16 times: one cookie works afterwards", rounds);
@@ -309,8 +377,11 @@ main(void)
     ok(doubles == 0,
        "%u tickets, and each is used at once: one works in the end",
        rounds / 5);
-    lost = revived(end_or_touch, 2 * rounds);
-    ok(lost == 0, "%u logouts against touches: nothing is revived", 2 * rounds);
+    logouts = 2 * rounds + rounds / 2;
+    lost = revived(end_or_touch, logouts);
+    ok(lost == 0, "%u logouts against touches: nothing is revived", logouts);
+    printf("# 9: %u races of a touch with a logout, %u revived\n",
+           logouts * RACERS / 2, lost);
     ok(shared->touches > rounds / 4, "control: %u touches were in time",
        shared->touches);
     doubles = bad_ticket_races(redeem_naively, 50);

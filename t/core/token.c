@@ -1,4 +1,7 @@
-/* Tokens, tickets and cookies: how they are drawn and read. */
+/*
+ * Tokens, tickets and cookies: how they are drawn and read. LMI_DRAWS says how
+ * many tickets, 100,000 by default.
+ */
 #include <stdlib.h>
 
 #include "scratch.h"
@@ -7,6 +10,14 @@
 #define DRAWS 100000
 
 static struct lmi_err err;
+static size_t draws = DRAWS;
+
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                               "abcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/* 63 degrees of freedom: p is 0.999 and 0.001 there. */
+#define CHI_LEAST 33.9
+#define CHI_MOST 103.4
 
 static struct lmi_text
 bytes_of(const char *ptr, size_t len)
@@ -14,31 +25,104 @@ bytes_of(const char *ptr, size_t len)
     return (struct lmi_text){LMI_TEXT_LATIN1, ptr, len};
 }
 
+/* The first sixty bits of a ticket: enough to tell ten million apart. */
+static uint64_t
+start_of(const char *ticket)
+{
+    uint64_t start = 0;
+
+    for (size_t i = 4; i < 14; i++)
+        start = start << 6 | (uint64_t)(strchr(alphabet, ticket[i]) - alphabet);
+    return start;
+}
+
 static int
 compare(const void *a, const void *b)
 {
-    return memcmp(a, b, LMI_TICKET_SIZE);
+    uint64_t one, other;
+
+    memcpy(&one, a, sizeof one);
+    memcpy(&other, b, sizeof other);
+    return (one > other) - (one < other);
+}
+
+static size_t
+doubles(uint64_t *drawn)
+{
+    size_t twice = 0;
+
+    qsort(drawn, draws, sizeof *drawn, compare);
+    for (size_t i = 1; i < draws; i++)
+        twice += drawn[i - 1] == drawn[i];
+    return twice;
+}
+
+/* How uneven are the characters? The last one holds four bits only. */
+static double
+unevenness(const size_t counts[64])
+{
+    double mean = (double)draws * (LMI_SECRET_CHARS - 1) / 64, sum = 0;
+
+    for (size_t i = 0; i < 64; i++)
+        sum += ((double)counts[i] - mean) * ((double)counts[i] - mean) / mean;
+    return sum;
+}
+
+static size_t
+draw_tickets(struct lmi_crypto *crypto, uint64_t *drawn, size_t counts[64])
+{
+    char ticket[LMI_TICKET_SIZE], copy[LMI_TICKET_SIZE];
+    size_t bad = 0;
+
+    memset(counts, 0, 64 * sizeof *counts);
+    for (size_t i = 0; i < draws; i++) {
+        struct lmi_text text = bytes_of(ticket, LMI_TICKET_SIZE - 1);
+        if (lmi_ticket_draw(crypto, ticket, &err) != LMI_OK ||
+            !lmi_ticket_parse(text, copy) || strcmp(copy, ticket) != 0) {
+            bad++;
+            continue;
+        }
+        drawn[i] = start_of(ticket);
+        for (size_t j = 4; j < LMI_TICKET_SIZE - 2; j++)
+            counts[strchr(alphabet, ticket[j]) - alphabet]++;
+    }
+    return bad;
+}
+
+static bool
+is_even(double sum)
+{
+    return sum > CHI_LEAST && sum < CHI_MOST;
 }
 
 static void
 tickets(struct lmi_crypto *crypto)
 {
-    char(*drawn)[LMI_TICKET_SIZE] = calloc(DRAWS, sizeof *drawn);
-    char copy[LMI_TICKET_SIZE];
-    size_t bad = 0, twice = 0;
+    uint64_t *drawn = calloc(draws, sizeof *drawn);
+    size_t counts[64], bad, twice;
+    double sum;
 
-    for (size_t i = 0; i < DRAWS; i++) {
-        struct lmi_text text = bytes_of(drawn[i], LMI_TICKET_SIZE - 1);
-        bad += lmi_ticket_draw(crypto, drawn[i], &err) != LMI_OK ||
-               !lmi_ticket_parse(text, copy) || strcmp(copy, drawn[i]) != 0;
+    if (drawn == NULL)
+        return;
+    /* One in five hundred good generators is unlucky; not twice in a row. */
+    for (unsigned try = 0; try < 2; try++) {
+        bad = draw_tickets(crypto, drawn, counts);
+        sum = unevenness(counts);
+        if (is_even(sum))
+            break;
     }
-    qsort(drawn, DRAWS, sizeof *drawn, compare);
-    for (size_t i = 1; i < DRAWS; i++)
-        twice += compare(drawn[i - 1], drawn[i]) == 0;
-    ok(bad == 0, "each of %d tickets is read as one", DRAWS);
+    twice = doubles(drawn);
+    ok(bad == 0, "each of %zu tickets is read as one", draws);
     ok(twice == 0, "and none is drawn twice");
-    memcpy(drawn[1], drawn[0], sizeof drawn[0]);
-    ok(compare(drawn[0], drawn[1]) == 0, "control: a double one is seen");
+    ok(is_even(sum), "their characters are even (%.0f)", sum);
+    printf("# 2: %zu ids, %zu twice, p of chi-squared between 0.001 and "
+           "0.999\n",
+           draws, twice);
+    drawn[1] = drawn[0];
+    ok(doubles(drawn) == 1, "control: a double one is seen");
+    counts[0] += counts[1] / 20;
+    counts[1] -= counts[1] / 20;
+    ok(!is_even(unevenness(counts)), "control: and uneven characters are");
     free(drawn);
 }
 
@@ -213,8 +297,11 @@ cookie_shapes(struct lmi_crypto *crypto)
 int
 main(void)
 {
+    const char *wanted = getenv("LMI_DRAWS");
     struct lmi_crypto *crypto = crypto_make();
 
+    if (wanted != NULL)
+        draws = (size_t)atol(wanted);
     tickets(crypto);
     digits_are_even(crypto);
     token_shapes();

@@ -5,6 +5,8 @@
 #include "copies.h"
 #include "scratch.h"
 
+#define LOGINS 1000
+
 /* The caller's own copies are wiped here; what is left, the lmi has left. */
 static bool __attribute__((noinline)) log_in(struct lmi *lmi, bool right)
 {
@@ -70,6 +72,8 @@ int
 main(void)
 {
     struct lmi *lmi;
+    unsigned logins;
+    size_t left;
     char *volatile kept; /* or compilers see that nobody reads the copy */
 
 #ifdef __SANITIZE_ADDRESS__
@@ -87,6 +91,11 @@ main(void)
     ok(make_site(lmi) && copies() == 0, "hashing it leaves none");
     ok(log_in(lmi, true) && copies() == 0, "a good login leaves none");
     ok(log_in(lmi, false) && copies() == 0, "a refused one leaves none");
+    for (logins = 0; logins < LOGINS && log_in(lmi, true);)
+        logins++;
+    left = copies();
+    ok(logins == LOGINS && left == 0, "nor do %u more", logins);
+    printf("# 39: %u logins, %zu copies of the password\n", logins, left);
     kept = malloc(PASS_LEN + 1);
     if (kept != NULL)
         give_password(kept);

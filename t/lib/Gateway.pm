@@ -44,19 +44,20 @@ sub ask {
     my ($path) = split /[?]/, $target, 2;
     open my $input, '<', \$body or die "memory: $!";
     my %env = (
-        REQUEST_METHOD    => length $body ? 'POST' : 'GET',
-        REQUEST_URI       => $target,
-        SCRIPT_NAME       => q{},
-        PATH_INFO         => ( $path // q{} ) =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ger,
-        QUERY_STRING      => $target          =~ /[?](.*)/s ? $1 : q{},
-        SERVER_NAME       => 'host.example',
-        SERVER_PORT       => $port,
-        HTTP_HOST         => "host.example:$port",
-        REMOTE_ADDR       => '192.0.2.7',
-        HTTP_USER_AGENT   => 'Browser/1.0',
-        'psgi.url_scheme' => 'https',
-        'psgi.input'      => $input,
-        'psgi.errors'     => \*STDERR,
+        REQUEST_METHOD       => length $body ? 'POST' : 'GET',
+        REQUEST_URI          => $target,
+        SCRIPT_NAME          => q{},
+        PATH_INFO            => ( $path // q{} ) =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ger,
+        QUERY_STRING         => $target          =~ /[?](.*)/s ? $1 : q{},
+        SERVER_NAME          => 'host.example',
+        SERVER_PORT          => $port,
+        HTTP_HOST            => "host.example:$port",
+        REMOTE_ADDR          => '192.0.2.7',
+        HTTP_USER_AGENT      => 'Browser/1.0',
+        HTTP_ACCEPT_ENCODING => 'gzip, deflate, br',
+        'psgi.url_scheme'    => 'https',
+        'psgi.input'         => $input,
+        'psgi.errors'        => \*STDERR,
         (
             length $body
             ? (

@@ -15,7 +15,7 @@ our @EXPORT_OK = qw(run tracked perl_files read_file clone built_clone has_progr
 # The command must not use the build of this checkout.
 sub run {
     my ( $folder, $command ) = @_;
-    delete local $ENV{PERL5LIB};
+    delete local @ENV{qw(PERL5LIB PERL_TEST_HARNESS_DUMP_TAP)};
     my $out = `cd '$folder' && ( $command ) 2>&1 </dev/null`;
     return ( $?, $out );
 }
