@@ -121,7 +121,7 @@ malformed(const struct vector *vector)
     memcpy(hash, vector->hash, sizeof hash);
     hash[at] = bytes[total.malformed % (sizeof bytes - 1)];
     expect(vector,
-           !lmi_password_hash_ok(hash, LMI_CEILING_SITE) &&
+           !lmi_password_hash_ok(hash, LMI_CEILING_SITE, vector->len) &&
                !matches(vector->pass, vector->len, hash),
            "a malformed hash");
     total.malformed++;

@@ -300,7 +300,7 @@ make_cheapest(const char *setting, const char *pass, char out[LMI_HASH_SIZE])
     const char *hash = crypt_rn(pass, setting, &data, (int)sizeof data);
 
     snprintf(out, LMI_HASH_SIZE, "%s", hash != NULL ? hash : "");
-    return lmi_password_hash_ok(out, LMI_CEILING_SITE);
+    return lmi_password_hash_ok(out, LMI_CEILING_SITE, strlen(pass));
 }
 
 /* Is a login with this password begun at all? */
