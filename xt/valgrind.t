@@ -21,12 +21,12 @@ plan skip_all => 'valgrind is not installed' if !has_program('valgrind');
 my $valgrind = 'valgrind -q --error-exitcode=99 --leak-check=full --num-callers=30'
     . ' --child-silent-after-fork=yes';
 
-# The C tests: no errors, and no definite leaks. decide, password and race take
+# The C tests: no errors, and no definite leaks. decide, known, password and race take
 # minutes with valgrind, and are run with the sanitizers; faults and wipe check
 # memory themselves. Those that do the same thing thousands of times are for
 # XT_LONG=1.
 my @left_out = (
-    qw(decide faults password race wipe),
+    qw(decide faults known password race wipe),
     $ENV{XT_LONG} ? () : qw(evict flood forks record stolen token unknown)
 );
 for my $program ( map { m{(\w+)[.]c\z} } sort glob 't/core/*.c' ) {

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 
 #include "accounts/password.h"
+#include "login/request.h"
 #include "scratch.h"
 
 #define DECOY "$5$rounds=1000$................"
@@ -285,40 +286,116 @@ long_passwords(struct lmi_crypto *crypto)
     ok(!matches(pass, hash), "and each of them counts");
 }
 
-/* Of all bytes but NUL in this place, only the right one may match. */
-static size_t
-every_byte_at(struct lmi_crypto *crypto, const struct scheme *scheme,
-              size_t place)
-{
-    char hash[LMI_HASH_SIZE], pass[5] = "abcd", bytes[16];
-    size_t wrong = 0;
+/* Each scheme at its least cost: what a password's bytes are does not depend
+ * on it. */
+static const char *const cheapest[] = {
+    "$1$salt$",
+    "$5$rounds=1000$salt$",
+    "$6$rounds=1000$salt$",
+    "$2a$04$......................",
+    "$2b$04$......................",
+    "$2y$04$......................",
+    "$y$j/.$salt",
+    "$gy$j/.$salt",
+    "$7$0/..../....salt",
+};
 
-    if (!make_hash(crypto, scheme->prefix, scheme->count, pass, hash))
-        return 1;
-    for (unsigned byte = 1; byte < 256; byte += scheme->stride) {
-        char other[5] = "abcd";
+static bool
+make_cheapest(const char *setting, const char *pass, char out[LMI_HASH_SIZE])
+{
+    static struct crypt_data data;
+    const char *hash = crypt_rn(pass, setting, &data, (int)sizeof data);
+
+    snprintf(out, LMI_HASH_SIZE, "%s", hash != NULL ? hash : "");
+    return lmi_password_hash_ok(out, LMI_CEILING_SITE, strlen(pass));
+}
+
+/* Is a login with this password begun at all? */
+static bool
+is_taken(struct lmi_text pass)
+{
+    struct lmi_login ask = {.user = text_of("alice"),
+                            .pass = pass,
+                            .hostname = text_of("localhost"),
+                            .service = text_of("cpanel")};
+    struct lmi_request *request = NULL;
+    const char *complaint;
+    bool taken = lmi_request_read(&ask, &request, &complaint, &err) == LMI_OK &&
+                 request != NULL;
+
+    lmi_request_free(request);
+    return taken;
+}
+
+/* Of all bytes in this place, only the right one matches; NUL is refused. */
+static unsigned
+every_byte_at(const char *hash, size_t place, char right, unsigned *cases)
+{
+    unsigned wrong = 0;
+
+    for (unsigned byte = 0; byte < 256; byte++, (*cases)++) {
+        char other[5] = "abcd", bytes[16];
         bool match = false;
         other[place] = (char)byte;
         struct lmi_text text = {LMI_TEXT_LATIN1, other, 4};
         struct lmi_bytes given = {bytes,
                                   lmi_text_bytes(text, bytes, sizeof bytes)};
-        if (lmi_password_verify(given, hash, LMI_CEILING_SITE, DECOY, &match,
-                                &err) != LMI_OK ||
-            match != (other[place] == pass[place]))
+        if (is_taken(text) != (byte != 0))
+            wrong++;
+        if (byte != 0 && (lmi_password_verify(given, hash, LMI_CEILING_SITE,
+                                              DECOY, &match, &err) != LMI_OK ||
+                          match != (other[place] == right)))
             wrong++;
     }
     return wrong;
 }
 
 static void
-every_byte(struct lmi_crypto *crypto)
+every_byte(void)
 {
-    size_t wrong = 0;
+    char hash[LMI_HASH_SIZE];
+    unsigned wrong = 0, cases = 0;
 
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-        for (size_t place = 0; place < 4; place += schemes[i].stride)
-            wrong += every_byte_at(crypto, &schemes[i], place);
-    ok(wrong == 0, "bytes are told apart, at each place, by each scheme");
+    for (size_t i = 0; i < sizeof cheapest / sizeof *cheapest; i++) {
+        wrong += !make_cheapest(cheapest[i], "abcd", hash);
+        for (size_t place = 0; place < 4; place++)
+            wrong += every_byte_at(hash, place, "abcd"[place], &cases);
+    }
+    printf("# 20: %u bytes at a place, %u wrong\n", cases, wrong);
+    ok(wrong == 0 && cases == 256 * 4 * 9,
+       "bytes are told apart, at each place, by each scheme");
+    make_cheapest("$1$salt$", "abcd", hash);
+    ok(every_byte_at(hash, 0, 'b', &cases) == 2,
+       "control: a wrong byte that matches would be seen");
+}
+
+/* A password with something behind it is another one. */
+static void
+longer_passwords(void)
+{
+    char hash[LMI_HASH_SIZE], pass[128];
+    unsigned wrong = 0, pairs = 0;
+
+    for (unsigned i = 0; i < 1000; i++) {
+        struct lmi_bytes bytes = {pass, 0};
+        bool match;
+        memset(pass, 'p', sizeof pass);
+        snprintf(pass, sizeof pass, "%u", i);
+        pass[strlen(pass)] = 'p';
+        pass[1 + i % 20] = '\0';
+        wrong += !make_cheapest("$7$0/..../....salt", pass, hash);
+        bytes.len = strlen(pass);
+        wrong += !matches(pass, hash);
+        for (unsigned more = 1; more <= 100; more++, pairs++) {
+            pass[bytes.len++] = (char)(1 + (i + more) % 255);
+            match = true;
+            wrong += lmi_password_verify(bytes, hash, LMI_CEILING_SITE, DECOY,
+                                         &match, &err) != LMI_OK ||
+                     match;
+        }
+    }
+    printf("# 20: %u longer passwords, %u wrong\n", pairs, wrong);
+    ok(wrong == 0 && pairs == 100000, "a longer password is another one");
 }
 
 static enum lmi_reason
@@ -366,7 +443,8 @@ main(void)
     ceilings();
     many_costly();
     long_passwords(crypto);
-    every_byte(crypto);
+    every_byte();
+    longer_passwords();
     waits(crypto);
     lmi_crypto_free(crypto);
     return done();

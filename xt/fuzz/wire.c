@@ -2,6 +2,7 @@
  * Any answer of another server, or of the gateway: the first two bytes choose
  * service and status, lines up to an empty one are headers, the rest is body.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,11 +24,22 @@ check_url(const char *url)
             abort();
 }
 
+/* A cookie's value: nothing that would begin another part of the URL. */
+static void
+check_value(const char *value)
+{
+    if (value[0] == '\0' || strlen(value) > LMI_VALUE_MAX)
+        abort();
+    for (const char *c = value; *c != '\0'; c++)
+        if (!lmi_is_alnum(*c) && strchr("%-_.~:@!*=+/", *c) == NULL)
+            abort();
+}
+
 static void
 check_server(const struct lmi_wire_reply *reply, long status)
 {
     static struct lmi_wire_said said;
-    char url[LMI_URL_SIZE];
+    static char url[LMI_URL_SIZE], expected[LMI_URL_SIZE];
     struct lmi_url_parts parts = {.hostname = "panel.example",
                                   .port = 2083,
                                   .token = said.token,
@@ -37,17 +49,18 @@ check_server(const struct lmi_wire_reply *reply, long status)
     lmi_wire_judge(reply, status, &said);
     if (said.verdict != LMI_WIRE_GOOD)
         return;
-    if (status != 200 || !reply->cookie_ok || reply->cookie[0] == '\0' ||
+    if (status != 200 || !reply->cookie_ok ||
         (said.token[0] != '\0' && strlen(said.token) != LMI_TOKEN_SIZE - 1) ||
+        strspn(said.token, "/cpses0123456789") != strlen(said.token) ||
         !lmi_url_build_remote(&parts, url))
         abort();
     check_url(url);
-    /* Nothing of theirs adds a mark before the query, which is our own. A
-     * gateway's path may hold one, as a mailbox's page does. */
-    if (memchr(url, '@', strcspn(url, "?")) != NULL)
-        abort();
-    if (strchr(url, '#') != NULL || strstr(url, "/x&") != NULL ||
-        strlen(strstr(url, "&goto_uri=")) != strlen("&goto_uri=%2fx"))
+    check_value(reply->cookie);
+    /* What they sent is where it belongs, and nowhere else. */
+    snprintf(expected, sizeof expected,
+             ORIGIN "%s/login/?session=%s&goto_uri=%%2fx", said.token,
+             reply->cookie);
+    if (strcmp(url, expected) != 0)
         abort();
 }
 
