@@ -26,7 +26,12 @@ sub listed {
 }
 
 # sessions_max
-my @sessions = map { at($_); scalar open_session() } 1 .. 3;
+sub opened_at {
+    my ($second) = @_;
+    at($second);
+    return scalar open_session();
+}
+my @sessions = map { opened_at($_) } 1 .. 3;
 at(4);
 my %unused = log_in();
 at(5);

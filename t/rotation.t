@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use Test::More;
 use Test::Cpanel::LogMeIn;
+use Time::HiRes qw(sleep);
 use lib 't/lib';
 use AtOnce qw(at_once);
 use Logins qw($START access_of at check_reason log_in open_session redeem site);
@@ -72,7 +73,7 @@ my ( $well, @lines ) = at_once(
     sub {
         my ($worker) = @_;
         if ( $worker == 5 ) {
-            for ( 1 .. 5 ) { select undef, undef, undef, 0.15; rotate(1) }
+            for ( 1 .. 5 ) { sleep 0.15; rotate(1) }
             return 'rotated';
         }
         my ( $lost, $until ) = ( 0, time + 2 );

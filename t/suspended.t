@@ -76,9 +76,7 @@ is( ( Cpanel::LogMeIn::Session->end( access_of($session) ) )[1],
 # Many tickets from before, one a minute.
 $site->account( alice => 'secret' );
 at(0);
-my @tickets = map {
-    { log_in() }
-} 1 .. 14;
+my @tickets = map { +{ log_in() } } 1 .. 14;
 $site->account( alice => { password => 'secret', suspended => 1 } );
 my $opened = 0;
 for my $minute ( 0 .. $#tickets ) {

@@ -107,8 +107,8 @@ my ($archive) = glob "$folder/Cpanel-LogMeIn-*.tar.gz";
 my %listed = map { s{\A[^/]+/}{}r => 1 } split /\n/, ( run( '.', "tar tzf '$archive'" ) )[1];
 ok( $listed{$_}, "... holds $_" )
     for
-    qw(Makefile.PL README LICENSE Changes LogMeIn.xs Remote.xs courier.h typemap META.json MANIFEST
-    csrc/login.c csrc/logmein.h csrc/Makefile lib/Cpanel/LogMeIn.pm t/call.t lib/Test/Cpanel/LogMeIn.pm
+    qw(Makefile.PL README LICENSE Changes LogMeIn.xs Remote.xs remote_login.h typemap META.json MANIFEST
+    csrc/login/login.c csrc/logmein.h csrc/Makefile lib/Cpanel/LogMeIn.pm t/call.t lib/Test/Cpanel/LogMeIn.pm
     t/session.t
     t/core/store.c examples/quickstart debian/control xt/build.t bench/run);
 is_deeply( [ grep { m{[.](?:o|a|d)\z|\Ablib|\A[.]git/} } keys %listed ],

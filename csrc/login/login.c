@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "login/answer.h"
 #include "login/machine.h"
+#include "login/route.h"
 #include "login/url.h"
 #include "sessions/attempts.h"
 #include "sessions/create.h"

@@ -45,9 +45,11 @@ be_first(struct drawn drawn[2])
     pid_t pid = fork();
     if (pid == 0) {
         draw(crypto, &drawn[1]);
+        lmi_crypto_free(crypto);
         _exit(0);
     }
     draw(crypto, &drawn[0]);
+    lmi_crypto_free(crypto);
     return waitpid(pid, &status, 0) == pid && status == 0 ? 0 : 1;
 }
 

@@ -59,7 +59,7 @@ colons(struct lmi_bytes line)
 static void
 check_passwd(const char *name, const char *lines, size_t size)
 {
-    struct search search = search_for(name, ':');
+    struct search search = {.key = name, .sep = ':', .key_len = strlen(name)};
     struct lmi_passwd out = {.found = false};
     struct own_lines own = own_lines(name, ':', lines, size);
 
@@ -81,7 +81,7 @@ check_passwd(const char *name, const char *lines, size_t size)
 static void
 check_shadow(const char *name, const char *lines, size_t size)
 {
-    struct search search = search_for(name, ':');
+    struct search search = {.key = name, .sep = ':', .key_len = strlen(name)};
     struct lmi_shadow_entry out = {.found = false};
     struct lmi_histogram histogram = {.used = 0};
     struct own_lines own = own_lines(name, ':', lines, size);
@@ -115,7 +115,7 @@ check_user(const char *user)
 static void
 check_domain(const char *name, const char *lines, size_t size)
 {
-    struct search search = search_for(name, ':');
+    struct search search = {.key = name, .sep = ':', .key_len = strlen(name)};
     struct lmi_domain out = {.found = false};
     struct own_lines own = own_lines(name, ':', lines, size);
 
@@ -132,7 +132,7 @@ check_domain(const char *name, const char *lines, size_t size)
 static void
 check_listed(const char *name, char sep, const char *lines, size_t size)
 {
-    struct search search = search_for(name, sep);
+    struct search search = {.key = name, .sep = sep, .key_len = strlen(name)};
 
     look(&search, lines, size);
     if (search.matches != own_lines(name, sep, lines, size).count)
