@@ -141,7 +141,7 @@ opened(int fd, const char *name, bool is_new)
 {
     struct stat st;
 
-    if (fd < 0 || name == NULL || fstat(fd, &st) != 0)
+    if (fd < 0 || name == NULL || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
         return fd;
     if (!is_watched(st.st_ino)) {
         if (file_count == FILES)
