@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -7,9 +8,12 @@
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
+
+#define DRAFT_SECONDS 60
 
 struct lmi_file_id
 lmi_file_id_of(const struct stat *st)
@@ -300,6 +304,47 @@ lmi_file_folder(const char *path, char out[PATH_MAX])
     int len = slash == NULL || slash == path ? 1 : (int)(slash - path);
 
     snprintf(out, PATH_MAX, "%.*s", len, path);
+}
+
+int
+lmi_file_place(int dir_fd, const char *draft, const char *name)
+{
+    if (renameat2(dir_fd, draft, dir_fd, name, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return errno;
+    return linkat(dir_fd, draft, dir_fd, name, 0) == 0 ? 0 : errno;
+}
+
+static bool
+is_draft(const char *name, const char *stem)
+{
+    size_t len = strlen(stem);
+
+    return strncmp(name, stem, len) == 0 && name[len] == '.' &&
+           strspn(name + len + 1, "0123456789abcdef") == 16 &&
+           name[len + 17] == '\0';
+}
+
+void
+lmi_file_remove_drafts(int dir_fd, const char *stem, const struct stat *placed)
+{
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+    struct stat st;
+
+    if (dir == NULL && fd >= 0)
+        close(fd);
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        if (is_draft(entry->d_name, stem) &&
+            fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            (st.st_mtime + DRAFT_SECONDS < time(NULL) ||
+             (placed != NULL && st.st_dev == placed->st_dev &&
+              st.st_ino == placed->st_ino)))
+            unlinkat(dir_fd, entry->d_name, 0);
+    if (dir != NULL)
+        closedir(dir);
 }
 
 /* read(2) without interruptions. */

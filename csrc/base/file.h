@@ -66,6 +66,21 @@ LMI_RC lmi_file_open_dir(int root_fd, const char *path,
 /* The folder of an absolute path; cut at PATH_MAX. */
 void lmi_file_folder(const char *path, char out[PATH_MAX]);
 
+/*
+ * A draft is a file while it is made: its name is STEM, a dot and 16 digits of
+ * base 16. Placing gives it its name, which appears with the whole file, or is
+ * found taken: EEXIST. By a rename, so that there are never two names; where
+ * the file system can't do that, by a link, and the draft is to be unlinked.
+ */
+LMI_CHECK int lmi_file_place(int dir_fd, const char *draft, const char *name);
+
+/*
+ * Removes drafts that a process left behind when it was killed: second names of
+ * the placed file, NULL for none, and drafts that have lain there for a minute.
+ */
+void lmi_file_remove_drafts(int dir_fd, const char *stem,
+                            const struct stat *placed);
+
 /* Reads a whole file; *out is the caller's to free(), terminated by a NUL. */
 LMI_RC lmi_file_read(int fd, size_t max_size, char **out, size_t *len_out,
                      enum lmi_rc code, const char *location,

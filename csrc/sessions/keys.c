@@ -1,6 +1,5 @@
 #include "sessions/keys.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -8,14 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/file.h"
 
 #define KEY_SIZE 32
-#define DRAFT_SECONDS 60
+#define DRAFT_STEM "key"
 
 struct lmi_keys {
     struct lmi_mac *current;
@@ -66,46 +64,13 @@ folder_close(struct key_folder *folder)
         close(folder->dir_fd);
 }
 
-/* key.0123456789abcdef: a key while it is written. */
-static bool
-is_draft(const char *name)
-{
-    return strncmp(name, "key.", 4) == 0 &&
-           strspn(name + 4, "0123456789abcdef") == 16 && name[20] == '\0';
-}
-
-/*
- * Removes drafts that a process left behind when it was killed: second names
- * of the key, where the file system made it by a link, and files that have
- * lain there for a minute.
- */
-static void
-remove_drafts(int dir_fd, const struct stat *key)
-{
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *entry;
-    struct stat st;
-
-    if (dir == NULL && fd >= 0)
-        close(fd);
-    while (dir != NULL && (entry = readdir(dir)) != NULL)
-        if (is_draft(entry->d_name) &&
-            fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-            ((st.st_dev == key->st_dev && st.st_ino == key->st_ino) ||
-             st.st_mtime + DRAFT_SECONDS < time(NULL)))
-            unlinkat(dir_fd, entry->d_name, 0);
-    if (dir != NULL)
-        closedir(dir);
-}
-
 static enum lmi_rc
 key_check(int fd, int dir_fd, const char *path, struct lmi_err *err)
 {
     struct stat st;
 
     if (fstat(fd, &st) == 0 && st.st_nlink > 1)
-        remove_drafts(dir_fd, &st);
+        lmi_file_remove_drafts(dir_fd, DRAFT_STEM, &st);
     if (fstat(fd, &st) != 0)
         return key_fail(err, errno, path, "can't be examined", NULL);
     if ((st.st_mode & 077) != 0)
@@ -240,21 +205,6 @@ draft_write(struct lmi_crypto *crypto, int dir_fd, const char *name,
     return rc;
 }
 
-/*
- * The name appears with the whole key, or is found taken: EEXIST. By a rename,
- * so that a key never has two names; where the file system can't do that, by a
- * link.
- */
-static int
-name_draft(int dir_fd, const char *draft, const char *name)
-{
-    if (renameat2(dir_fd, draft, dir_fd, name, RENAME_NOREPLACE) == 0)
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS)
-        return -1;
-    return linkat(dir_fd, draft, dir_fd, name, 0);
-}
-
 enum lmi_rc
 lmi_keys_make(struct lmi_crypto *crypto, const char *path, struct lmi_err *err)
 {
@@ -262,22 +212,25 @@ lmi_keys_make(struct lmi_crypto *crypto, const char *path, struct lmi_err *err)
     char draft[48];
     struct stat st;
     uint64_t number = 0;
+    int code = 0;
     enum lmi_rc rc = folder_open(&folder, path, err);
 
     if (rc == LMI_OK)
         rc = lmi_random(crypto, &number, sizeof number, err);
     if (rc != LMI_OK)
         goto out;
-    snprintf(draft, sizeof draft, "key.%016llx", (unsigned long long)number);
+    snprintf(draft, sizeof draft, DRAFT_STEM ".%016llx",
+             (unsigned long long)number);
     rc = draft_write(crypto, folder.dir_fd, draft, path, err);
-    if (rc == LMI_OK && name_draft(folder.dir_fd, draft, folder.name) != 0 &&
-        errno != EEXIST)
-        rc = key_fail(err, errno, path, "can't be made", NULL);
+    if (rc == LMI_OK)
+        code = lmi_file_place(folder.dir_fd, draft, folder.name);
+    if (code != 0 && code != EEXIST)
+        rc = key_fail(err, code, path, "can't be made", NULL);
     unlinkat(folder.dir_fd, draft, 0);
     if (rc == LMI_OK && fsync(folder.dir_fd) != 0)
         rc = key_fail(err, errno, path, "can't be made durable", NULL);
     if (rc == LMI_OK && fstatat(folder.dir_fd, folder.name, &st, 0) == 0)
-        remove_drafts(folder.dir_fd, &st);
+        lmi_file_remove_drafts(folder.dir_fd, DRAFT_STEM, &st);
 out:
     folder_close(&folder);
     return rc;

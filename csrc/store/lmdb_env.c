@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -21,6 +22,7 @@
 #define MAP_LIMIT ((size_t)1 << 40)
 #define READERS 4096
 #define READER_CHECK_SECONDS 60
+#define DATA_NAME "data.mdb"
 #define LOCK_NAME "write.lock"
 #define LOCK_LONGEST 30 /* seconds */
 #define FILE_NAME_SIZE 64
@@ -119,18 +121,37 @@ folder_check(int fd, uid_t owner, const char *path, struct stat *st,
     return LMI_OK;
 }
 
-/* Makes a folder; of the way to it, one missing part at most. */
+/* Makes a folder, if it is missing, and its name durable. */
+static enum lmi_rc
+folder_make_one(const char *path, mode_t mode, struct lmi_err *err)
+{
+    char parent[PATH_MAX];
+    int fd, code;
+
+    if (mkdir(path, mode) != 0)
+        return errno == EEXIST
+                   ? LMI_OK
+                   : store_fail(err, errno, path, "can't be made", NULL);
+    lmi_file_folder(path, parent);
+    fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    code = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    if (code != 0 && code != EACCES) /* one may write where one can't read */
+        return store_fail(err, code, path, "can't be made durable", NULL);
+    return LMI_OK;
+}
+
+/* Of the way to the folder, one part at most may be missing. */
 static enum lmi_rc
 folder_make(const char *path, struct lmi_err *err)
 {
     char parent[PATH_MAX];
+    enum lmi_rc rc;
 
     lmi_file_folder(path, parent);
-    if (mkdir(parent, 0755) != 0 && errno != EEXIST)
-        return store_fail(err, errno, parent, "can't be made", NULL);
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return store_fail(err, errno, path, "can't be made", NULL);
-    return LMI_OK;
+    rc = folder_make_one(parent, 0755, err);
+    return rc != LMI_OK ? rc : folder_make_one(path, 0700, err);
 }
 
 static int
@@ -219,7 +240,7 @@ file_names(enum lmi_store_part part, const char *boot,
            char data_out[FILE_NAME_SIZE], char lock_out[FILE_NAME_SIZE])
 {
     if (part == LMI_DURABLE) {
-        snprintf(data_out, FILE_NAME_SIZE, "data.mdb");
+        snprintf(data_out, FILE_NAME_SIZE, DATA_NAME);
         snprintf(lock_out, FILE_NAME_SIZE, "lock.mdb");
     } else {
         snprintf(data_out, FILE_NAME_SIZE, "%.36s.mdb", boot);
@@ -381,13 +402,42 @@ env_prepare(struct lmi_lmdb_env *env)
     return code;
 }
 
+/*
+ * Until the first commit, the data file's name may not be on the disk yet.
+ * Whoever makes that commit has come by here.
+ */
+static int
+env_name_sync(const struct env *env, int dir_fd)
+{
+    MDB_envinfo info;
+    int code = mdb_env_info(env->open.mdb, &info);
+
+    if (code == 0 && info.me_last_txnid == 0 && fsync(dir_fd) != 0)
+        code = errno;
+    return code;
+}
+
+static enum lmi_rc
+start_fail(struct lmi_err *err, int code, const char *path)
+{
+    const char *text = "can't be opened by LMDB", *remedy = NULL;
+
+    if (code == ENOMEM) {
+        text = "needs more address space than this process may use";
+        remedy = "raise the limit, as with ulimit -v";
+    } else if (code == EAGAIN) {
+        text = "is in use by another process with this process's id";
+        remedy = "let PID namespaces not share a store";
+    }
+    return store_fail(err, code, path, text, remedy);
+}
+
 static enum lmi_rc
 env_start(struct env *env, int dir_fd, const char *folder, const char *boot,
           struct lmi_err *err)
 {
     char path[PATH_MAX];
     unsigned flags = MDB_NOTLS;
-    const char *text = "can't be opened by LMDB", *remedy = NULL;
     int dead, code = mdb_env_create(&env->open.mdb);
 
     if (code != 0)
@@ -406,6 +456,8 @@ env_start(struct env *env, int dir_fd, const char *folder, const char *boot,
         code = mdb_env_open(env->open.mdb, path, flags, 0600);
     if (code == 0)
         code = env_file_check(env, dir_fd);
+    if (code == 0 && env->part == LMI_DURABLE)
+        code = env_name_sync(env, dir_fd);
     if (code == 0)
         code = env_prepare(&env->open);
     if (code == 0) {
@@ -414,14 +466,59 @@ env_start(struct env *env, int dir_fd, const char *folder, const char *boot,
         return LMI_OK;
     }
     env_shut(&env->open);
-    if (code == ENOMEM) {
-        text = "needs more address space than this process may use";
-        remedy = "raise the limit, as with ulimit -v";
-    } else if (code == EAGAIN) {
-        text = "is in use by another process with this process's id";
-        remedy = "let PID namespaces not share a store";
-    }
-    return store_fail(err, code, path, text, remedy);
+    return start_fail(err, code, path);
+}
+
+/* LMDB writes the first pages of a new file, and does not sync them. */
+static int
+draft_write(const char *path)
+{
+    MDB_env *mdb;
+    int code = mdb_env_create(&mdb);
+
+    if (code != 0)
+        return code;
+    code = mdb_env_set_mapsize(mdb, MAP_START);
+    if (code == 0)
+        code = mdb_env_open(mdb, path, MDB_NOSUBDIR | MDB_NOLOCK, 0600);
+    if (code == 0)
+        code = mdb_env_sync(mdb, 1);
+    mdb_env_close(mdb);
+    return code;
+}
+
+/* Under another name at first: a power cut must not leave half of it. */
+static int
+data_make(int dir_fd, const char *folder)
+{
+    char draft[FILE_NAME_SIZE], path[PATH_MAX];
+    uint64_t number;
+    int code;
+
+    if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
+        return errno;
+    snprintf(draft, sizeof draft, DATA_NAME ".%016llx",
+             (unsigned long long)number);
+    snprintf(path, sizeof path, "%s/%s", folder, draft);
+    code = draft_write(path);
+    if (code == 0)
+        code = lmi_file_place(dir_fd, draft, DATA_NAME);
+    unlinkat(dir_fd, draft, 0);
+    return code == EEXIST ? 0 : code; /* another process was first */
+}
+
+/* The durable part's data file is there, or made. */
+static enum lmi_rc
+data_ensure(int dir_fd, const char *folder, struct lmi_err *err)
+{
+    struct stat st;
+    int code =
+        fstatat(dir_fd, DATA_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : errno;
+
+    lmi_file_remove_drafts(dir_fd, DATA_NAME, code == 0 ? &st : NULL);
+    if (code == ENOENT)
+        code = data_make(dir_fd, folder);
+    return code == 0 ? LMI_OK : start_fail(err, code, folder);
 }
 
 /* Opens env->open.mdb; everything is looked at before LMDB touches it. */
@@ -441,9 +538,11 @@ env_open(struct env *env, int dir_fd, const struct stat *st, const char *folder,
     if (rc == LMI_OK)
         rc = file_check(dir_fd, LOCK_NAME, st->st_uid, folder, err);
     if (rc == LMI_OK)
-        rc = file_check(dir_fd, env->file.name, st->st_uid, folder, err);
-    if (rc == LMI_OK)
         rc = file_check(dir_fd, lock, st->st_uid, folder, err);
+    if (rc == LMI_OK && env->part == LMI_DURABLE)
+        rc = data_ensure(dir_fd, folder, err);
+    if (rc == LMI_OK)
+        rc = file_check(dir_fd, env->file.name, st->st_uid, folder, err);
     if (rc == LMI_OK && env->part == LMI_VOLATILE)
         remove_other_boots(dir_fd, env->file.name);
     if (rc == LMI_OK)

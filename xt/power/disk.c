@@ -378,8 +378,9 @@ disk_compare(const struct disk *disk, const char *folder)
         equal =
             file_equal(dir, disk->image.all[i].name, disk->image.all[i].file);
     while (equal && (entry = readdir(entries)) != NULL)
-        there +=
-            entry->d_name[0] != '.' && strcmp(entry->d_name, "lock.mdb") != 0;
+        there += entry->d_name[0] != '.' &&
+                 strcmp(entry->d_name, "lock.mdb") != 0 &&
+                 strcmp(entry->d_name, "write.lock") != 0;
     if (entries != NULL)
         closedir(entries);
     if (dir >= 0)

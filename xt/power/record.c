@@ -7,8 +7,8 @@
  *     POWER_FLAGS    for controls: names of flags for mdb_env_open()
  *
  * A map that is shared and writable is compared with a copy at each msync():
- * what has changed counts as written just before. The lock file is left out;
- * it means nothing after a power cut.
+ * what has changed counts as written just before. The lock files are left out;
+ * they mean nothing after a power cut.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -110,8 +110,10 @@ name_in_folder(int dir, const char *path, char full[2 * PATH_MAX])
     if (strncmp(full, folder, folder_len) != 0 || full[folder_len] != '/')
         return NULL;
     path = full + folder_len + 1;
-    return strchr(path, '/') != NULL || strcmp(path, "lock.mdb") == 0 ? NULL
-                                                                      : path;
+    return strchr(path, '/') != NULL || strcmp(path, "lock.mdb") == 0 ||
+                   strcmp(path, "write.lock") == 0
+               ? NULL
+               : path;
 }
 
 static bool
@@ -139,7 +141,7 @@ opened(int fd, const char *name, bool is_new)
 {
     struct stat st;
 
-    if (fd < 0 || name == NULL || fstat(fd, &st) != 0)
+    if (fd < 0 || name == NULL || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
         return fd;
     if (!is_watched(st.st_ino)) {
         if (file_count == FILES)

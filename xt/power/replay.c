@@ -230,9 +230,9 @@ empty_folder(void)
     closedir(dir);
 }
 
-/* LMDB writes it through a map and never syncs it: anything may be in it. */
+/* It is written through a map and never synced: anything may be in it. */
 static void
-write_lock_file(uint64_t seed)
+write_lock_file(const char *name, uint64_t seed)
 {
     uint64_t garbage[1024];
     char path[300];
@@ -241,7 +241,7 @@ write_lock_file(uint64_t seed)
 
     if (kind < 2)
         return;
-    snprintf(path, sizeof path, "%s/lock.mdb", folder);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     for (size_t i = 0; i < 1024; i++)
         garbage[i] = disk_random(&seed, UINT64_MAX);
@@ -466,7 +466,8 @@ cut(struct disk *disk, struct progress *progress, uint64_t seed, size_t event)
         alarm(10); /* a damaged tree may have no end */
         empty_folder();
         need(disk_write(disk, folder), "an image can't be written");
-        write_lock_file(own + 1);
+        write_lock_file("lock.mdb", own + 1);
+        write_lock_file("write.lock", own + 2);
         judge(progress, event, state);
     }
     free(hashes);
