@@ -22,7 +22,10 @@ plan skip_all => "no tmpfs can be mounted: $out" if $status != 0;
 my $owner = $$;
 END { run( '/', "umount -l '$disk'" ) if defined $disk && $$ == ( $owner // 0 ) }
 
-my $site = Test::Cpanel::LogMeIn->new( settings => { store => "lmdb:$disk/store", sessions_max => 10_000 }, waits => 1 );
+my $site = Test::Cpanel::LogMeIn->new(
+    settings => { store => "lmdb:$disk/store", sessions_max => 10_000 },
+    waits    => 1
+);
 my %fault =
     map { $_ => "Logins are not possible at the moment ($_)." } qw(STORE STOREFULL KEY RIGHTS);
 

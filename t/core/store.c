@@ -424,14 +424,18 @@ writes(unsigned number, const uint8_t *bytes, size_t len)
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi dbi;
+    bool good;
 
     memcpy(key + 2, id.key, LMI_STORE_KEY);
     data.mv_data = (void *)(uintptr_t)bytes;
-    return mdb_env_create(&env) == 0 &&
-           mdb_env_open(env, url + 5, 0, 0600) == 0 &&
+    if (mdb_env_create(&env) != 0)
+        return false;
+    good = mdb_env_open(env, url + 5, 0, 0600) == 0 &&
            mdb_txn_begin(env, NULL, 0, &txn) == 0 &&
            mdb_dbi_open(txn, NULL, 0, &dbi) == 0 &&
            mdb_put(txn, dbi, &name, &data, 0) == 0 && mdb_txn_commit(txn) == 0;
+    mdb_env_close(env);
+    return good;
 }
 
 /* An entry is its time, the length of its group, the group, and its value. */

@@ -91,7 +91,7 @@ take_group(struct lmi_store_op *op)
 
 /* Any bytes under any key of an index. */
 static void
-put_foreign(MDB_txn *txn)
+put_foreign(struct txn txn)
 {
     uint8_t key[1 + LONGEST_KEY], value[ENVELOPE_HEAD + 80];
     MDB_val name = {.mv_size = 1 + take() % LONGEST_KEY, .mv_data = key};
@@ -109,7 +109,7 @@ put_foreign(MDB_txn *txn)
     /* A list would stay at a time from 2^63 on, which nobody writes. */
     if (name.mv_size >= 1 + 8 + ID_SIZE)
         key[name.mv_size - ID_SIZE - 8] &= 0x7F;
-    must(mdb_put(txn, dbi, &name, &data, 0));
+    must(mdb_put(txn.txn, txn.dbi, &name, &data, 0));
 }
 
 static void
@@ -120,7 +120,7 @@ note(uint8_t number, bool there, uint8_t value)
 
 /* After a removal of many the model knows of those that are left only. */
 static void
-note_removed(MDB_txn *txn)
+note_removed(struct txn txn)
 {
     struct lmi_store_value value;
 
@@ -128,13 +128,13 @@ note_removed(MDB_txn *txn)
         struct lmi_store_id id = {.kind = (uint8_t)('A' + i / 4)};
         bool found;
         memset(id.key, i % 4, sizeof id.key);
-        must(read_value(txn, dbi, &id, &found, &value));
+        must(read_value(txn, &id, &found, &value));
         model.entries[i].there = model.entries[i].there && found;
     }
 }
 
 static void
-apply(MDB_txn *txn)
+apply(struct txn txn)
 {
     struct lmi_store_value value = {.len = 1}, old = {.len = 1};
     struct lmi_store_op op = {.value = &value, .old = &old};
@@ -147,7 +147,7 @@ apply(MDB_txn *txn)
     value.bytes[0] = take();
     old.bytes[0] = model.entries[number].value;
     take_group(&op);
-    must(expectation(txn, dbi, &op, &met));
+    must(expectation(txn, &op, &met));
     if (model.known &&
         met != (op.verb == LMI_STORE_ADD    ? !model.entries[number].there
                 : op.verb == LMI_STORE_SWAP ? model.entries[number].there
@@ -155,7 +155,7 @@ apply(MDB_txn *txn)
         abort();
     if (!met)
         return;
-    must(operate(txn, dbi, &op));
+    must(operate(txn, &op));
     if (op.verb != LMI_STORE_DROP_GROUP)
         note(number, op.verb != LMI_STORE_DROP, value.bytes[0]);
     if (op.verb == LMI_STORE_DROP_GROUP || op.cap > 0)
@@ -178,7 +178,7 @@ compare(const struct lmi_store_cursor *a, const struct lmi_store_cursor *b)
 
 /* The entries whose group begins so, each behind the one before. */
 static size_t
-list(MDB_txn *txn, const char *prefix)
+list(struct txn txn, const char *prefix)
 {
     size_t len = strlen(prefix), count = 0;
     struct lmi_store_cursor next, last;
@@ -186,7 +186,7 @@ list(MDB_txn *txn, const char *prefix)
     bool found = true, there;
 
     for (;; last = next, count++) {
-        must(next_cursor(txn, dbi, (const uint8_t *)prefix, len,
+        must(next_cursor(txn, (const uint8_t *)prefix, len,
                          count == 0 ? NULL : &last, &found, &next));
         if (!found)
             return count;
@@ -194,14 +194,28 @@ list(MDB_txn *txn, const char *prefix)
             memcmp(next.group, prefix, len) != 0 ||
             (count > 0 && compare(&last, &next) >= 0))
             abort();
-        must(read_value(txn, dbi, &next.id, &there, &value));
+        must(read_value(txn, &next.id, &there, &value));
         if (there ? value.len > LMI_STORE_VALUE : model.known)
             abort();
     }
 }
 
+/* Removes what has expired before now; how many there were. */
+static uint32_t
+purge_all(struct txn txn, int64_t now, uint32_t limit)
+{
+    uint32_t removed = 0;
+    bool more = true;
+
+    while (more && removed < limit) {
+        must(purge_one(txn, now, &more));
+        removed += more;
+    }
+    return removed;
+}
+
 static void
-check_model(MDB_txn *txn)
+check_model(struct txn txn)
 {
     struct lmi_store_value value;
     MDB_stat stat;
@@ -213,7 +227,7 @@ check_model(MDB_txn *txn)
     for (uint8_t i = 0; i < IDS; i++) {
         struct lmi_store_id id = {.kind = (uint8_t)('A' + i / 4)};
         memset(id.key, i % 4, sizeof id.key);
-        must(read_value(txn, dbi, &id, &found, &value));
+        must(read_value(txn, &id, &found, &value));
         if (found != model.entries[i].there ||
             (found &&
              (value.len != 1 || value.bytes[0] != model.entries[i].value)))
@@ -221,8 +235,8 @@ check_model(MDB_txn *txn)
         count += found;
     }
     /* All of them expire, and leave nothing but counts of no entries. */
-    must(purge(txn, dbi, 256, IDS + 1, &removed));
-    must(mdb_stat(txn, dbi, &stat));
+    removed = purge_all(txn, 256, IDS + 1);
+    must(mdb_stat(txn.txn, txn.dbi, &stat));
     if (removed != count || stat.ms_entries > 1)
         abort();
 }
@@ -247,15 +261,14 @@ check_envelope(const uint8_t *data, size_t size)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    MDB_txn *txn;
-    uint32_t removed;
+    struct txn txn = {NULL, dbi};
 
     check_envelope(data, size);
     memset(&model, 0, sizeof model);
     model.known = true;
     input.at = data;
     input.end = data + size;
-    must(mdb_txn_begin(env, NULL, 0, &txn));
+    must(mdb_txn_begin(env, NULL, 0, &txn.txn));
     for (int i = 0; i < 24 && input.at < input.end; i++)
         if (take() % 8 == 0)
             put_foreign(txn);
@@ -265,9 +278,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     list(txn, "a");
     if (model.known)
         check_model(txn);
-    must(purge(txn, dbi, INT64_MAX, 1000, &removed));
-    if (removed >= 1000)
+    if (purge_all(txn, INT64_MAX, 1000) >= 1000)
         abort();
-    mdb_txn_abort(txn);
+    mdb_txn_abort(txn.txn);
     return 0;
 }
