@@ -333,16 +333,27 @@ Created with the store.
 
 =item C<key_file_old>
 
-The previous key: records authenticated with it are still accepted.
+The previous key, while keys change: sessions, tickets, failed logins, waits and
+known addresses from before stay valid. Remove it after C<session_max>.
 
 =item C<session_idle>
 
 Seconds without a request after which a session ends, 60 to 86400, by default
-900. Also the lifetime of an unredeemed ticket.
+900.
 
 =item C<session_max>
 
 Maximum lifetime of a session in seconds, 60 to 2592000, by default 86400.
+
+=item C<sessions_max>
+
+How many sessions an account may have at a service at the same time, 1 to 10000,
+by default 100; unredeemed tickets count. A further login ends one of them.
+
+=item C<ticket_life>
+
+Seconds for which a ticket can be redeemed, 5 to 86400; by default
+C<session_idle>.
 
 =back
 
@@ -585,9 +596,13 @@ expired according to F<etc/shadow>.
 
 Accepted hashes: C<$1$>, C<$5$>, C<$6$>, C<$2a$>, C<$2b$>, C<$2y$>, C<$y$>,
 C<$gy$> and C<$7$>. Excessively slow hashes are refused before they are
-computed: more than 500,000 rounds of C<$5$> or C<$6$>, more than 64 MiB of
-C<$y$>, C<$gy$> or C<$7$>, a cost above 14 of C<$2*$>. Below homes the limits are
-a quarter of that.
+computed: more than 500,000 rounds of C<$5$> or C<$6$>, of which each costs more
+with each 64 bytes of the password; more than 64 MiB of C<$y$>, C<$gy$> or C<$7$>;
+a cost above 14 of C<$2*$>. Below homes the limits are a quarter of that.
+
+Never accepted are the schemes C<$2x$>, C<$3$>, C<$sha1$>, C<$md5$>, and those of
+DES: traditional, bigcrypt and BSDi. bcrypt looks at the first 72 bytes of a
+password only, as everywhere.
 
 =head2 The store's files
 
@@ -603,6 +618,16 @@ grow to 1 TiB; expired sessions are removed by later logins.
 32 random bytes, the key of each record's MAC. The owner of this file is the
 owner of the store. If it is lost or changed, all calls fail with C<KEY> until it
 is restored, or the store is emptied; then all users must log in again.
+
+=item F<data.mdb.>I<16 digits>, F<key.>I<16 digits>
+
+These files while they are made. What a killed process leaves of them is removed
+by a later one.
+
+=item F<write.lock>
+
+Held by who writes, here and in F<volatile/>. It holds nothing, and is made anew
+after a restart.
 
 =item F<volatile/>
 
@@ -770,7 +795,7 @@ OpenSSL's random generator does not work.
 
 =head1 SECURITY
 
-The decision is made in the function C<decide> of F<csrc/login.c>: a login
+The decision is made in the function C<lmi_login_decide> of F<csrc/login/login.c>: a login
 succeeds if the account exists, may log in at this service now, and its own hash
 matched.
 
@@ -781,15 +806,17 @@ response time still differs between accounts.
 
 Failed logins are counted per name and per source. A name has three free
 failures, whether it exists or not; a source, which is an IPv4 address or an IPv6
-/64 network, has thirty. After that, each failure is followed by a wait of 1, 2, 4
+/64 network, has thirty, and an IPv6 /48 network three hundred. After that, each failure is followed by a wait of 1, 2, 4
 seconds and so on up to 900, and from C<attempts_max> on of 3600 seconds; a day
 without a failure resets the count. During a wait no password is checked. To keep
 others from locking out a user, only the pair of name and source is counted, with
 three free failures of its own, if the name logged in from that source during the
 last 30 days. A successful login resets the failures of the name, or of the pair,
 never those of the source. Loopback addresses and C<trusted_proxies> are not
-counted as sources. An attempt is reserved before the password is checked, so that
-parallel attempts give no advantage. Names and addresses are stored as keyed hashes
+counted as sources. An attempt is reserved before the password is checked, and a
+name or source has at most 32 reservations at once, so that many attempts at once
+gain nothing. The table has 65,536 rows of a kind; when it is full, the row with
+the fewest failures makes room. Names and addresses are stored as keyed hashes
 only. The call never sleeps.
 
 A ticket and the secret of a cookie have 256 random bits each, and only their
@@ -812,6 +839,16 @@ C<Referrer-Policy: no-referrer> and C<Cache-Control: no-store>, and do not log i
 ASVS advises against secrets in URLs; the documented call requires one, therefore
 the ticket is spent at its first use.
 
+Processes that write to the store wait for each other: until for one second nobody
+has committed anything, and for 30 seconds in all. Then the fault is C<STORE>. A
+disk that stalls while a commit is written is not bounded by that.
+
+A whole older copy of the store's file that is put back is not noticed: who can
+write it can bring back sessions that have ended, as long as they have not expired.
+
+If the program has used libcurl before, libcurl's own memory functions are not the
+module's, and its copies of a sent password are not wiped.
+
 OpenSSL is used in a context of the module's own, to which no configuration file
 applies. The site's TLS policy stays in effect for the rest of the process.
 
@@ -830,8 +867,6 @@ Accounts of PAM, LDAP, NIS or SSSD are not supported; only files are read.
 
 Under ithreads each thread has its own handles, and a session object that was
 cloned into a thread opens its own store handle. fork() may be called at any time.
-
-DES-style hashes, and C<$3$>, never match.
 
 Without a gateway, a caller must be able to read F<etc/shadow>, and therefore run
 as root or in the group C<shadow>, and must own the store.

@@ -224,6 +224,12 @@ ceilings(void)
                    cases[i].at_home,
            "%.24s: %s at the site, %s below a home", cases[i].hash,
            cases[i].at_site ? "yes" : "no", cases[i].at_home ? "yes" : "no");
+    const char *longer = "$6$rounds=250001$salt$" CHARS86;
+    ok(lmi_password_hash_ok(longer, LMI_CEILING_SITE, 63) &&
+           !lmi_password_hash_ok(longer, LMI_CEILING_SITE, 64) &&
+           !lmi_password_hash_ok("$5$rounds=500000$salt$" CHARS43,
+                                 LMI_CEILING_SITE, LMI_PASS_MAX),
+       "a long password makes each round of SHA-crypt cost more");
     ok(!matches("x", cases[4].hash) && setting_is_decoy,
        "what costs too much is never computed");
     ok(!matches_at(LMI_CEILING_HOME, "x", cases[1].hash) && setting_is_decoy,
