@@ -194,12 +194,14 @@ SKIP: {
     $gateway = Serve->new( '--front', $files{front}, '--base', $base, '--no-socket' );
     is( request( $port{cpanel}, 1, "$where/", undef, "Cookie: $cookie" )->{status},
         200, '... and all again when it is back' );
-    $site->fault('store-away');
-    $gateway->signal('HUP');
+    my $store = "$site->{dir}/store";
+    rename $store, "$store.away" or die "$store: $!";
+    symlink '/nowhere', $store or die "$store: $!";
     select undef, undef, undef, 1.5;    ## no critic (ProhibitSleepViaSelect)
     is( request( $port{cpanel}, 1, "$where/", undef, "Cookie: $cookie" )->{status},
         503, '... nothing while the store is unavailable' );
-    $site->fault(undef);
+    unlink $store or die "$store: $!";
+    rename "$store.away", $store or die "$store: $!";
     is( $nginx->stop, 0, 'nginx stops' );
 }
 
