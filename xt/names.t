@@ -59,7 +59,7 @@ close $file;
 my $own      = qr{\Q$site->{dir}\E(?:/(?:site|store|logmein[.]conf)(?:/.*)?)?};
 my $machine  = qr{/proc/sys/kernel/random/boot_id|/etc/localtime};
 my $of_site  = qr{(?:etc|var/cpanel)(?:/[\w.@+-]+){0,2}|[.]|home|alice|alice[.]example|shadow};
-my $of_store = qr{key(?:[.][0-9a-f]{16})?|[\w-]+[.]mdb(?:-lock|[.][0-9a-f]{16})?|write[.]lock};
+my $of_store = qr{(?:key|data[.]mdb)(?:[.][0-9a-f]{16})?|[\w-]+[.]mdb(?:-lock)?|write[.]lock};
 
 sub is_outside {
     my ($path) = @_;
