@@ -167,9 +167,12 @@ is_named(pTHX_ SV *sv, const char *name)
     return text.len == strlen(name) && memEQ(text.ptr, name, text.len);
 }
 
-/* The parameters of a login; unknown ones pass, as the original lets them. */
+/*
+ * The parameters of a login. Of the documented call, which does as the
+ * original, unknown ones are ignored; of a gateway's they are wrong.
+ */
 static void
-read_login(pTHX_ struct lmi_login *ask, SV **list, I32 count)
+read_login(pTHX_ struct lmi_login *ask, SV **list, I32 count, bool gateway)
 {
     const struct argument arguments[] = {
         {"user", &ask->user},
@@ -189,6 +192,8 @@ read_login(pTHX_ struct lmi_login *ask, SV **list, I32 count)
         text = argument_of(arguments, text_of(aTHX_ list[i]));
         if (text != NULL)
             *text = text_of(aTHX_ list[i + 1]);
+        else if (gateway && !is_named(aTHX_ list[i], "caller_uid"))
+            croak("Unknown argument '%" SVf "'.", SVfARG(list[i]));
     }
 }
 
@@ -272,7 +277,7 @@ log_in_remotely(pTHX_ struct lmi_login *ask, I32 ax, I32 count,
     const struct lmi_settings *settings;
     struct lmi_err err;
 
-    read_login(aTHX_ ask, &ST(0), count);
+    read_login(aTHX_ ask, &ST(0), count, false);
     if (remote == NULL)
         lmi_login_fail(handle_of(aTHX), ask, SvPV_nolen(reason), answer);
     else if (lmi_settings_get(handle_of(aTHX), &settings, &err) == LMI_OK)
@@ -587,7 +592,7 @@ PPCODE:
     if (complaint != NULL) {
         lmi_login_answer_refuse(&answer, complaint);
     } else {
-        read_login(aTHX_ &ask, &ST(0), items);
+        read_login(aTHX_ &ask, &ST(0), items, false);
         ask.may_leave = true;
         lmi_login(handle_of(aTHX), &ask, &answer);
         if (answer.route == LMI_ROUTE_HOST ||
@@ -770,7 +775,7 @@ PPCODE:
         croak("The arguments must be pairs of a name and a value.");
     Zero(&ask, 1, struct lmi_login);
     read_caller(aTHX_ &ask, &ST(1), items - 1);
-    read_login(aTHX_ &ask, &ST(1), items - 1);
+    read_login(aTHX_ &ask, &ST(1), items - 1, true);
     ask.here = true;
     ask.dual_use = ix == 0;
     lmi = sessions_of(aTHX_ self, &err);

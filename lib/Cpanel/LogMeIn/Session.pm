@@ -191,10 +191,10 @@ cookie alone identifies the session, for links to F</logout> without a token.
     my $answer = Cpanel::LogMeIn::Session->log_in(%parameters);
 
 For a gateway that handles login requests itself. Takes the parameters of
-L<Cpanel::LogMeIn/get_loggedin_url>, and always checks the password on this
-machine. If the request comes from a local process, C<caller_uid> is its user id:
-without C<remote_addr>, failures count against that user, who is never a known
-source. Returns a reference to a hash:
+L<Cpanel::LogMeIn/get_loggedin_url>, but no unknown ones, and always checks the
+password on this machine. If the request comes from a local process,
+C<caller_uid> is its user id: without C<remote_addr>, failures count against that
+user, who is never a known source. Returns a reference to a hash:
 
 =over 4
 
