@@ -72,7 +72,9 @@ $number = 0;
 $site->login( user => 'user1' );
 my ( $until, $done ) = ( time + 90, "$site->{dir}/done" );
 
-sub rounds { return map { -s "$site->{dir}/rounds.$_" || 0 } 1 .. 4 }
+sub rounds {
+    return map { -s "$site->{dir}/rounds.$_" || 0 } 1 .. 4;
+}
 
 sub each_has_begun_and_ended_a_round {
     my @before = rounds();
