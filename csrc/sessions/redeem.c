@@ -1,6 +1,7 @@
 #include "sessions/decide.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define GRACE_SECONDS 10 /* for a double click, or an answer that was lost */
 
@@ -11,30 +12,25 @@ struct redemption {
     char address[LMI_ADDRESS_TEXT];
 };
 
-/* The characters of a protocol's word in a lower-case copy, cut. */
-static void
-word_of(struct lmi_text text, char out[16])
+/* A protocol's word, or what begins with it, in either case. */
+static bool
+is_word(struct lmi_text text, const char *word, bool whole)
 {
-    size_t len = 0;
+    size_t len = strlen(word);
 
-    if (lmi_text_given(text))
-        for (; len < text.len && len < 15; len++)
-            out[len] = lmi_lower(text.ptr[len]);
-    out[len] = '\0';
+    return lmi_text_given(text) && text.len >= len &&
+           strncasecmp(text.ptr, word, len) == 0 && (!whole || text.len == len);
 }
 
 /* HEAD, OPTIONS and prefetches: no user has followed the link. */
 static bool
 is_passive(const struct lmi_access *access)
 {
-    char method[16], purpose[16];
-
-    word_of(access->method, method);
-    word_of(access->purpose, purpose);
-    return strcmp(method, "head") == 0 || strcmp(method, "options") == 0 ||
-           strncmp(purpose, "prefetch", 8) == 0 ||
-           strncmp(purpose, "prerender", 9) == 0 ||
-           strcmp(purpose, "preview") == 0;
+    return is_word(access->method, "head", true) ||
+           is_word(access->method, "options", true) ||
+           is_word(access->purpose, "prefetch", false) ||
+           is_word(access->purpose, "prerender", false) ||
+           is_word(access->purpose, "preview", true);
 }
 
 /* A live cookie of the service that the request is for. */
