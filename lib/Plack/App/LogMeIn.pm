@@ -24,6 +24,31 @@ my $BUSY     = 'Too many people are logging in at this moment. Please try again.
 my $FAULT    = 'This is not possible at the moment. Please try again later.';
 my $NO_USER  = 'You must specify a username to log in.';
 
+my %BAD_FORM = (
+    400 => 'Bad request.',
+    413 => 'The form is too long.',
+    415 => 'This content type is not supported.',
+);
+
+# What a server refuses before the gateway sees it.
+my %REFUSED = (
+    400 => 'Bad request.',
+    403 => 'Access denied',
+    408 => 'The request took too long.',
+    411 => 'The length of the body is missing.',
+    413 => 'The request is too long.',
+    431 => 'The head of the request is too long.',
+);
+
+# The verdicts about a head, besides an answer.
+my $FORM = 'form';
+my $PASS = 'pass';
+
+my @LOGIN_FIELDS = qw(user pass active_token_for_reuse tfa_token);
+
+my $LOGIN_PATH  = qr{\A/login/?\z};
+my $LOGOUT_PATH = qr{\A/logout/?\z};
+
 my $JSON = JSON::PP->new->ascii->allow_nonref;
 
 # The sessions object reads the settings once, when the server starts.
@@ -63,7 +88,8 @@ sub _setting {
 
 sub call {
     my ( $self, $env ) = @_;
-    return $self->admit($env) // $self->_short( 404, 'Not found.' );
+    return $env->{'logmein.session'} ? $self->_short( 404, 'Not found.' ) : $self->admit($env)
+        // $self->_short( 404, 'Not found.' );
 }
 
 # Returns the answer; if the request is allowed, returns nothing and sets the
@@ -73,31 +99,70 @@ sub admit {
     my $io = $env->{'psgix.io'};
     setsockopt $io, IPPROTO_TCP, TCP_NODELAY, 1
         if $env->{'psgi.url_scheme'} eq 'https' && defined eval { fileno $io };
-    my $request = Plack::App::LogMeIn::Request->new( $env, $self->{facts} );
-    my $answer  = $self->_route($request) // return;
+    my $request = $self->_request($env);
+    my $verdict = $self->_route($request);
+    $verdict = $self->_answer_form($request) if $verdict eq $FORM;
+    return $verdict eq $PASS ? undef : _complete( $request, $verdict );
+}
+
+# By the head alone: the answer, 'form' or 'pass'.
+sub judge {
+    my ( $self, $env ) = @_;
+    my $request = $self->_request($env);
+    my $verdict = $self->_route($request);
+    return ref $verdict ? _complete( $request, $verdict ) : $verdict;
+}
+
+# The answer for this client to a request that the server itself refuses.
+sub refusal {
+    my ( $self, $env, $status ) = @_;
+    my $request = $self->_request($env);
+    return _complete( $request, $self->_busy($request) ) if $status == 503;
+    return _complete( $request, $self->_short( $status, $REFUSED{$status} // 'Refused.' ) );
+}
+
+sub _request {
+    my ( $self, $env ) = @_;
+    return Plack::App::LogMeIn::Request->new( $env, $self->{facts} );
+}
+
+sub _complete {
+    my ( $request, $answer ) = @_;
     my ( $status, $headers, $body ) = @{$answer};
     push @{$headers}, 'Content-Length' => length $body->[0] if @{$body};
     return [ $status, $headers, $request->method eq 'HEAD' ? [] : $body ];
 }
 
+# The answer, $FORM if it depends on the form in the request's body, or $PASS if the
+# request is allowed.
 sub _route {
     my ( $self, $request ) = @_;
-    return $self->_bad_request                if !$request->clean;
-    return $self->_log_in_at_socket($request) if $request->at_gateway_socket;
+    return $self->_bad_request               if !$request->clean;
+    return $self->_route_at_socket($request) if $request->at_gateway_socket;
     my $path = $request->path;
     return $self->_health                                           if $path eq '/logmein/health';
     return $self->_check($request)                                  if $path eq '/logmein/check';
     return $self->_short( 404, 'No service answers at this port.' ) if !$request->service;
-    return $self->_refuse_clear_text($request)                      if !$request->secure;
+    return $self->_route_clear_text($request)                       if !$request->secure;
     my $rest = $request->rest;
-    return $self->_login($request)  if $rest =~ m{\A/login/?\z};
-    return $self->_logout($request) if $rest =~ m{\A/logout/?\z};
+    return $self->_route_login($request) if $rest =~ $LOGIN_PATH;
+    return $self->_logout($request)      if $rest =~ $LOGOUT_PATH;
     my $ticket = $request->ticket;
     return $self->_bad_request                                     if !$request->clean;
     return $self->_redeem( $request, $ticket, $request->goto_uri ) if defined $ticket;
     my ( $session, $reason ) = $self->_check_session($request);
     return $self->_pass( $request, $session ) if $session;
     return $self->_refuse( $request, $reason );
+}
+
+# For a request of which the head is in order: the form is read here only.
+sub _answer_form {
+    my ( $self, $request ) = @_;
+    my $status = $request->read_form;
+    return $self->_bad_form($status)           if $status;
+    return $self->_log_in_at_socket($request)  if $request->at_gateway_socket;
+    return $self->_refuse_clear_text($request) if !$request->secure;
+    return $self->_login($request);
 }
 
 # The only function that allows a request: it returns a session if, and only if,
@@ -129,7 +194,7 @@ sub _pass {
     $env->{'logmein.logout'}  = "$session->{token}/logout/";
     $env->{SCRIPT_NAME}       = $session->{token};
     $env->{PATH_INFO}         = substr $env->{PATH_INFO}, length $session->{token};
-    return;
+    return $PASS;
 }
 
 # Answers.
@@ -158,6 +223,11 @@ sub _short {
 sub _bad_request {
     my ($self) = @_;
     return $self->_short( 400, 'Bad request.' );
+}
+
+sub _bad_form {
+    my ( $self, $status ) = @_;
+    return $self->_short( $status, $BAD_FORM{$status} );
 }
 
 # Keeps the order of the pairs, because some clients match the text.
@@ -204,6 +274,18 @@ sub _fault {
         if $request->wants_json;
     return $self->_page( 503, $request->service,
         { heading => 'Not available', alert => $FAULT }, @headers );
+}
+
+sub _busy {
+    my ( $self, $request ) = @_;
+    my @headers = ( 'Retry-After' => $PATIENCE );
+    return $self->_json( 503, [ status => 0, message => $BUSY, reason => 'fault' ], @headers )
+        if $request->wants_json || ( $request->query('login_only') // q{} ) eq '1';
+    return $self->_page(
+        503,
+        $request->service // 'cpanel',
+        { heading => 'Not available', alert => $BUSY }, @headers
+    );
 }
 
 sub _cookie {
@@ -272,13 +354,19 @@ sub _token_denied {
     );
 }
 
+# A form may contain tickets, too.
+sub _route_clear_text {
+    my ( $self, $request ) = @_;
+    return $FORM if $request->method eq 'POST' && !$request->form_fault;
+    return $self->_refuse_clear_text($request);
+}
+
 # Data received in clear text is not trusted, and only the path is kept in the
 # redirect. A ticket sent in clear text may have been intercepted, so it is ended.
 sub _refuse_clear_text {
     my ( $self, $request ) = @_;
     my $host = $request->host;
     my $mine = eval {
-        $request->read_form if $request->method eq 'POST';
         $self->sessions->discard($_) for $request->all('session');
         defined $host && $self->sessions->serves($host);
     };
@@ -413,34 +501,76 @@ sub _ask {
 
 # Logging in.
 
-sub _login {
+sub _route_login {
     my ( $self, $request ) = @_;
     my $method = $request->method;
     return $self->_short( 405, 'Use GET or POST.', Allow => 'GET, HEAD, POST' )
         if $method !~ /\A(?:GET|HEAD|POST)\z/;
-    return $self->_short( 413, 'The form is too long or has an unsupported content type.' )
-        if $method eq 'POST' && !$request->read_form;
-    my $ticket = ( $method eq 'POST' ? $request->form('session') : undef )
-        // $request->query('session');
-    my %field = map { $_ => $request->form($_) } qw(user pass active_token_for_reuse tfa_token);
-    $field{goto_uri} = $request->form('goto_uri') // $request->query('goto_uri');
-    my $goto_uri  = _canonical_goto_uri( $field{goto_uri} );
-    my $confirmed = ( $request->form('confirmed')   // q{} ) eq '1';
-    my $json      = ( $request->query('login_only') // q{} ) eq '1';
-    return $self->_bad_request                                            if !$request->clean;
-    return $self->_redeem( $request, $ticket, $goto_uri, $confirmed )     if defined $ticket;
-    return $self->_login_page( 200, $request, { goto_uri => $goto_uri } ) if $method ne 'POST';
-    return $self->_log_in( $request, $json, $goto_uri, %field );
+    return $self->_login($request) if $method ne 'POST';
+    my $status = $request->form_fault;
+    return $status ? $self->_bad_form($status) : $FORM;
+}
+
+# What the form, or the query of a GET, asks for.
+sub _wish_of {
+    my ($request) = @_;
+    my %wish = (
+        field     => { map { $_ => $request->form($_) } @LOGIN_FIELDS },
+        ticket    => $request->form('session')  // $request->query('session'),
+        goto_uri  => $request->form('goto_uri') // $request->query('goto_uri'),
+        confirmed => ( $request->form('confirmed')   // q{} ) eq '1',
+        json      => ( $request->query('login_only') // q{} ) eq '1',
+    );
+    return \%wish;
+}
+
+sub _login {
+    my ( $self, $request ) = @_;
+    my $wish     = _wish_of($request);
+    my $goto_uri = _canonical_goto_uri( $wish->{goto_uri} );
+    return $self->_bad_request if !$request->clean;
+    return $self->_redeem( $request, $wish->{ticket}, $goto_uri, $wish->{confirmed} )
+        if defined $wish->{ticket};
+    return $self->_login_page( 200, $request, { goto_uri => $goto_uri } )
+        if $request->method ne 'POST';
+    return $self->_log_in(
+        $request, $wish->{json}, $goto_uri,
+        %{ $wish->{field} },
+        goto_uri => $wish->{goto_uri}
+    );
+}
+
+# After a verdict 'form': whose login it is, for a server that orders them. Nothing if
+# no password will be checked.
+sub login_order {
+    my ( $self, $env ) = @_;
+    my $request = $self->_request($env);
+    my $fault   = $request->read_form;
+    $env->{'psgi.input'}->seek( 0, 0 );
+    my $wish = _wish_of($request);
+    my $user = $wish->{field}{user} // q{};
+    my ( $address, $uid ) = ( $request->address, $request->caller_uid );
+    $address = $request->form('remote_addr') if defined $uid && $self->_is_believed($uid);
+    return if $fault || !$request->clean || $request->rest !~ $LOGIN_PATH || !length $user;
+    return if !$request->at_gateway_socket && ( !$request->secure || defined $wish->{ticket} );
+    my $knows = $self->sessions->can('is_known');
+    return {
+        source => Plack::App::LogMeIn::Request->source_of( $address, $uid ),
+        known  => defined $address
+            && $knows
+            && $self->sessions->$knows( user => $user, address => $address ) ? 1 : 0,
+    };
 }
 
 # Calls the core for a login, with a limited number of parallel hash computations.
 # If the gateway is too busy, the answer has the form of a core's answer. The slots
 # are in the store's folder, which _is_well creates if necessary. If the store is
 # faulty, no slot is needed: the core reports the fault before it computes a hash.
+# A server that limits the hashes itself says so by logmein.slot.
 sub _ask_core {
-    my ( $self, $how, %login ) = @_;
-    my $well = $self->_is_well;
-    my $slot = $well && eval { $self->{slots}->take($PATIENCE) };
+    my ( $self, $request, $how, %login ) = @_;
+    my $well = !$request->env->{'logmein.slot'} && $self->_is_well;
+    my $slot = $well                            && eval { $self->{slots}->take($PATIENCE) };
     return $self->sessions->$how(%login) if $slot || !$well;
     return { login_ok => 0, reason => 'fault', message => $@ ? $FAULT : $BUSY };
 }
@@ -451,7 +581,7 @@ sub _log_in {
     my $answer =
         length( $field{user} // q{} )
         ? $self->_ask_core(
-        $by_url ? 'log_in_by_url' : 'log_in',
+        $request, $by_url ? 'log_in_by_url' : 'log_in',
         %field,
         hostname    => 'localhost',
         service     => $request->service,
@@ -533,26 +663,35 @@ sub _replace_session {
 }
 
 # The gateway's socket accepts only logins of local processes. The Host header
-# names the host of the login URL.
+# names the host of the login URL, and its port the service.
+sub _service_at_socket {
+    my ($request) = @_;
+    my $port      = $request->host_port // q{};
+    my ($service) = map { $_->{name} } grep { $_->{port} eq $port } values %SERVICE;
+    return $service;
+}
+
+sub _route_at_socket {
+    my ( $self, $request ) = @_;
+    return $self->_bad_request
+        if !defined $request->caller_uid
+        || !_service_at_socket($request)
+        || $request->method ne 'POST'
+        || $request->path !~ $LOGIN_PATH;
+    my $status = $request->form_fault;
+    return $status ? $self->_bad_form($status) : $FORM;
+}
+
 sub _log_in_at_socket {
     my ( $self, $request ) = @_;
-    my ( $host, $port )    = ( $request->host, $request->host_port );
-    my ($service) = map { $_->{name} } grep { $_->{port} eq ( $port // q{} ) } values %SERVICE;
-    my $uid = $request->caller_uid;
-    return $self->_bad_request
-        if !defined $uid
-        || !$service
-        || $request->method ne 'POST'
-        || $request->path !~ m{\A/login/?\z}
-        || !$request->read_form;
-    my %field = map { $_ => $request->form($_) }
-        qw(user pass goto_uri active_token_for_reuse tfa_token remote_addr);
+    my $uid   = $request->caller_uid;
+    my %field = map { $_ => $request->form($_) } @LOGIN_FIELDS, qw(goto_uri remote_addr);
     return $self->_bad_request if !$request->clean;
     delete $field{remote_addr} if !$self->_is_believed($uid);
     my $answer = $self->_ask_core(
-        'log_in_by_url', %field,
-        hostname   => $host,
-        service    => $service,
+        $request, 'log_in_by_url', %field,
+        hostname   => $request->host,
+        service    => _service_at_socket($request),
         caller_uid => $uid
     );
     my ( $status, @headers ) = _status_of($answer);
@@ -808,6 +947,65 @@ invalid. They stay in force until the server makes a new app.
 
 Returns the answer to a request; returns nothing if the request is allowed, and then
 the environment contains the keys that L<Plack::Middleware::LogMeIn> describes.
+
+=head2 judge
+
+    my $verdict = $gateway->judge($env);
+
+For servers that want to refuse a request before they read its body. Decides by the
+head alone; C<psgi.input> is not used. The verdict is one of
+
+=over 4
+
+=item an array reference
+
+The answer. The body is not needed.
+
+=item C<form>
+
+The answer depends on the form in the body, of at most 65,536 bytes, which may be
+empty, also for a GET. When it is complete in C<psgi.input>, call the app. A form
+that is too long, has an unsupported content type or another method is refused
+without its body.
+
+=item C<pass>
+
+The request is allowed, and the environment is set as by C<admit>. The app behind,
+L<Plack::Middleware::LogMeIn> included, then does not check the request again.
+
+=back
+
+=head2 login_order
+
+    my $order = $gateway->login_order($env);
+
+After the verdict C<form>, with the complete form in C<psgi.input>, which must be
+seekable and is rewound: whether a password will be checked, which takes long.
+Returns nothing if not, and otherwise a hash of
+
+=over 4
+
+=item C<source>
+
+Where the login comes from, as a text to count by: the browser's IPv4 address, the
+/64 of its IPv6 address, or the calling user at the gateway's socket.
+
+=item C<known>
+
+True if the user has lately logged in from there.
+
+=back
+
+A server that limits the number of logins itself sets C<logmein.slot> in the
+environment before it calls the app. The app then does not limit it.
+
+=head2 refusal
+
+    my $answer = $gateway->refusal( $env, $status );
+
+The answer to a request that the server itself refuses, for this client: JSON or
+XML for programs. The status is 400, 408, 411, 413, 431, or 503 if too many people
+are logging in. C<REQUEST_URI> need not be valid.
 
 =head1 DIAGNOSTICS
 

@@ -4,8 +4,9 @@ use strict;
 use warnings;
 use Cpanel::LogMeIn ();
 use Encode          ();
-use Socket          qw(AF_UNIX SOL_SOCKET SO_PEERCRED sockaddr_family unpack_sockaddr_un);
-use URI::Escape     qw(uri_unescape);
+use Socket qw(AF_INET AF_INET6 AF_UNIX SOL_SOCKET SO_PEERCRED inet_ntop inet_pton sockaddr_family
+    unpack_sockaddr_un);
+use URI::Escape qw(uri_unescape);
 
 our $VERSION = '0.01';
 
@@ -16,6 +17,9 @@ my $TOKEN     = qr{/cpsess[0-9]{10}};
 my $TICKET    = qr/lmt_[A-Za-z0-9_-]{43}/;
 my $BODY_MAX  = 65_536;
 my $ALL_HOSTS = '::/0';
+
+# The first 12 bytes of ::ffff:0:0/96 and 64:ff9b::/96.
+my $IPV4_INSIDE = qr/\A(?:\0{10}\xff\xff|\0\x64\xff\x9b\0{8})\z/;
 
 # $facts: service (optional), service_at (services by port), sessions,
 # cookie_name (names by service).
@@ -176,24 +180,30 @@ sub goto_uri {
     return Cpanel::LogMeIn::goto_uri( join q{?}, $self->{rest}, @query ? join q{&}, @query : () );
 }
 
-# Reads the body; false if it is not a form, or too long.
+# The status for a body that, by its head, is not a form or too long; 0 if it may be
+# one.
+sub form_fault {
+    my ($self) = @_;
+    my ( $length, $type ) = map { $_ // q{} } @{ $self->{env} }{qw(CONTENT_LENGTH CONTENT_TYPE)};
+    return 413 if $length !~ /\A[0-9]*\z/ || ( $length || 0 ) > $BODY_MAX;
+    return 415 if $type   !~ m{\A(?:application/x-www-form-urlencoded\s*(?:;.*)?)?\z}is;
+    return 0;
+}
+
+# Reads the form; returns a status if it is none, otherwise 0.
 sub read_form {
     my ($self) = @_;
-    my $env = $self->{env};
-    return if ( $env->{CONTENT_LENGTH} // 0 ) !~ /\A[0-9]+\z/;
-    return if ( $env->{CONTENT_LENGTH} // 0 ) > $BODY_MAX;
-    return
-        if ( $env->{CONTENT_TYPE} // q{} ) !~
-        m{\A(?:application/x-www-form-urlencoded\s*(?:;.*)?)?\z}is;
+    my $status = $self->form_fault;
+    return $status if $status;
     my $body = q{};
     while ( length $body <= $BODY_MAX ) {
-        my $got = $env->{'psgi.input'}->read( $body, 16_384, length $body );
-        return if !defined $got;
-        last   if !$got;
+        my $got = $self->{env}{'psgi.input'}->read( $body, 16_384, length $body );
+        return 400 if !defined $got;
+        last       if !$got;
     }
-    return if length $body > $BODY_MAX;
+    return 413 if length $body > $BODY_MAX;
     $self->{form} = [ _pairs($body) ];
-    return 1;
+    return 0;
 }
 
 sub form {
@@ -219,6 +229,19 @@ sub cookie {
     }
     my @values = keys %values;
     return @values == 1 ? $values[0] : undef;
+}
+
+# Where requests come from, for counting: an IPv4 address, the /64 of an IPv6
+# address, or a user of this machine. IPv4 in IPv6 counts as IPv4.
+sub source_of {
+    my ( $class, $address, $uid ) = @_;
+    return defined $uid ? "uid $uid" : 'unknown' if !defined $address;
+    my $bytes = inet_pton( AF_INET, $address );
+    return inet_ntop( AF_INET, $bytes ) if defined $bytes;
+    $bytes = inet_pton( AF_INET6, $address ) // return 'unknown';
+    return inet_ntop( AF_INET, substr $bytes, 12 )
+        if substr( $bytes, 0, 12 ) =~ $IPV4_INSIDE;
+    return inet_ntop( AF_INET6, substr( $bytes, 0, 8 ) . "\0" x 8 ) . '/64';
 }
 
 # True if a page of another site caused the request.
