@@ -6,7 +6,7 @@ use parent                       qw(Plack::Component);
 use Plack::Util::Accessor        qw(logins_at_once ports service sessions);
 use Cpanel::LogMeIn              ();
 use Cpanel::LogMeIn::Session     ();
-use JSON::PP                     ();
+use Plack::App::LogMeIn::Answer  ();
 use Plack::App::LogMeIn::Page    ();
 use Plack::App::LogMeIn::Request ();
 use Plack::App::LogMeIn::Slots   ();
@@ -17,28 +17,11 @@ our $VERSION = '0.01';
 
 my %SERVICE = map { $_->{name} => $_ } Cpanel::LogMeIn::services();
 
-my $PATIENCE = 5;                                                # seconds to wait for a slot
-my $NO_STORE = 'no-cache, no-store, must-revalidate, private';
-my $EPOCH    = 'Thu, 01 Jan 1970 00:00:00 GMT';
-my $BUSY     = 'Too many people are logging in at this moment. Please try again.';
-my $FAULT    = 'This is not possible at the moment. Please try again later.';
-my $NO_USER  = 'You must specify a username to log in.';
-
-my %BAD_FORM = (
-    400 => 'Bad request.',
-    413 => 'The form is too long.',
-    415 => 'This content type is not supported.',
-);
-
-# What a server refuses before the gateway sees it.
-my %REFUSED = (
-    400 => 'Bad request.',
-    403 => 'Access denied',
-    408 => 'The request took too long.',
-    411 => 'The length of the body is missing.',
-    413 => 'The request is too long.',
-    431 => 'The head of the request is too long.',
-);
+my $PATIENCE   = 5;                                 # seconds to wait for a slot
+my $NOTE_LIFE  = 60;                                # seconds
+my $EPOCH      = 'Thu, 01 Jan 1970 00:00:00 GMT';
+my $IN_ADDRESS = 'A password in the address of a page is not accepted, because others may read'
+    . ' it there. Please log in here.';
 
 # The verdicts about a head, besides an answer.
 my $FORM = 'form';
@@ -49,7 +32,10 @@ my @LOGIN_FIELDS = qw(user pass active_token_for_reuse tfa_token);
 my $LOGIN_PATH  = qr{\A/login/?\z};
 my $LOGOUT_PATH = qr{\A/logout/?\z};
 
-my $JSON = JSON::PP->new->ascii->allow_nonref;
+# Names of headers that browsers or other clients send, and that applications may
+# believe.
+my @NOT_FROM_CLIENTS = qw(HTTP_FORWARDED HTTP_PROXY HTTP_REMOTE_USER HTTP_X_FORWARDED_PREFIX
+    HTTP_X_FORWARDED_USER HTTP_X_REAL_IP HTTP_X_REMOTE_USER);
 
 # The sessions object reads the settings once, when the server starts.
 sub prepare_app {
@@ -62,9 +48,13 @@ sub prepare_app {
     die "service: @{[ sort keys %SERVICE ]}\n"
         if defined $self->service && !$SERVICE{ $self->service };
     my ($folder) = $setting{key_file} =~ m{\A(.*)/}s;
-    $self->{page}  = Plack::App::LogMeIn::Page->new(%setting);
-    $self->{slots} = Plack::App::LogMeIn::Slots->new( $folder, $self->logins_at_once );
-    $self->{facts} = {
+    $self->{answer} = Plack::App::LogMeIn::Answer->new(
+        page => Plack::App::LogMeIn::Page->new(%setting),
+        hsts => $setting{hsts}
+    );
+    $self->{slots}         = Plack::App::LogMeIn::Slots->new( $folder, $self->logins_at_once );
+    $self->{failurl_hosts} = _failurl_hosts( $setting{failurl_hosts} );
+    $self->{facts}         = {
         service     => $self->service,
         sessions    => $self->sessions,
         cookie_name =>
@@ -81,6 +71,15 @@ sub prepare_app {
     return;
 }
 
+# A hash of the hosts, in lower case.
+sub _failurl_hosts {
+    my ($list) = @_;
+    my @hosts  = split q{ }, lc $list;
+    my ($odd)  = grep { !/\A[a-z0-9.-]+(?::[0-9]{1,5})?\z/ } @hosts;
+    die "failurl_hosts: '$odd' is not a host name\n" if defined $odd;
+    return { map { $_ => 1 } @hosts };
+}
+
 sub _setting {
     my ( $self, $name ) = @_;
     return $self->sessions->setting($name);
@@ -88,8 +87,8 @@ sub _setting {
 
 sub call {
     my ( $self, $env ) = @_;
-    return $env->{'logmein.session'} ? $self->_short( 404, 'Not found.' ) : $self->admit($env)
-        // $self->_short( 404, 'Not found.' );
+    my $answer = $env->{'logmein.session'} ? undef : $self->admit($env);
+    return $answer // $self->_complete( $self->_request($env), 'not_found' );
 }
 
 # Returns the answer; if the request is allowed, returns nothing and sets the
@@ -102,7 +101,7 @@ sub admit {
     my $request = $self->_request($env);
     my $verdict = $self->_route($request);
     $verdict = $self->_answer_form($request) if $verdict eq $FORM;
-    return $verdict eq $PASS ? undef : _complete( $request, $verdict );
+    return $verdict eq $PASS ? undef : $self->_complete( $request, $verdict );
 }
 
 # By the head alone: the answer, 'form' or 'pass'.
@@ -110,15 +109,16 @@ sub judge {
     my ( $self, $env ) = @_;
     my $request = $self->_request($env);
     my $verdict = $self->_route($request);
-    return ref $verdict ? _complete( $request, $verdict ) : $verdict;
+    return $verdict eq $FORM || $verdict eq $PASS
+        ? $verdict
+        : $self->_complete( $request, $verdict );
 }
 
 # The answer for this client to a request that the server itself refuses.
 sub refusal {
     my ( $self, $env, $status ) = @_;
     my $request = $self->_request($env);
-    return _complete( $request, $self->_busy($request) ) if $status == 503;
-    return _complete( $request, $self->_short( $status, $REFUSED{$status} // 'Refused.' ) );
+    return $self->_complete( $request, $self->{answer}->refuse_at_server( $request, $status ) );
 }
 
 sub _request {
@@ -126,42 +126,47 @@ sub _request {
     return Plack::App::LogMeIn::Request->new( $env, $self->{facts} );
 }
 
+# An answer, or the name of a refusal, as PSGI wants it.
 sub _complete {
-    my ( $request, $answer ) = @_;
+    my ( $self, $request, $given ) = @_;
+    my $answer = ref $given ? $given : $self->_refuse( $request, $given );
     my ( $status, $headers, $body ) = @{$answer};
     push @{$headers}, 'Content-Length' => length $body->[0] if @{$body};
     return [ $status, $headers, $request->method eq 'HEAD' ? [] : $body ];
 }
 
-# The answer, $FORM if it depends on the form in the request's body, or $PASS if the
-# request is allowed.
+# The answer, or the name of a refusal; $FORM if it depends on the form in the
+# request's body; $PASS if the request is allowed.
 sub _route {
     my ( $self, $request ) = @_;
-    return $self->_bad_request               if !$request->clean;
+    return 'bad_request'                     if !$request->clean;
     return $self->_route_at_socket($request) if $request->at_gateway_socket;
     my $path = $request->path;
-    return $self->_health                                           if $path eq '/logmein/health';
-    return $self->_check($request)                                  if $path eq '/logmein/check';
-    return $self->_short( 404, 'No service answers at this port.' ) if !$request->service;
-    return $self->_route_clear_text($request)                       if !$request->secure;
+    return $self->_health                     if $path eq '/logmein/health';
+    return $self->_check($request)            if $path eq '/logmein/check';
+    return 'bad_host'                         if !$request->has_good_host;
+    return 'no_service'                       if !$request->service;
+    return $self->_route_clear_text($request) if !$request->secure;
     my $rest = $request->rest;
-    return $self->_route_login($request) if $rest =~ $LOGIN_PATH;
-    return $self->_logout($request)      if $rest =~ $LOGOUT_PATH;
-    my $ticket = $request->ticket;
-    return $self->_bad_request                                     if !$request->clean;
-    return $self->_redeem( $request, $ticket, $request->goto_uri ) if defined $ticket;
+    return $self->_route_login($request)  if $rest =~ $LOGIN_PATH;
+    return $self->_route_logout($request) if $rest =~ $LOGOUT_PATH;
+    my $ticket   = $request->ticket;
+    my $goto_uri = $request->target_of_ticket;
+    return 'bad_request'                                  if !$request->clean;
+    return $self->_redeem( $request, $ticket, $goto_uri ) if defined $ticket;
     my ( $session, $reason ) = $self->_check_session($request);
     return $self->_pass( $request, $session ) if $session;
-    return $self->_refuse( $request, $reason );
+    return $self->_refuse_page( $request, $reason );
 }
 
 # For a request of which the head is in order: the form is read here only.
 sub _answer_form {
     my ( $self, $request ) = @_;
-    my $status = $request->read_form;
-    return $self->_bad_form($status)           if $status;
+    my $fault = $request->read_form;
+    return $fault                              if $fault;
     return $self->_log_in_at_socket($request)  if $request->at_gateway_socket;
     return $self->_refuse_clear_text($request) if !$request->secure;
+    return $self->_logout($request)            if $request->rest =~ $LOGOUT_PATH;
     return $self->_login($request);
 }
 
@@ -176,6 +181,7 @@ sub _check_session {
         token     => $request->token,
         service   => $request->service,
         address   => $request->address,
+        foreign   => $request->is_cross_site,
         uncounted => $request->is_incidental,
     );
 }
@@ -184,8 +190,9 @@ sub _check_session {
 sub _pass {
     my ( $self, $request, $session ) = @_;
     my $env = $request->env;
-    delete @{$env}{qw(HTTP_REMOTE_USER HTTP_X_REMOTE_USER HTTP_X_FORWARDED_USER)};
+    delete @{$env}{@NOT_FROM_CLIENTS};
     delete @{$env}{ grep { /\AHTTP_X_LOGMEIN_/ } keys %{$env} };
+    delete @{$env}{ grep { /\AHTTP_X_FORWARDED_/ } keys %{$env} } if !$request->at_front;
     $env->{REMOTE_USER}       = $session->{user};
     $env->{'logmein.session'} = $session;
     $env->{'logmein.user'}    = $session->{user};
@@ -197,96 +204,7 @@ sub _pass {
     return $PASS;
 }
 
-# Answers.
-
-sub _headers {
-    my ( $self, $type, @more ) = @_;
-    my $hsts = $self->_setting('hsts');
-    return [
-        'Content-Type'               => $type,
-        'Cache-Control'              => $NO_STORE,
-        'Content-Security-Policy'    => $self->{page}->policy,
-        'Referrer-Policy'            => 'no-referrer',
-        'X-Content-Type-Options'     => 'nosniff',
-        'X-Frame-Options'            => 'DENY',
-        'Cross-Origin-Opener-Policy' => 'same-origin',
-        ( $hsts =~ /\A[0-9]+\z/ ? ( 'Strict-Transport-Security' => "max-age=$hsts" ) : () ),
-        @more,
-    ];
-}
-
-sub _short {
-    my ( $self, $status, $text, @headers ) = @_;
-    return [ $status, $self->_headers( 'text/plain; charset="utf-8"', @headers ), ["$text\n"] ];
-}
-
-sub _bad_request {
-    my ($self) = @_;
-    return $self->_short( 400, 'Bad request.' );
-}
-
-sub _bad_form {
-    my ( $self, $status ) = @_;
-    return $self->_short( $status, $BAD_FORM{$status} );
-}
-
-# Keeps the order of the pairs, because some clients match the text.
-sub _json {
-    my ( $self, $status, $pairs, @headers ) = @_;
-    my @pairs = @{$pairs};
-    my @text;
-    while ( my ( $name, $value ) = splice @pairs, 0, 2 ) {
-        push @text, "\"$name\":" . $JSON->encode($value);
-    }
-    my $body = '{' . join( q{,}, @text ) . '}';
-    return [ $status, $self->_headers( 'text/plain; charset="utf-8"', @headers ), [$body] ];
-}
-
-sub _page {
-    my ( $self, $status, $service, $parts, @headers ) = @_;
-    my $html = $self->{page}->html( service => $service, %{$parts} );
-    return [ $status, $self->_headers( 'text/html; charset=utf-8', @headers ), [$html] ];
-}
-
-sub _login_page {
-    my ( $self, $status, $request, $parts, @headers ) = @_;
-    return $self->_page( $status, $request->service, { login => 1, %{$parts} }, @headers );
-}
-
-# Some clients follow the Location header, others the META element.
-sub _redirect {
-    my ( $self, $target, @headers ) = @_;
-    my $attribute = $target =~ s/&/&amp;/gr;
-    my $body      = <<"HTML";
-<!DOCTYPE html>
-<html><head><meta http-equiv="refresh" content="2;URL=$attribute"><title>Log in</title></head>
-<body><a href="$attribute">Continue</a></body></html>
-HTML
-    return [
-        302, $self->_headers( 'text/html; charset=utf-8', Location => $target, @headers ), [$body]
-    ];
-}
-
-sub _fault {
-    my ( $self, $request ) = @_;
-    my @headers = ( 'Retry-After' => $PATIENCE );
-    return $self->_json( 503, [ status => 0, error => $FAULT, reason => 'fault' ], @headers )
-        if $request->wants_json;
-    return $self->_page( 503, $request->service,
-        { heading => 'Not available', alert => $FAULT }, @headers );
-}
-
-sub _busy {
-    my ( $self, $request ) = @_;
-    my @headers = ( 'Retry-After' => $PATIENCE );
-    return $self->_json( 503, [ status => 0, message => $BUSY, reason => 'fault' ], @headers )
-        if $request->wants_json || ( $request->query('login_only') // q{} ) eq '1';
-    return $self->_page(
-        503,
-        $request->service // 'cpanel',
-        { heading => 'Not available', alert => $BUSY }, @headers
-    );
-}
+# Cookies.
 
 sub _cookie {
     my ( $self, $service, $name, $value, @more ) = @_;
@@ -307,19 +225,30 @@ sub _cookies {
 # Refusals.
 
 sub _refuse {
-    my ( $self, $request, $reason ) = @_;
-    return $self->_fault($request)            if $reason eq 'fault';
-    return $self->_short( 404, 'Not found.' ) if $request->is_incidental;
-    return $self->_refuse_program($request)   if $request->wants_json;
-    return $self->_token_denied($request)     if $reason eq 'wrong_token';
-    my $alert =
-        $reason eq 'no cookie'
-        ? undef
-        : 'Your session has expired. Please log in again.';
-    return $self->_login_page( 401, $request, { alert => $alert, goto_uri => $request->goto_uri } );
+    my ( $self, $request, $name, %how ) = @_;
+    return $self->{answer}->refuse( $request, $name, %how );
 }
 
-# The error differs if the call would be allowed at another service's port.
+# With the login page for browsers.
+sub _refuse_to_login {
+    my ( $self, $request, $name, $goto_uri, %how ) = @_;
+    $how{page} = { login => 1, goto_uri => $goto_uri, %{ $how{page} // {} } };
+    return $self->_refuse( $request, $name, %how );
+}
+
+sub _refuse_page {
+    my ( $self, $request, $reason ) = @_;
+    return 'fault'                          if $reason eq 'fault';
+    return 'not_found'                      if $request->is_incidental;
+    return $self->_refuse_program($request) if $request->program;
+    return $self->_token_denied($request)   if $reason eq 'wrong_token';
+    return $self->_refuse_to_login( $request, 'no_session', $request->goto_uri,
+        page => { alert => undef } )
+        if $reason eq 'no cookie';
+    return $self->_refuse_to_login( $request, 'expired', $request->goto_uri );
+}
+
+# The refusal differs if the call would be allowed at another service's port.
 sub _refuse_program {
     my ( $self, $request ) = @_;
     my $other_service;
@@ -333,22 +262,17 @@ sub _refuse_program {
             );
         }
     }
-    return $self->_json( 403,
-        [ status => 0, error => $other_service ? 'Permission denied' : 'Access denied' ] );
+    return $self->_refuse( $request, $other_service ? 'permission_denied' : 'access_denied' );
 }
 
 sub _token_denied {
     my ( $self, $request ) = @_;
-    my $goto_uri = $request->goto_uri;
-    return $self->_page(
-        401,
-        $request->service,
-        {
-            heading => 'Invalid Security Token',
-            alert   => defined $request->token
-            ? 'The security token in your request is invalid.'
-            : 'The security token is missing from your request.',
-            link      => '/login/' . _goto_query($goto_uri),
+    return $self->_refuse(
+        $request,
+        defined $request->token ? 'token_wrong' : 'token_missing',
+        page => {
+            heading   => 'Invalid Security Token',
+            link      => '/login/' . _goto_query( $request->goto_uri ),
             link_text => 'Log in again',
         }
     );
@@ -363,6 +287,7 @@ sub _route_clear_text {
 
 # Data received in clear text is not trusted, and only the path is kept in the
 # redirect. A ticket sent in clear text may have been intercepted, so it is ended.
+# Programs are not redirected: they would take the page there for a success.
 sub _refuse_clear_text {
     my ( $self, $request ) = @_;
     my $host = $request->host;
@@ -370,14 +295,42 @@ sub _refuse_clear_text {
         $self->sessions->discard($_) for $request->all('session');
         defined $host && $self->sessions->serves($host);
     };
-    return $self->_fault($request)            if !defined $mine;
-    return $self->_short( 400, 'Use https.' ) if !$mine;
+    return 'fault'      if !defined $mine;
+    return 'clear_text' if !$mine || $request->program;
     my $port = $self->_setting( 'port.' . $request->service );
-    return $self->_redirect(
-        "https://$host:$port" . uri_escape( $request->path, q{^!#-;=?-_a-z~} ) );
+    return $self->{answer}
+        ->redirect( 302, "https://$host:$port" . uri_escape( $request->path, q{^!#-;=?-_a-z~} ) );
 }
 
 # Logging out.
+
+# A link of another site asks first.
+sub _route_logout {
+    my ( $self, $request ) = @_;
+    return 'passive' if _is_passive($request);
+    if ( $request->is_cross_site ) {
+        return 'passive' if $request->is_embedded;
+        return $self->_ask_to_log_out($request);
+    }
+    return $FORM if ( $request->env->{CONTENT_LENGTH} || 0 ) ne '0' && !$request->form_fault;
+    return $self->_logout($request);
+}
+
+# By this policy the browser names this site as the origin of the form.
+sub _ask_to_log_out {
+    my ( $self, $request ) = @_;
+    return $self->_refuse(
+        $request,
+        'foreign_logout',
+        headers => [ 'Referrer-Policy' => 'same-origin' ],
+        page    => {
+            heading => 'Log out?',
+            alert   => undef,
+            news    => 'Another site has led you here. Do you want to log out?',
+            logout  => ( $request->token // q{} ) . '/logout/',
+        }
+    );
+}
 
 # Browsers keep even no-store pages in the back/forward cache until a cookie of
 # the site changes. Chromium does not notice the removal of cookies that were set
@@ -389,7 +342,6 @@ sub _left {
 
 sub _logout {
     my ( $self, $request ) = @_;
-    return $self->_passive if _is_passive($request);
     my $cookie = $request->cookie;
     my ( $session, $reason ) = ( undef, 'no cookie' );
     ( $session, $reason ) = $self->sessions->end(
@@ -399,12 +351,12 @@ sub _logout {
         service   => $request->service,
         address   => $request->address,
     ) if defined $cookie;
-    return $self->_fault($request)        if $reason eq 'fault';
+    return 'fault'                        if $reason eq 'fault';
     return $self->_token_denied($request) if $reason eq 'wrong_token';
-    return $self->_login_page(
+    return $self->{answer}->page(
         200,
-        $request,
-        { news => 'You have logged out.' },
+        $request->service,
+        { login => 1, news => 'You have logged out.' },
         $self->_cookies( $request->service, 'no', 'no', "expires=$EPOCH", 'Max-Age=0' ),
         $self->_left( $request->service ),
         'Clear-Site-Data' => '"cache"'
@@ -416,12 +368,7 @@ sub _logout {
 # Link checkers and prefetching browsers: no user has followed the link.
 sub _is_passive {
     my ($request) = @_;
-    return $request->method !~ /\A(?:GET|POST)\z/ || ( $request->purpose // q{} ) =~ /\bpre/i;
-}
-
-sub _passive {
-    my ($self) = @_;
-    return $self->_short( 403, 'Open this link in a browser.' );
+    return $request->method !~ /\A(?:GET|POST)\z/ || ( $request->purpose // q{} ) =~ /\A\s*pre/i;
 }
 
 # The canonical form of a goto_uri; undef if it is invalid.
@@ -451,42 +398,40 @@ sub _redeem_url {
 sub _redeem {
     my ( $self, $request, $ticket, $goto_uri, $confirmed ) = @_;
     $goto_uri //= q{/};
-    return $self->_redirect( _redeem_url( $request->token, $ticket, $goto_uri ) )
+    return $self->{answer}->redirect( 302, _redeem_url( $request->token, $ticket, $goto_uri ) )
         if $request->method eq 'POST' && $request->is_cross_site;
     my ( $session, $reason, $confirm ) = $self->sessions->redeem(
-        ticket    => $ticket,
-        cookie    => $request->cookie,
-        token     => $request->token,
-        service   => $request->service,
-        address   => $request->address,
-        agent     => $request->agent,
-        method    => $request->method,
-        purpose   => $request->purpose,
-        confirmed => $confirmed,
+        ticket      => $ticket,
+        cookie      => $request->cookie,
+        token       => $request->token,
+        service     => $request->service,
+        address     => $request->address,
+        agent       => $request->agent,
+        method      => $request->method,
+        destination => $request->destination,
+        purpose     => $request->purpose,
+        confirmed   => $confirmed,
     );
-    return $self->_redirect( "$session->{token}$goto_uri",
+    return $self->{answer}->redirect( 302, "$session->{token}$goto_uri",
         $self->_cookies( $session->{service}, $session->{cookie}, 'no' ) )
         if $session && $reason eq 'granted';
-    return $self->_redirect("$session->{token}$goto_uri")        if $session && $reason eq 'again';
-    return $self->_fault($request)                               if $reason eq 'fault';
-    return $self->_passive                                       if $reason eq 'passive';
-    return $self->_token_denied($request)                        if $reason eq 'wrong_token';
+    return $self->{answer}->redirect( 302, "$session->{token}$goto_uri" )
+        if $session && $reason eq 'again';
+    return $reason                        if $reason eq 'fault' || $reason eq 'passive';
+    return $self->_token_denied($request) if $reason eq 'wrong_token';
     return $self->_ask( $request, $ticket, $goto_uri, $confirm ) if $reason eq 'confirm';
-    my $alert =
-        $reason eq 'spent'
-        ? 'This link has been used.'
-        : 'This link is invalid or has expired. Please log in.';
-    return $self->_login_page( 401, $request, { alert => $alert, goto_uri => $goto_uri } );
+    return $self->_refuse_to_login( $request, $reason eq 'spent' ? 'spent' : 'unknown', $goto_uri );
 }
 
 sub _ask {
     my ( $self, $request, $ticket, $goto_uri, $confirm ) = @_;
     my ( $user, $current ) = @{$confirm}{qw(user current)};
-    return $self->_page(
-        409,
-        $request->service,
-        {
+    return $self->_refuse(
+        $request,
+        'other_user',
+        page => {
             heading  => "Continue as $user?",
+            alert    => undef,
             news     => "You are logged in as $current. Continue as $user?",
             confirm  => 1,
             action   => $request->token . '/login/',
@@ -504,39 +449,77 @@ sub _ask {
 sub _route_login {
     my ( $self, $request ) = @_;
     my $method = $request->method;
-    return $self->_short( 405, 'Use GET or POST.', Allow => 'GET, HEAD, POST' )
-        if $method !~ /\A(?:GET|HEAD|POST)\z/;
-    return $self->_login($request) if $method ne 'POST';
-    my $status = $request->form_fault;
-    return $status ? $self->_bad_form($status) : $FORM;
+    return 'method' if $method !~ /\A(?:GET|HEAD|POST)\z/;
+    if ( $method eq 'POST' ) {
+        my $fault = $request->form_fault;
+        return $fault          if $fault;
+        return 'foreign_login' if $request->is_login_only && $request->is_cross_site;
+        return $FORM;
+    }
+    return $FORM if $self->_admits_query($request);
+    return $self->_login($request);
 }
 
-# What the form, or the query of a GET, asks for.
+# A login with user and pass in the query, which the setting login_by_get allows to
+# programs.
+sub _admits_query {
+    my ( $self, $request ) = @_;
+    return
+           $self->_setting('login_by_get') eq 'yes'
+        && $request->method ne 'HEAD'
+        && $request->is_login_only
+        && $request->has_query('pass')
+        && $request->is_by_program_alone;
+}
+
+# What the form asks for, or the query. by_query: user and pass are in the query of a
+# GET, and are not used.
 sub _wish_of {
-    my ($request) = @_;
-    my %wish = (
-        field     => { map { $_ => $request->form($_) } @LOGIN_FIELDS },
+    my ( $self, $request ) = @_;
+    my $has_body = defined $request->form('user') || defined $request->form('pass');
+    my $is_post  = $request->method eq 'POST';
+    my $from     = !$has_body && $self->_admits_query($request) ? 'query' : 'form';
+    my %wish     = (
+        by_query  => $from eq 'form' && !$is_post && $request->has_query('pass'),
+        field     => { map { $_ => $request->$from($_) } @LOGIN_FIELDS },
         ticket    => $request->form('session')  // $request->query('session'),
         goto_uri  => $request->form('goto_uri') // $request->query('goto_uri'),
-        confirmed => ( $request->form('confirmed')   // q{} ) eq '1',
-        json      => ( $request->query('login_only') // q{} ) eq '1',
+        failurl   => $request->form('failurl'),
+        confirmed => ( $request->form('confirmed') // q{} ) eq '1',
+        is_login  => $from eq 'query' || $is_post,
     );
     return \%wish;
 }
 
 sub _login {
     my ( $self, $request ) = @_;
-    my $wish     = _wish_of($request);
-    my $goto_uri = _canonical_goto_uri( $wish->{goto_uri} );
-    return $self->_bad_request if !$request->clean;
+    my $wish     = $self->_wish_of($request);
+    my $goto_uri = $wish->{target} = _canonical_goto_uri( $wish->{goto_uri} );
+    return 'bad_request' if !$request->clean;
     return $self->_redeem( $request, $wish->{ticket}, $goto_uri, $wish->{confirmed} )
         if defined $wish->{ticket};
-    return $self->_login_page( 200, $request, { goto_uri => $goto_uri } )
-        if $request->method ne 'POST';
-    return $self->_log_in(
-        $request, $wish->{json}, $goto_uri,
-        %{ $wish->{field} },
-        goto_uri => $wish->{goto_uri}
+    return $self->_log_in( $request, $wish ) if $wish->{is_login};
+    return 'by_get'                          if $request->program;
+    return $self->_leave_address($request)   if $wish->{by_query};
+    return $self->_show_login( $request, $goto_uri );
+}
+
+# Sends a browser away from an address that contains a password, which is not checked.
+# The cookie makes the page say why.
+sub _leave_address {
+    my ( $self, $request ) = @_;
+    return $self->{answer}->redirect( 303, '/login/',
+        $self->_cookie( $request->service, 'logmein_note', 'address', "Max-Age=$NOTE_LIFE" ) );
+}
+
+sub _show_login {
+    my ( $self, $request, $goto_uri ) = @_;
+    my $note = $request->has_cookie('logmein_note');
+    return $self->{answer}->page(
+        $note ? 401 : 200,
+        $request->service,
+        { login => 1, goto_uri => $goto_uri, $note ? ( alert => $IN_ADDRESS ) : () },
+        $note ? $self->_cookie( $request->service, 'logmein_note', 'no', 'Max-Age=0' ) : ()
     );
 }
 
@@ -547,7 +530,7 @@ sub login_order {
     my $request = $self->_request($env);
     my $fault   = $request->read_form;
     $env->{'psgi.input'}->seek( 0, 0 );
-    my $wish = _wish_of($request);
+    my $wish = $self->_wish_of($request);
     my $user = $wish->{field}{user} // q{};
     my ( $address, $uid ) = ( $request->address, $request->caller_uid );
     $address = $request->form('remote_addr') if defined $uid && $self->_is_believed($uid);
@@ -563,58 +546,68 @@ sub login_order {
 }
 
 # Calls the core for a login, with a limited number of parallel hash computations.
-# If the gateway is too busy, the answer has the form of a core's answer. The slots
-# are in the store's folder, which _is_well creates if necessary. If the store is
-# faulty, no slot is needed: the core reports the fault before it computes a hash.
-# A server that limits the hashes itself says so by logmein.slot.
+# If the gateway is too busy, returns nothing. The slots are in the store's folder,
+# which _is_well creates if necessary. If the store is faulty, no slot is needed: the
+# core reports the fault before it computes a hash. A server that limits the hashes
+# itself says so by logmein.slot.
 sub _ask_core {
     my ( $self, $request, $how, %login ) = @_;
     my $well = !$request->env->{'logmein.slot'} && $self->_is_well;
     my $slot = $well                            && eval { $self->{slots}->take($PATIENCE) };
     return $self->sessions->$how(%login) if $slot || !$well;
-    return { login_ok => 0, reason => 'fault', message => $@ ? $FAULT : $BUSY };
+    return { login_ok => 0, reason => $@ ? 'fault' : 'busy' };
 }
 
 sub _log_in {
-    my ( $self, $request, $json, $goto_uri, %field ) = @_;
+    my ( $self, $request, $wish ) = @_;
     my $by_url = $request->is_cross_site;
-    my $answer =
-        length( $field{user} // q{} )
-        ? $self->_ask_core(
-        $request, $by_url ? 'log_in_by_url' : 'log_in',
+    my %field  = %{ $wish->{field} };
+    return $self->_refuse_login( $request, $wish, { reason => 'no_user' } )
+        if !length( $field{user} // q{} );
+    my $answer = $self->_ask_core(
+        $request,
+        $by_url ? 'log_in_by_url' : 'log_in',
         %field,
+        goto_uri    => $wish->{goto_uri},
         hostname    => 'localhost',
         service     => $request->service,
         remote_addr => $request->address,
-        )
-        : { login_ok => 0, reason => 'parameter', no_user => 1, message => $NO_USER };
-    return $self->_login_failed( $request, $json, $answer, $goto_uri ) if !$answer->{login_ok};
-    return $self->_send_on( $json, $answer )                           if $by_url;
-    return $self->_logged_in( $request, $json, $answer, $goto_uri );
+    );
+    return $self->_refuse_login( $request, $wish, $answer ) if !$answer->{login_ok};
+    return $self->_send_on($answer)                         if $by_url;
+    return $self->_logged_in( $request, $wish->{target}, $answer );
 }
 
-# Status and headers of a refusal.
-sub _status_of {
+# The name of a refused login's refusal, and what is special about it.
+sub _refusal_of {
     my ($answer) = @_;
-    my $reason = $answer->{reason};
-    return ( 503, 'Retry-After' => $PATIENCE )       if $reason eq 'fault';
-    return ( 429, 'Retry-After' => $answer->{wait} ) if $reason eq 'wait';
-    return $reason eq 'invalid' || $answer->{no_user} ? 401 : 400;
+    my $reason   = $answer->{reason};
+    my %how      = ( text => $answer->{message} );
+    $how{headers} = [ 'Retry-After' => $answer->{wait} ] if $reason eq 'wait';
+    return ( $reason eq 'busy' ? 'busy' : "login_$reason", %how );
 }
 
-sub _login_failed {
-    my ( $self, $request, $json, $answer, $goto_uri ) = @_;
-    my $message = $answer->{message};
-    my ( $status, @headers ) = _status_of($answer);
-    return $self->_login_page( $status, $request, { alert => $message, goto_uri => $goto_uri },
-        @headers )
-        if !$json;
-    my $reason = $answer->{reason};
-    my $code =
-          $reason eq 'invalid' ? 'see_login_log'
-        : $answer->{no_user}   ? 'no_username'
-        :                        $message;
-    return $self->_json( $status, [ status => 0, message => $code, reason => $reason ], @headers );
+# A program gets cPanel's code for the most frequent refusals.
+sub _refuse_login {
+    my ( $self, $request, $wish, $answer ) = @_;
+    my ( $name, %how ) = _refusal_of($answer);
+    my %code = ( login_invalid => 'see_login_log', login_no_user => 'no_username' );
+    my $elsewhere =
+        $code{$name} && !$request->program ? $self->_canonical_failurl( $wish->{failurl} ) : undef;
+    return $self->{answer}->redirect( 302, $elsewhere ) if defined $elsewhere;
+    return $self->_refuse_to_login( $request, $name, $wish->{target}, %how, code => $code{$name} );
+}
+
+# The canonical form of a failurl; undef unless its host is one of the setting's.
+sub _canonical_failurl {
+    my ( $self, $url ) = @_;
+    my ( $host, $port, $rest ) =
+        ( $url // q{} ) =~ m{\Ahttps://([A-Za-z0-9.-]+)(?::([0-9]{1,5}))?((?:[/?#].*)?)\z}is
+        or return;
+    my $site = lc( $host . ( !defined $port || $port == 443 ? q{} : ":$port" ) );
+    return if !$self->{failurl_hosts}{$site};
+    my $target = _canonical_goto_uri($rest) // return;
+    return "https://$site$target";
 }
 
 # The part of a successful answer that is the same for all clients.
@@ -626,21 +619,21 @@ sub _success {
 # Protects against login CSRF: a cross-site form sets no cookie. The browser is
 # redirected to a login URL, where redeem decides.
 sub _send_on {
-    my ( $self, $json, $answer ) = @_;
+    my ( $self, $answer ) = @_;
     my ($target) = $answer->{url} =~ m{\Ahttps://[^/]+(/.*)\z}s;
-    return $self->_json( 200, _success( $target, $answer ) ) if $json;
-    return $self->_redirect($target);
+    return $self->{answer}->redirect( 302, $target );
 }
 
 # A program gets the dual-use cookie, because it may use it as a ticket.
 sub _logged_in {
-    my ( $self, $request, $json, $answer, $goto_uri ) = @_;
+    my ( $self, $request, $goto_uri, $answer ) = @_;
+    my $json   = $request->is_login_only;
     my $cookie = $json ? $answer->{cookie} : $self->_replace_session( $request, $answer );
-    return $self->_fault($request) if !defined $cookie;
+    return 'fault' if !defined $cookie;
     my @cookies = $self->_cookies( $request->service, $cookie, 'no' );
     my $target  = "$answer->{token}$goto_uri";
-    return $self->_json( 200, _success( $target, $answer ), @cookies ) if $json;
-    return $self->_redirect( $target, @cookies );
+    return $self->{answer}->json( 200, _success( $target, $answer ), @cookies ) if $json;
+    return $self->{answer}->redirect( 302, $target, @cookies );
 }
 
 # If the browser is logged in already, it gets a new cookie and its old session
@@ -673,20 +666,19 @@ sub _service_at_socket {
 
 sub _route_at_socket {
     my ( $self, $request ) = @_;
-    return $self->_bad_request
+    return 'bad_request'
         if !defined $request->caller_uid
         || !_service_at_socket($request)
         || $request->method ne 'POST'
         || $request->path !~ $LOGIN_PATH;
-    my $status = $request->form_fault;
-    return $status ? $self->_bad_form($status) : $FORM;
+    return $request->form_fault // $FORM;
 }
 
 sub _log_in_at_socket {
     my ( $self, $request ) = @_;
     my $uid   = $request->caller_uid;
     my %field = map { $_ => $request->form($_) } @LOGIN_FIELDS, qw(goto_uri remote_addr);
-    return $self->_bad_request if !$request->clean;
+    return 'bad_request'       if !$request->clean;
     delete $field{remote_addr} if !$self->_is_believed($uid);
     my $answer = $self->_ask_core(
         $request, 'log_in_by_url', %field,
@@ -694,12 +686,10 @@ sub _log_in_at_socket {
         service    => _service_at_socket($request),
         caller_uid => $uid
     );
-    my ( $status, @headers ) = _status_of($answer);
-    return $self->_json( $status,
-        [ status => 0, message => $answer->{message}, reason => $answer->{reason} ], @headers )
-        if !$answer->{login_ok};
+    return $self->_refuse( $request, _refusal_of($answer) ) if !$answer->{login_ok};
     my $target = $answer->{token} . _canonical_goto_uri( $field{goto_uri} );
-    return $self->_json( 200, [ @{ _success( $target, $answer ) }, login_url => $answer->{url} ] );
+    return $self->{answer}
+        ->json( 200, [ @{ _success( $target, $answer ) }, login_url => $answer->{url} ] );
 }
 
 # True if remote_addr from this user is trusted: root, the store's owner, and
@@ -725,35 +715,37 @@ sub _is_well {
 
 sub _health {
     my ($self) = @_;
-    return $self->_is_well ? $self->_short( 200, 'ok' ) : $self->_short( 503, 'fault' );
+    return $self->{answer}->text( $self->_is_well ? ( 200, 'ok' ) : ( 503, 'fault' ) );
 }
 
 # Only status 204 allows the request.
 sub _check {
     my ( $self, $request ) = @_;
     my $original = $request->original;
-    return $self->_short( 401, 'no' )
-        if !$original->clean || !$original->secure || !$original->service;
+    my $refused  = sub { return $self->_refuse( $original, 'no_session', text => 'no', @_ ) };
+    return $refused->() if !$original->clean || !$original->secure || !$original->service;
     my $ticket   = $original->ticket;
-    my $goto_uri = $original->goto_uri;
-    return $self->_short( 401, 'no' ) if !$original->clean;
-    return $self->_short( 401, 'no',
-        'X-LogMeIn-Login' => _redeem_url( $original->token, $ticket, $goto_uri // q{/} ) )
-        if defined $ticket;
+    my $goto_uri = $original->target_of_ticket;
+    return $refused->() if !$original->clean || !$original->has_good_host;
+    return $refused->(
+        headers => [
+            'X-LogMeIn-Login' => _redeem_url( $original->token, $ticket, $goto_uri // q{/} )
+        ]
+    ) if defined $ticket;
     my ( $session, $reason ) = $self->_check_session($original);
     return [
         204,
         [
-            'Cache-Control'     => $NO_STORE,
+            'Cache-Control'     => $self->{answer}->no_store,
             'X-LogMeIn-User'    => $session->{user},
             'X-LogMeIn-Service' => $session->{service},
         ],
         []
         ]
         if $session;
-    return $self->_fault($original)          if $reason eq 'fault';
-    return $self->_refuse_program($original) if $original->wants_json;
-    return $self->_short( 401, 'no', 'X-LogMeIn-Login' => '/login/' . _goto_query($goto_uri) );
+    return $self->_refuse( $original, 'fault' ) if $reason eq 'fault';
+    return $self->_refuse_program($original)    if $original->program;
+    return $refused->( headers => [ 'X-LogMeIn-Login' => '/login/' . _goto_query($goto_uri) ] );
 }
 
 1;
