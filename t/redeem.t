@@ -210,6 +210,8 @@ for my $look (
     [ method      => 'HEAD' ],
     [ method      => 'OPTIONS' ],
     [ method      => 'head' ],
+    [ method      => 'get' ],
+    [ destination => 'Document' ],
     [ method      => 'PUT' ],
     [ method      => 'TRACE' ],
     [ method      => 'FOO' ],

@@ -23,15 +23,13 @@ word_of(struct lmi_text text, char out[16])
     out[len] = '\0';
 }
 
-/* What is given must be one of these words. */
+/* Is it neither absent nor exactly this word? */
 static bool
-is_other(struct lmi_text text, const char *word, const char *word_too)
+is_not(struct lmi_text text, const char *word)
 {
-    char given[16];
-
-    word_of(text, given);
-    return text.kind != LMI_TEXT_ABSENT && strcmp(given, word) != 0 &&
-           strcmp(given, word_too) != 0;
+    return text.kind != LMI_TEXT_ABSENT &&
+           (!lmi_text_given(text) || text.len != strlen(word) ||
+            memcmp(text.ptr, word, text.len) != 0);
 }
 
 /* No user has followed the link: other methods, prefetches, subresources. */
@@ -41,8 +39,8 @@ is_passive(const struct lmi_access *access)
     char purpose[16];
 
     word_of(access->purpose, purpose);
-    return is_other(access->method, "get", "post") ||
-           is_other(access->destination, "document", "document") ||
+    return (is_not(access->method, "GET") && is_not(access->method, "POST")) ||
+           is_not(access->destination, "document") ||
            strncmp(purpose, "prefetch", 8) == 0 ||
            strncmp(purpose, "prerender", 9) == 0 ||
            strcmp(purpose, "preview") == 0;
