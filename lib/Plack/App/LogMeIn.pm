@@ -775,13 +775,22 @@ The login page: one file, without scripts or external resources. A request
 without a session for any other page is answered with it, too, with status 401;
 after the login the browser is redirected to that page.
 
+A C<pass> in the query is not used. A browser is redirected to this page without the
+query, where a sentence says why; a program is told to send a POST, with status 405,
+as is any program that gets this page.
+
 =item C<POST /login/>
 
 A form with C<user>, C<pass> and optionally C<goto_uri>,
-C<active_token_for_reuse> and C<tfa_token>, url-encoded and at most 65,536
-bytes long. On success: a redirect to C</cpsess##########> and goto_uri, with a
+C<active_token_for_reuse>, C<tfa_token> and C<failurl>: at most 65,536 bytes of
+C<application/x-www-form-urlencoded> or C<multipart/form-data>, in which files are
+ignored. On success: a redirect to C</cpsess##########> and goto_uri, with a
 session cookie. On failure: the login page, with status 401; 429 and
 C<Retry-After> during a wait; 400 for an invalid parameter; 503 for a fault.
+
+After a wrong password, or without a user name, the browser is redirected to
+C<failurl> instead, if that is an C<https> URL of a host in
+L<Cpanel::LogMeIn/failurl_hosts>. Nothing is added to it.
 
 If the browser is logged in already, that session ends. If the form came from
 another site, no cookie is set: the browser is redirected to a login URL, where
@@ -797,26 +806,33 @@ The same for programs, in JSON:
 C<message> is C<see_login_log> for an invalid login, C<no_username> for a missing
 name, and otherwise a sentence. C<reason> is C<invalid>, C<wait>, C<parameter> or
 C<fault>: see C<$Cpanel::LogMeIn::reason> in L<Cpanel::LogMeIn/get_loggedin_url>.
-It is the last key of every failed login in JSON. The cookie is a dual-use cookie: it can be used as
-a cookie, or once as a ticket.
+It is the last key of every failed login in JSON. The cookie is a dual-use cookie: it
+can be used as a cookie, or once as a ticket. A request from another site's page is
+refused with status 403.
+
+With the setting L<Cpanel::LogMeIn/login_by_get>, C<user> and C<pass> may be in the
+query, of a GET or of a POST without them in its form.
 
 =item C<GET /cpsess##########/...?session=lmt_...>
 
 A login URL of the direct form, on any path. A parameter C<session> that does not
-have the form of a ticket is passed to the page.
+have the form of a ticket is passed to the page. If the path is C</>, a parameter
+C<goto_uri>, as portals append it, is where the URL leads to.
 
 =item C<GET /cpsess##########/login/?session=...&goto_uri=...>
 
 A login URL of the other form; also as a POST to C</cpsess##########/login>.
 Both forms are answered with a redirect and a cookie, or with a page that contains
-the reason for the refusal. HEAD, OPTIONS and prefetch requests do not spend the
-ticket.
+the reason for the refusal. Only a navigation by GET or POST spends the ticket: not
+other methods, prefetches, or requests whose C<Sec-Fetch-Dest> is not C<document>,
+such as those of images and frames.
 
 =item C</logout>, C</cpsess##########/logout>
 
 Ends the session. The page confirms it, and the service's two cookies expire. A
 third one, C<logmein_left>, is valid for a second: it makes browsers remove pages
-from their back/forward cache.
+from their back/forward cache. If another site leads there, a page with a button asks
+first; what another site embeds is refused.
 
 =item C</logmein/check>
 
@@ -829,14 +845,57 @@ For front servers; see L</FRONT SERVERS>.
 =back
 
 All other paths need a session's cookie and its token in the path. If the token is
-wrong or missing, the answer is a page with the heading "Invalid Security Token".
-Programs get JSON: status 403 and C<Access denied>, or C<Permission denied> if the
-request would be allowed at another service's port. A request counts as one of a
-program if its path is below F</json-api/>, F</xml-api/> or F</execute/>, or if it
-accepts C<application/json>.
+wrong or missing, the answer is a page with the heading "Invalid Security Token". The
+third wrong one ends the session. Requests that another site causes end nothing; after
+three wrong tokens all such requests of the session are refused.
 
 This app serves no pages of its own behind the login: L<Plack::Middleware::LogMeIn>
 protects another app, and a front server its own pages.
+
+=head2 Programs
+
+Whatever is refused to a program has a status from 400 on, and is JSON with C<status>
+first, or XML if the path is below F</xml-api/>:
+
+    {"status":0,"error":"Access denied"}
+    <cpanelresult><status>0</status><error>Access denied</error></cpanelresult>
+
+A refused login has C<message> and C<reason> instead of C<error>. A fault, with status
+503, has the C<reason> C<fault>. Without a valid session the status is 403 and the
+error C<Access denied>, or C<Permission denied> if the request would be allowed at
+another service's port.
+
+A request is one of a program if it has C<login_only=1>, if its path is below
+F</json-api/>, F</xml-api/> or F</execute/>, or if it accepts C<application/json>.
+
+=head2 Other sites
+
+The header C<Sec-Fetch-Site> says whether a page of another site has caused a request.
+If it is missing, C<Origin> does: another host's is one of another site, but not one
+with another scheme or port. A request without both is the user's own, or a program's.
+
+=head2 What is not answered
+
+=over 4
+
+=item API tokens, Basic authentication
+
+The header C<Authorization> is not read: neither C<whm USER:TOKEN>,
+C<cpanel USER:TOKEN> nor C<Basic>. Such a call is refused as one without a session.
+Programs log in by C<POST /login/?login_only=1> first, and then send cookie and token.
+
+=item Frames
+
+The gateway's pages forbid that other pages show them in a frame, and a login URL is
+not redeemed in a frame. Open it in a window of its own.
+
+=item A portal that opens the URL itself
+
+A login URL is good for the browser that opens it first. A server that follows the URL
+before it sends it to its customer, to see where it leads, uses it up: the customer
+reads C<This link has been used.> Pass the URL on unopened, or redirect to it.
+
+=back
 
 =head2 Ports
 
@@ -846,15 +905,17 @@ and 2095 for clear text. Other ports are answered with 404, unless C<service> is
 given.
 
 Clear-text requests are never allowed. The browser is redirected to the TLS port,
-without the query, and only if C<Host> is a name of this machine. A ticket that was
-sent in clear text is ended.
+without the query, and only if C<Host> is a name of this machine. Programs are not
+redirected but refused, because many take the page at the end for a success. A ticket
+that was sent in clear text is ended.
 
 =head2 Paths
 
 A path is answered with 400 if it contains an encoded control byte, slash or
 backslash, C<//>, a segment C<.> or C<..>, an invalid percent-encoding, or invalid
 UTF-8, because servers interpret such paths differently. So is a request with a
-duplicate parameter.
+duplicate parameter, or with an invalid C<Host>. Only two slashes before the token, as
+some clients send them, are read as one, for the app, too.
 
 =head1 FRONT SERVERS
 
@@ -862,7 +923,7 @@ A front server is trusted if it connects through a Unix socket other than
 C<gateway_socket>, or from an address in C<trusted_proxies>. It must send
 C<X-Forwarded-Proto>, C<X-Forwarded-Port> (the port that the browser connected to)
 and C<X-Forwarded-For>, whose last address that is not a trusted proxy's is used as
-the browser's address. From any other client these headers are ignored.
+the browser's address; it may have a port. From any other client these headers are ignored.
 
 It checks a request at C</logmein/check>, with C<X-Original-URI> (the request
 target as the browser sent it, not decoded), C<X-Original-Method> and the browser's
@@ -1007,6 +1068,12 @@ Besides the messages of L<Cpanel::LogMeIn> the pages contain:
 
 =item C<You must specify a username to log in.>
 
+=item C<A password in the address of a page is not accepted, because others may read it there. Please log in here.>
+
+=item C<Send user and pass in the body of a POST request.>
+
+For programs.
+
 =item C<Your session has expired. Please log in again.>
 
 =item C<This link has been used.>
@@ -1023,6 +1090,10 @@ By another browser, or by this one before it logged out.
 
 =item C<You are logged in as A. Continue as B?>
 
+=item C<Another site has led you here. Do you want to log out?>
+
+=item C<A login in JSON is not possible from another site.>
+
 =item C<Too many people are logging in at this moment. Please try again.>
 
 =item C<This is not possible at the moment. Please try again later.>
@@ -1031,8 +1102,10 @@ A fault; the log contains the cause.
 
 =back
 
-C<prepare_app> dies with a message if C<cookie_prefix>, C<page_logo> or C<service>
-is invalid.
+The short texts of other refusals name the part of the request that is not accepted.
+
+C<prepare_app> dies with a message if C<cookie_prefix>, C<failurl_hosts>,
+C<page_logo> or C<service> is invalid.
 
 =head1 SECURITY
 
@@ -1045,8 +1118,8 @@ all are ignored, because another site of the same parent domain may have set one
 them. If all clients are browsers, the setting C<cookie_prefix = __Host-> prevents
 other sites from setting such cookies.
 
-No answer contains data that a client has sent, except goto_uri in its canonical
-form.
+No answer contains data that a client has sent, except goto_uri and failurl in their
+canonical forms.
 
 =head1 SEE ALSO
 

@@ -102,7 +102,10 @@ The path of the logout link.
 
 =back
 
-Client headers with such names are removed before the app is called. HTML pages of
+Client headers with such names are removed before the app is called, and so are
+C<Forwarded>, C<Proxy>, C<X-Real-IP> and C<X-Forwarded-Prefix>, which an app may
+believe. The other C<X-Forwarded-> headers are kept if a front server has sent the
+request: see L<Plack::App::LogMeIn/FRONT SERVERS>. HTML pages of
 the app get C<Cache-Control: no-store>, unless the app sets that header itself.
 
 After a login, the browser's request is a GET without a body, even if the refused
