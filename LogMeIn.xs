@@ -360,6 +360,7 @@ read_flags(pTHX_ struct lmi_access *access, SV **list, I32 count)
         {"confirmed", &access->confirmed},
         {"uncounted", &access->uncounted},
         {"any_token", &access->any_token},
+        {"foreign", &access->foreign},
     };
     size_t f;
     I32 i;
@@ -383,8 +384,10 @@ read_access(pTHX_ SV **list, I32 count)
         {"token", &access.token},     {"service", &service},
         {"address", &access.address}, {"agent", &access.agent},
         {"method", &access.method},   {"purpose", &access.purpose},
+        {"destination", &access.destination},
         {"confirmed", &flag},         {"uncounted", &flag},
-        {"any_token", &flag},         {NULL, NULL},
+        {"any_token", &flag},         {"foreign", &flag},
+        {NULL, NULL},
     };
     SV *service_sv = NULL;
     I32 i;

@@ -340,9 +340,11 @@ struct lmi_access {
     struct lmi_text token;
     enum lmi_service service;
     struct lmi_text address, agent;
-    struct lmi_text method;  /* HEAD and OPTIONS never redeem */
-    struct lmi_text purpose; /* Sec-Purpose or Purpose: "prefetch" neither */
+    struct lmi_text method;      /* only GET and POST redeem, or none */
+    struct lmi_text destination; /* Sec-Fetch-Dest: only "document", or none */
+    struct lmi_text purpose;     /* Sec-Purpose or the like: not "prefetch" */
     bool confirmed; /* the user has agreed to become the ticket's user */
+    bool foreign;   /* another site caused the request: see check */
     bool uncounted; /* a wrong token is no miss: for favicon.ico and the like */
     bool any_token; /* end: the cookie alone says which session */
 };
@@ -359,7 +361,8 @@ struct lmi_redeemed {
 /*
  * Swaps a ticket for a cookie, in one durable and atomic step. The rules:
  *
- *   ticket   live cookie of this service      outcome
+ *   ticket   live cookie of this service,     outcome
+ *            a dual-use cookie included
  *   fresh    none, or of the same user        GRANTED; the old session ends
  *   fresh    of another user                  CONFIRM; if confirmed, GRANTED
  *   spent    of the ticket's own session      AGAIN; nothing is written
@@ -381,7 +384,8 @@ LMI_RC lmi_session_redeem(struct lmi *lmi, const struct lmi_access *access,
  * noted, at most once a minute, so that the idle limit starts anew; at that
  * moment the account is read again, and a session ends whose account may not
  * log in any more, or has another password. Three different wrong tokens end
- * a session, too.
+ * a session, too. Those of foreign requests don't, but after three of them no
+ * foreign request is granted any more.
  */
 LMI_RC lmi_session_check(struct lmi *lmi, const struct lmi_access *access,
                          enum lmi_outcome *outcome_out, struct lmi_session *out,
