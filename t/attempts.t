@@ -162,6 +162,57 @@ at( $second += 30 * 86_400 + 1 );
 for my $number ( 1 .. 9 ) { guess( remote_addr => "192.0.2.$number" ) }
 is( attempt(@home), 1, '... and then is a stranger' );
 
+# is_known() asks for the same, and changes nothing.
+sub known {
+    my ( $user, $address ) = @_;
+    return Cpanel::LogMeIn::Session->is_known( user => $user, address => $address ) ? 'yes' : 'no';
+}
+at( $second += 90_000 );
+$site->{settings}{trusted_proxies} = '198.51.100.7';
+at($second);
+my ( $ipv4, $ipv6 ) = qw(203.0.113.60 2001:db8:7:7::1);
+guess( user => 'carol', remote_addr => $ipv4 ) for 1 .. 2;
+is( known( 'carol', $ipv4 ), 'no', 'failures make no source known' );
+for my $address ( $ipv4, $ipv6, '127.0.0.1', '198.51.100.7' ) {
+    is( attempt( user => 'carol', remote_addr => $address ), 'ok', "carol logs in from $address" );
+}
+is( known( 'carol', $ipv4 ),                  'yes', '... then is_known() knows her source' );
+is( known( 'carol', "::ffff:$ipv4" ),         'yes', '... in its mapped form, too' );
+is( known( 'carol', '203.0.113.61' ),         'no',  '... but not its neighbour' );
+is( known( 'bob',   $ipv4 ),                  'no',  '... nor for another user' );
+is( known( 'carol', '2001:db8:7:7:abcd::9' ), 'yes', '... of IPv6, 64 bits' );
+is( known( 'carol', '2001:db8:7:8::1' ),      'no',  '... and no more' );
+is( known( 'carol', $_ ), 'no', "... and never $_" ) for '127.0.0.1', '198.51.100.7';
+my $of_no_source = grep { known( @{$_} ) ne 'no' }
+    map { ( [ 'carol', $_ ], [ $_, $ipv4 ] ) } undef, q{}, 'x', "$ipv4\n", "$ipv4:80", [$ipv4],
+    "$ipv4\0", 'carol ', "carol\0", '../carol', '@carol', 'a' x 300, "\x{2028}";
+is( $of_no_source, 0, 'what is no user or no address is not known' );
+my $files = sub {
+    join q{}, map {
+        do { local ( @ARGV, $/ ) = $_; <> }
+    } glob "$site->{dir}/store/*/*.mdb";
+};
+my $before = $files->();
+known( "user$_", "192.0.2.$_" ) for 1 .. 9;
+ok( length $before && $before eq $files->(), 'it changes no byte of the store' );
+guess( user => 'user1', remote_addr => $ipv4 );
+isnt( $files->(), $before, 'control: a failed login does' );
+at( $second + 30 * 86_400 - 1 );
+is( known( 'carol', $ipv4 ), 'yes', 'a source is known for 30 days' );
+at( $second += 30 * 86_400 );
+is( known( 'carol', $ipv4 ), 'no', '... and no longer' );
+ok(
+    !eval { Cpanel::LogMeIn::Session->is_known( name => 'carol' ); 1 }
+        && $@ =~ /\AUnknown argument 'name'[.]/,
+    'an argument that it does not know'
+);
+$site->{settings}{test_fault} = 'store-away';
+at($second);
+ok( !eval { known( 'carol', $ipv4 ); 1 } && $@ =~ /\AThe sessions can't be read: /,
+    'a fault is no answer' );
+delete @{ $site->{settings} }{qw(test_fault trusted_proxies)};
+at($second);
+
 # REMOTE_ADDR is used in CGI scripts only.
 at( $second += 90_000 );
 {

@@ -49,6 +49,12 @@ LMI_RC lmi_attempt_begin(struct lmi *lmi, const char *user,
                          struct lmi_attempt *out, uint32_t *wait_out,
                          struct lmi_err *err);
 
+/* Has the name logged in from this source during the last 30 days? Reads only,
+ * and counts nothing. */
+LMI_RC lmi_attempt_is_known(struct lmi *lmi, const char *user,
+                            const struct lmi_address *source, bool *out,
+                            struct lmi_err *err);
+
 /* What became of a reserved attempt. */
 enum lmi_attempt_end {
     LMI_ATTEMPT_FAILED, /* counts */
