@@ -434,8 +434,9 @@ next login of the process, or thread; child processes open their own.
 
 Only the cookie of the service (C<cpsession>, C<whostmgrsession> or
 C<webmailsession>) and the security token are taken from the answer, if their
-form is valid and the status is 200 with C<"status":1>. Any other answer results
-in one of the messages in L</DIAGNOSTICS>; text from a server is never shown.
+form is valid and the status is 200 with C<"status":1>. Cookies that are empty, or
+C<expired>, C<closed> or C<deleted>, are no sessions: the first other one counts. Any
+other answer results in one of the messages in L</DIAGNOSTICS>; text from a server is never shown.
 
 Remote logins, and logins through the gateway's socket, need libcurl and jansson
 (Debian: libcurl4-openssl-dev and libjansson-dev to build, libcurl4 and
@@ -711,7 +712,8 @@ More than 64 KiB, headers included.
 
 =item C<The server does not answer as a cPanel server does.>
 
-The answer differs from the one in L</Remote logins>, or is missing.
+The answer differs from the one in L</Remote logins>, or is missing. C<$detail>
+contains its status and its C<Location>, without user, password and query.
 
 =item C<The server can't log anybody in at the moment.>
 
