@@ -183,6 +183,11 @@ is( known( 'bob',   $ipv4 ),                  'no',  '... nor for another user' 
 is( known( 'carol', '2001:db8:7:7:abcd::9' ), 'yes', '... of IPv6, 64 bits' );
 is( known( 'carol', '2001:db8:7:8::1' ),      'no',  '... and no more' );
 is( known( 'carol', $_ ), 'no', "... and never $_" ) for '127.0.0.1', '198.51.100.7';
+$site->{settings}{trusted_proxies} .= " $ipv4";
+at($second);
+is( known( 'carol', $ipv4 ), 'no', '... nor what has become a proxy since' );
+$site->{settings}{trusted_proxies} = '198.51.100.7';
+at($second);
 my $of_no_source = grep { known( @{$_} ) ne 'no' }
     map { ( [ 'carol', $_ ], [ $_, $ipv4 ] ) } undef, q{}, 'x', "$ipv4\n", "$ipv4:80", [$ipv4],
     "$ipv4\0", 'carol ', "carol\0", '../carol', '@carol', 'a' x 300, "\x{2028}";

@@ -170,10 +170,11 @@ or, if C<login_url = login> is set,
     https://HOST:PORT/cpsess##########/login/?session=TICKET&goto_uri=ENCODED
 
 A query in C<goto_uri> is kept, and the ticket is appended with C<&>; a
-fragment stays last. An unredeemed ticket is valid for C<session_idle> seconds.
+fragment stays last. In the second form C<&goto_uri=> is left out for C</>, so that
+the caller may append one of its own: a URL with two is refused. An unredeemed ticket is valid for C<session_idle> seconds.
 
 For a login at another server it is what the original returns, with the unchanged
-value of that server's cookie, and without C<goto_uri> if that is C</>:
+value of that server's cookie, and likewise without C<goto_uri> if that is C</>:
 
     https://HOST:PORT/cpsess##########/login/?session=VALUE&goto_uri=ENCODED
 
