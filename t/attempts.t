@@ -111,17 +111,34 @@ is( guess( user => 'other', remote_addr => '2001:db8:0:2::1' ),
     'invalid', '... and others another' );
 is( guess( user => 'third', remote_addr => '::ffff:192.0.2.99' ), 'invalid', 'a mapped address' );
 
+# A translator's address counts by the IPv4 address in it.
+at( $second += 90_000 );
+guess( user => "none$_", remote_addr => '64:ff9b::192.0.2.70' ) for 1 .. 28;
+guess( user => 'none29', remote_addr => '192.0.2.70' );
+guess( user => 'none30', remote_addr => '::ffff:192.0.2.70' );
+is( guess( user => 'none', remote_addr => $_ ), 1, "one source has had its thirty: $_" )
+    for '64:ff9b::c000:246', '192.0.2.70';
+is( guess( user => 'none', remote_addr => '64:ff9b::192.0.2.71' ),
+    'invalid', 'behind a translator each IPv4 address is a source' );
+for my $number ( 1 .. 30 ) { guess( user => "none$number", remote_addr => "64:ff9b::1:0:$number" ) }
+is( guess( user => 'none', remote_addr => '64:ff9b::1:0:99' ),
+    1, 'control: what is not a translator\'s has 64 bits' );
+
 # Addresses that are not counted as sources.
 at( $second += 90_000 );
-$site->{settings}{trusted_proxies} = '198.51.100.0/24 2001:db8:9::/48';
+$site->{settings}{trusted_proxies} = '198.51.100.0/24 2001:db8:9::/48 64:ff9b::203.0.113.9';
 at($second);
-for my $address ( '127.0.0.1', '127.9.9.9', '::1', '198.51.100.200', '2001:db8:9:9::9' ) {
+for my $address (
+    '127.0.0.1',       '127.9.9.9', '::1', '198.51.100.200',
+    '2001:db8:9:9::9', '64:ff9b::203.0.113.9'
+    )
+{
     guess( user => "free$_", remote_addr => $address ) for 1 .. 31;
     is( guess( user => 'free-at-last', remote_addr => $address ),
         'invalid', "$address is no source" );
     $site->forget;
 }
-for my $address ( '198.51.101.1', '2001:db8:a::1' ) {
+for my $address ( '198.51.101.1', '2001:db8:a::1', '64:ff9b::198.51.100.9' ) {
     guess( user => "free$_", remote_addr => $address ) for 1 .. 30;
     is( guess( user => 'free-at-last', remote_addr => $address ), 1, "control: $address is one" );
 }
@@ -178,6 +195,7 @@ for my $address ( $ipv4, $ipv6, '127.0.0.1', '198.51.100.7' ) {
 }
 is( known( 'carol', $ipv4 ),                  'yes', '... then is_known() knows her source' );
 is( known( 'carol', "::ffff:$ipv4" ),         'yes', '... in its mapped form, too' );
+is( known( 'carol', "64:ff9b::$ipv4" ),       'yes', '... and behind a translator' );
 is( known( 'carol', '203.0.113.61' ),         'no',  '... but not its neighbour' );
 is( known( 'bob',   $ipv4 ),                  'no',  '... nor for another user' );
 is( known( 'carol', '2001:db8:7:7:abcd::9' ), 'yes', '... of IPv6, 64 bits' );

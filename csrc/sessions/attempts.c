@@ -267,7 +267,7 @@ choose_rows(struct lmi *lmi, const char *user, const struct lmi_address *source,
     if (rc == LMI_OK && source != NULL)
         rc = add_row(lmi, LMI_KIND_SOURCE, LMI_MAC_SOURCE, "", &host,
                      SOURCE_FREE, out, err);
-    if (rc == LMI_OK && is_host && lmi_address_is_ipv6(source))
+    if (rc == LMI_OK && is_host && lmi_address_is_ipv6(&host))
         rc = add_row(lmi, LMI_KIND_NETWORK, LMI_MAC_NETWORK, "", &network,
                      NETWORK_FREE, out, err);
     return rc;

@@ -808,8 +808,8 @@ F<etc/shadow>, and its result is ignored. On a site with several hash schemes th
 response time still differs between accounts.
 
 Failed logins are counted per name and per source. A name has three free
-failures, whether it exists or not; a source, which is an IPv4 address or an IPv6
-/64 network, has thirty, and an IPv6 /48 network three hundred. After that, each failure is followed by a wait of 1, 2, 4
+failures, whether it exists or not; a source, which is an IPv4 address (also inside
+C<64:ff9b::/96>, a translator's prefix) or an IPv6 /64 network, has thirty, and an IPv6 /48 network three hundred. After that, each failure is followed by a wait of 1, 2, 4
 seconds and so on up to 900, and from C<attempts_max> on of 3600 seconds; a day
 without a failure resets the count. During a wait no password is checked. To keep
 others from locking out a user, only the pair of name and source is counted, with
