@@ -807,20 +807,21 @@ accounts that may not log in, it is a decoy of the most common kind in
 F<etc/shadow>, and its result is ignored. On a site with several hash schemes the
 response time still differs between accounts.
 
-Failed logins are counted per name and per source. A name has three free
-failures, whether it exists or not; a source, which is an IPv4 address (also inside
-C<64:ff9b::/96>, a translator's prefix) or an IPv6 /64 network, has thirty, and an IPv6 /48 network three hundred. After that, each failure is followed by a wait of 1, 2, 4
-seconds and so on up to 900, and from C<attempts_max> on of 3600 seconds; a day
+Failed logins are counted per name and per source. A name has three free failures,
+whether it exists or not; a source, which is an IPv4 address (also inside
+C<64:ff9b::/96>, a translator's prefix) or an IPv6 /64 network, has thirty, and an
+IPv6 /48 network three hundred. After that, each failure is followed by a wait of 1,
+2, 4 seconds and so on up to 900, and from C<attempts_max> on of 3600 seconds; a day
 without a failure resets the count. During a wait no password is checked. To keep
 others from locking out a user, only the pair of name and source is counted, with
 three free failures of its own, if the name logged in from that source during the
 last 30 days. A successful login resets the failures of the name, or of the pair,
-never those of the source. Loopback addresses and C<trusted_proxies> are not
-counted as sources. An attempt is reserved before the password is checked, and a
-name or source has at most 32 reservations at once, so that many attempts at once
-gain nothing. The table has 65,536 rows of a kind; when it is full, the row with
-the fewest failures makes room. Names and addresses are stored as keyed hashes
-only. The call never sleeps.
+never those of the source. Loopback addresses and C<trusted_proxies> are not counted
+as sources. An attempt is reserved before the password is checked, and a name or
+source has at most 32 reservations at once, so that many attempts at once gain
+nothing. The table has 65,536 rows of a kind; when it is full, the row with the
+fewest failures makes room. Names and addresses are stored as keyed hashes only. The
+call never sleeps.
 
 A ticket and the secret of a cookie have 256 random bits each, and only their
 SHA-256 is stored. A ticket is not accepted as a cookie, nor a cookie as a ticket;
