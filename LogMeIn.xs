@@ -922,6 +922,25 @@ OUTPUT:
     RETVAL
 
 bool
+_is_known(self, user, address)
+    SV *self
+    SV *user
+    SV *address
+PREINIT:
+    struct lmi *lmi;
+    struct lmi_err err;
+CODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(user);
+    PERL_UNUSED_VAR(address);
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_login_is_known(lmi, text_of(aTHX_ ST(1)),
+                                    text_of(aTHX_ ST(2)), &RETVAL, &err),
+           &err);
+OUTPUT:
+    RETVAL
+
+bool
 discard(self, ticket)
     SV *self
     struct lmi_text ticket

@@ -270,6 +270,17 @@ void lmi_login_answer_wipe(struct lmi_login_answer *answer);
 void lmi_login_fail(struct lmi *lmi, const struct lmi_login *ask,
                     const char *reason, struct lmi_login_answer *out);
 
+/*
+ * Has this user logged in from this address during the last 30 days, or, with
+ * IPv6, from the same 64 bits? From there a user's failures are counted apart.
+ * False for an address that never counts: this machine's, a proxy's; and for
+ * what is no user or no address. One read of the store; whether there is such
+ * an account is not looked at.
+ */
+LMI_RC lmi_login_is_known(struct lmi *lmi, struct lmi_text user,
+                          struct lmi_text address, bool *out,
+                          struct lmi_err *err);
+
 /* The answers for a call that could not be read, text is static, and for one
  * that could not begin. */
 void lmi_login_answer_refuse(struct lmi_login_answer *out, const char *text);
