@@ -53,6 +53,14 @@ sub open {    ## no critic (ProhibitBuiltinHomonyms)
 # What takes no datagrams.
 sub stream { return IO::Socket::UNIX->new( Local => $PATH, Listen => 1 ) // croak "$PATH: $!" }
 
+# Leaves no room for another datagram.
+sub fill {
+    my $client = IO::Socket::UNIX->new( Type => SOCK_DGRAM, Peer => $PATH ) // croak "$PATH: $!";
+    $client->blocking(0);
+    1 while $client->send('<86>filled');
+    return;
+}
+
 # The datagrams that have arrived.
 sub heard {
     my ($self) = @_;

@@ -6,11 +6,12 @@ package Unit;
 
 use strict;
 use warnings;
-use lib    qw(t/lib xt/lib);
-use Author qw(has_program read_file run);
-use Carp   qw(croak);
-use Cwd    qw(getcwd);
-use Serve  qw(request);
+use lib        qw(t/lib xt/lib);
+use Author     qw(has_program read_file run);
+use Carp       qw(croak);
+use Cwd        qw(getcwd);
+use IO::Select ();
+use Serve      qw(request);
 
 my $UNIT = 'examples/systemd/logmein.service';
 my $USER = 'nobody';
@@ -25,10 +26,14 @@ sub lacking {
 # Empty folders in the place of the machine's, for this test alone.
 sub hide {
     my (@folders) = @_;
-    for my $folder (@folders) {
-        my ( $status, $out ) = run( '/', "mount -t tmpfs -o mode=0755 none $folder" );
-        croak $out if $status != 0;
-    }
+    _mount( '-o mode=0755', $_ ) for @folders;
+    return;
+}
+
+sub _mount {
+    my ( $options, $folder ) = @_;
+    my ( $status,  $out )    = run( '/', "mount -t tmpfs $options none '$folder'" );
+    croak $out if $status != 0;
     return;
 }
 
@@ -65,8 +70,8 @@ exec "$@"
 SH
 
 # Starts it. Options: work, a new folder; site, a folder that it must see; conf, the
-# text of its settings; socket, another one in the place of /dev/log; before, a command
-# that runs its own.
+# text of its settings; app, what it protects; disk, the size of a disk for its log;
+# socket, another one in the place of /dev/log; before, a command that runs its own.
 sub start {
     my ( $class, %option ) = @_;
     my $unit    = settings_of( read_file($UNIT) );
@@ -74,7 +79,10 @@ sub start {
     my ( undef, undef, $uid, $gid ) = getpwnam $USER;
     my ($www) = map { scalar getgrnam $_ } @{ $unit->{SupplementaryGroups} };
     my $work = $option{work};
-    mkdir $work or croak "$work: $!";
+    mkdir $work       or croak "$work: $!";
+    mkdir "$work/log" or croak "$work/log: $!";
+    _mount( "-o size=$option{disk}", "$work/log" ) if defined $option{disk};
+
     for my $folder (
         [ run   => $unit->{RuntimeDirectoryMode}[0] ],
         [ state => $unit->{StateDirectoryMode}[0] ],
@@ -82,7 +90,7 @@ sub start {
         )
     {
         my ( $name, $mode ) = @{$folder};
-        mkdir "$work/$name" or croak "$work/$name: $!";
+        -d "$work/$name" or mkdir "$work/$name" or croak "$work/$name: $!";
         chmod oct $mode, "$work/$name";
         chown $uid, $gid, "$work/$name";
     }
@@ -109,8 +117,10 @@ sub start {
     ];
     local $ENV{LOGMEIN_CONF} = "$work/conf";
     _write( "$work/conf", $option{conf} );
-    my $server = Serve->new( split( q{ }, $command ), '--workers', 2 );
-    return bless { server => $server, front => "$work/run/front.sock" }, $class;
+    my $server = Serve->new( split( q{ }, $command ),
+        '--workers', 2, defined $option{app} ? ( '--app', $option{app} ) : () );
+    my $disk = defined $option{disk} ? "$work/log" : undef;
+    return bless { server => $server, front => "$work/run/front.sock", disk => $disk }, $class;
 }
 
 sub _write {
@@ -121,17 +131,51 @@ sub _write {
     return;
 }
 
-# A login by form, from an address; the answer's status.
-sub log_in {
-    my ( $self, $address, $pass ) = @_;
-    return request(
-        $self->{front}, 0, '/login/', "user=alice&pass=$pass",
-        'X-Forwarded-Proto: https',
-        'X-Forwarded-Port: 2083',
-        "X-Forwarded-For: $address"
-    )->{status};
+# What the front server says of each request.
+sub _fields {
+    my ($address) = @_;
+    return ( 'X-Forwarded-Proto: https', 'X-Forwarded-Port: 2083', "X-Forwarded-For: $address" );
 }
 
-sub stop { my ($self) = @_; return $self->{server}->stop }
+# The answer to a login by form.
+sub _login {
+    my ( $self, $address, $pass ) = @_;
+    return request( $self->{front}, 0, '/login/', "user=alice&pass=$pass", _fields($address) );
+}
+
+# Its status.
+sub log_in {
+    my ( $self, $address, $pass ) = @_;
+    return $self->_login( $address, $pass )->{status};
+}
+
+# Logs in, and returns a function that opens the app's page.
+sub session {
+    my ( $self, $address ) = @_;
+    my $header = $self->_login( $address, 'secret' )->{header};
+    my ($cookie) = $header->{'set-cookie'} =~ /\A([^;]*)/;
+    return sub {
+        return request( $self->{front}, 0, $header->{location}, undef, _fields($address),
+            "Cookie: $cookie" )->{body};
+    };
+}
+
+# All that it has printed so far.
+sub said {
+    my ($self) = @_;
+    my $server = $self->{server};
+    my $select = IO::Select->new( $server->{out} );
+    while ( $select->can_read(0) ) {
+        last if !sysread $server->{out}, $server->{said}, 4096, length $server->{said};
+    }
+    return $server->{said};
+}
+
+sub stop {
+    my ($self) = @_;
+    my $status = $self->{server}->stop;
+    run( '/', "umount '$self->{disk}'" ) if defined $self->{disk};
+    return $status;
+}
 
 1;
