@@ -538,6 +538,22 @@ push_settings(pTHX_ const struct lmi_settings *settings)
     PUTBACK;
 }
 
+static SV *
+health_hash(pTHX_ const struct lmi_log_health *health,
+            const struct lmi_err *err)
+{
+    char text[LMI_DETAIL_SIZE] = "";
+    HV *hash = newHV();
+
+    if (!health->written)
+        lmi_err_format(err, text, sizeof text);
+    (void)hv_stores(hash, "written", newSViv(health->written));
+    (void)hv_stores(hash, "lost", newSVnv((NV)health->lost));
+    (void)hv_stores(hash, "since", newSVnv((NV)health->since));
+    (void)hv_stores(hash, "detail", newSVpv(text, 0));
+    return sv_2mortal(newRV_noinc((SV *)hash));
+}
+
 /* For the operator's calls, where a fault must not look like an end. */
 static void
 die_of(pTHX_ enum lmi_rc rc, const struct lmi_err *err)
@@ -831,6 +847,37 @@ PREINIT:
 PPCODE:
     lmi = sessions_or_die(aTHX_ self);
     die_of(aTHX_ lmi_open(lmi, &err), &err);
+
+void
+try_log(self, text)
+    SV *self
+    SV *text
+PREINIT:
+    const char *notice;
+    struct lmi *lmi;
+    struct lmi_err err;
+    bool good;
+PPCODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(text);
+    notice = string_of(aTHX_ ST(1));
+    lmi = sessions_or_die(aTHX_ self);
+    good = lmi_log_try(lmi, notice != NULL ? notice : "", &err) == LMI_OK;
+    if (!good)
+        set_fault(aTHX_ &err);
+    PUSHs(good ? &PL_sv_yes : &PL_sv_no);
+
+void
+log_state(self)
+    SV *self
+PREINIT:
+    struct lmi_log_health health;
+    struct lmi *lmi;
+    struct lmi_err err;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_log_look(lmi, &health, &err), &err);
+    PUSHs(health_hash(aTHX_ &health, &err));
 
 void
 _next(self, cursor, user, service)
