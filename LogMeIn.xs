@@ -360,6 +360,7 @@ read_flags(pTHX_ struct lmi_access *access, SV **list, I32 count)
         {"confirmed", &access->confirmed},
         {"uncounted", &access->uncounted},
         {"any_token", &access->any_token},
+        {"foreign", &access->foreign},
     };
     size_t f;
     I32 i;
@@ -383,8 +384,10 @@ read_access(pTHX_ SV **list, I32 count)
         {"token", &access.token},     {"service", &service},
         {"address", &access.address}, {"agent", &access.agent},
         {"method", &access.method},   {"purpose", &access.purpose},
+        {"destination", &access.destination},
         {"confirmed", &flag},         {"uncounted", &flag},
-        {"any_token", &flag},         {NULL, NULL},
+        {"any_token", &flag},         {"foreign", &flag},
+        {NULL, NULL},
     };
     SV *service_sv = NULL;
     I32 i;
@@ -533,6 +536,22 @@ push_settings(pTHX_ const struct lmi_settings *settings)
         mPUSHp(value, strlen(value));
     }
     PUTBACK;
+}
+
+static SV *
+health_hash(pTHX_ const struct lmi_log_health *health,
+            const struct lmi_err *err)
+{
+    char text[LMI_DETAIL_SIZE] = "";
+    HV *hash = newHV();
+
+    if (!health->written)
+        lmi_err_format(err, text, sizeof text);
+    (void)hv_stores(hash, "written", newSViv(health->written));
+    (void)hv_stores(hash, "lost", newSVnv((NV)health->lost));
+    (void)hv_stores(hash, "since", newSVnv((NV)health->since));
+    (void)hv_stores(hash, "detail", newSVpv(text, 0));
+    return sv_2mortal(newRV_noinc((SV *)hash));
 }
 
 /* For the operator's calls, where a fault must not look like an end. */
@@ -830,6 +849,37 @@ PPCODE:
     die_of(aTHX_ lmi_open(lmi, &err), &err);
 
 void
+try_log(self, text)
+    SV *self
+    SV *text
+PREINIT:
+    const char *notice;
+    struct lmi *lmi;
+    struct lmi_err err;
+    bool good;
+PPCODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(text);
+    notice = string_of(aTHX_ ST(1));
+    lmi = sessions_or_die(aTHX_ self);
+    good = lmi_log_try(lmi, notice != NULL ? notice : "", &err) == LMI_OK;
+    if (!good)
+        set_fault(aTHX_ &err);
+    PUSHs(good ? &PL_sv_yes : &PL_sv_no);
+
+void
+log_state(self)
+    SV *self
+PREINIT:
+    struct lmi_log_health health;
+    struct lmi *lmi;
+    struct lmi_err err;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_log_look(lmi, &health, &err), &err);
+    PUSHs(health_hash(aTHX_ &health, &err));
+
+void
 _next(self, cursor, user, service)
     SV *self
     SV *cursor
@@ -915,6 +965,25 @@ PREINIT:
 CODE:
     lmi = sessions_or_die(aTHX_ self);
     die_of(aTHX_ lmi_serves_host(lmi, host, &RETVAL, &err), &err);
+OUTPUT:
+    RETVAL
+
+bool
+_is_known(self, user, address)
+    SV *self
+    SV *user
+    SV *address
+PREINIT:
+    struct lmi *lmi;
+    struct lmi_err err;
+CODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(user);
+    PERL_UNUSED_VAR(address);
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_login_is_known(lmi, text_of(aTHX_ ST(1)),
+                                    text_of(aTHX_ ST(2)), &RETVAL, &err),
+           &err);
 OUTPUT:
     RETVAL
 

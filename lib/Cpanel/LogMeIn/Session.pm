@@ -44,6 +44,12 @@ sub revoke {
     return $self->_revoke( @which{qw(id user)} );
 }
 
+sub is_known {
+    my ( $self, %source ) = @_;
+    _know( \%source, qw(user address) );
+    return $self->_is_known( @source{qw(user address)} );
+}
+
 1;
 
 __END__
@@ -117,7 +123,7 @@ Exchanges a ticket for a cookie, in one atomic and durable step.
     spent     any other                      spent
     unknown   any                            unknown
 
-If several browsers use one ticket, one of them is granted; after several requests
+A dual-use cookie that was not used yet counts as a live cookie, too. If several browsers use one ticket, one of them is granted; after several requests
 of one browser, exactly one cookie works. C<confirm> requires a page: "You are
 logged in as A. Continue as B?" C<$confirm> is then a hash with C<current>, the
 user A, C<current_token>, the token of A's session, and C<user>, the user B; the
@@ -149,10 +155,12 @@ L<Cpanel::LogMeIn>.
 The browser's address and its C<User-Agent>, at most 1,000 bytes. If one is
 missing, the second request of a double click is refused.
 
-=item C<method>, C<purpose>
+=item C<method>, C<destination>, C<purpose>
 
-The method of the request, and its C<Sec-Purpose> or C<Purpose>. HEAD, OPTIONS
-and prefetches never redeem: the reason is C<passive>.
+The method of the request, its C<Sec-Fetch-Dest>, and its C<Sec-Purpose>,
+C<Purpose>, C<X-Purpose> or C<X-Moz>. Only navigations by GET and POST redeem: for
+another method, another destination than C<document>, and prefetches the reason is
+C<passive>. What is missing is not looked at.
 
 =item C<confirmed>
 
@@ -173,9 +181,11 @@ another password. If the account files cannot be read, the reason is C<fault>, a
 the session does not end.
 
 Takes C<cookie>, C<token>, C<service> and, for the log, C<address>. Three
-different wrong tokens, if well-formed, end a session; if C<uncounted> is true, a
-wrong token is not counted, as for F</favicon.ico>, F</robots.txt> and
-F</.well-known/>.
+different wrong tokens, if well-formed, end a session. If C<foreign> is true, another
+site has caused the request: wrong tokens then end nothing, but after three different
+ones no such request of the session is granted any more, whatever its token. If
+C<uncounted> is true, a wrong token is not counted at all, as for F</favicon.ico>,
+F</robots.txt> and F</.well-known/>.
 
 =head2 end
 
@@ -278,6 +288,16 @@ If it is spent, its session ends as well. True if it existed.
 True if this is a name of this machine, by the rules of C<backend = auto>. Use it
 to check a C<Host> header before redirecting to that host.
 
+=head2 is_known
+
+    my $known = $sessions->is_known( user => 'alice', address => '192.0.2.7' );
+
+True if this user has logged in from this address during the last 30 days, or, with
+IPv6, from the same 64 bits: from there, failed logins of others don't make the user
+wait. For servers that serve some logins before others; one read of the store, and
+nothing is counted. False for loopback, for C<trusted_proxies>, and for what is no
+user name or no address. An account that exists no more may be known.
+
 =head2 settings, setting
 
     my %setting = $sessions->settings;
@@ -345,7 +365,7 @@ The browser is logged in as another user.
 
 =item C<passive>
 
-Requests of this kind never redeem: see C<method>, C<purpose>.
+Requests of this kind never redeem: see C<method>, C<destination>, C<purpose>.
 
 =item C<spent>
 
@@ -371,7 +391,8 @@ contains the cause. Answer with status 503.
 =back
 
 No method throws an exception for data from a browser. Exceptions are thrown for
-wrong calls, and for faults while listing, revoking and purging:
+wrong calls, and for faults in all methods but C<redeem>, C<check>, C<end> and
+the logins:
 
 =over 4
 
