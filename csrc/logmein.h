@@ -6,7 +6,7 @@
  *  - Inputs are borrowed for the call. Outputs belong to the caller, who
  *    releases each with the function named beside it; all accept NULL.
  *  - Times are seconds since 1970 by the server's clock.
- *  - Nothing here prints, exits or aborts.
+ *  - Nothing here exits or aborts, or prints, but for the log: see below.
  */
 #ifndef LMI_LOGMEIN_H
 #define LMI_LOGMEIN_H
@@ -34,6 +34,7 @@ enum lmi_rc {
     LMI_ELSEWHERE, /* the hostname is another machine's */
     LMI_LIBRARY,   /* libcurl or jansson is missing */
     LMI_SOCKET,    /* the gateway's socket is not trusted, or does not answer */
+    LMI_LOG,       /* the log can't be written; no login fails for that */
 };
 
 /* The result of a function that can fail; it must not be ignored. */
@@ -105,6 +106,32 @@ bool lmi_settings_show(const struct lmi_settings *settings, size_t number,
 /* The same by name; false if there is no such setting. */
 bool lmi_settings_find(const struct lmi_settings *settings, const char *name,
                        char *value_out, size_t size);
+
+/*
+ * The log: syslog, a file or standard error, as the settings say. A line that
+ * can't be written fails no call: it is counted, standard error is told once a
+ * minute, and when a line can be written again, another one says how many are
+ * missing. Processes that a handle's process forks count together with it.
+ *
+ * lmi_log_try() writes the line "NOTICE text", and reads it back from a file:
+ * for servers, which do not start without a log. LMI_OK if it is there, or if
+ * nothing is to be logged; else LMI_LOG.
+ */
+LMI_RC lmi_log_try(struct lmi *lmi, const char *text, struct lmi_err *err);
+
+/*
+ * How the log is now, for a server's reports of its health. err is filled
+ * unless lines can be written; while lines are missing, the one that says so
+ * is tried.
+ */
+struct lmi_log_health {
+    bool written;  /* lines can be written, or nothing is to be logged */
+    uint64_t lost; /* lines, since the handle was made */
+    int64_t since; /* when the first of those that are missing was lost, 0:
+                      none is missing */
+};
+LMI_RC lmi_log_look(struct lmi *lmi, struct lmi_log_health *out,
+                    struct lmi_err *err);
 
 /*
  * A string as a caller has it. LATIN1: one byte a character. UTF8: characters
@@ -351,9 +378,11 @@ struct lmi_access {
     struct lmi_text token;
     enum lmi_service service;
     struct lmi_text address, agent;
-    struct lmi_text method;  /* HEAD and OPTIONS never redeem */
-    struct lmi_text purpose; /* Sec-Purpose or Purpose: "prefetch" neither */
+    struct lmi_text method;      /* only GET and POST redeem, or none */
+    struct lmi_text destination; /* Sec-Fetch-Dest: only "document", or none */
+    struct lmi_text purpose;     /* Sec-Purpose or the like: not "prefetch" */
     bool confirmed; /* the user has agreed to become the ticket's user */
+    bool foreign;   /* another site caused the request: see check */
     bool uncounted; /* a wrong token is no miss: for favicon.ico and the like */
     bool any_token; /* end: the cookie alone says which session */
 };
@@ -370,7 +399,8 @@ struct lmi_redeemed {
 /*
  * Swaps a ticket for a cookie, in one durable and atomic step. The rules:
  *
- *   ticket   live cookie of this service      outcome
+ *   ticket   live cookie of this service,     outcome
+ *            a dual-use cookie included
  *   fresh    none, or of the same user        GRANTED; the old session ends
  *   fresh    of another user                  CONFIRM; if confirmed, GRANTED
  *   spent    of the ticket's own session      AGAIN; nothing is written
@@ -392,7 +422,8 @@ LMI_RC lmi_session_redeem(struct lmi *lmi, const struct lmi_access *access,
  * noted, at most once a minute, so that the idle limit starts anew; at that
  * moment the account is read again, and a session ends whose account may not
  * log in any more, or has another password. Three different wrong tokens end
- * a session, too.
+ * a session, too. Those of foreign requests don't, but after three of them no
+ * foreign request is granted any more.
  */
 LMI_RC lmi_session_check(struct lmi *lmi, const struct lmi_access *access,
                          enum lmi_outcome *outcome_out, struct lmi_session *out,

@@ -694,15 +694,15 @@ static void
 warn_unverified(const struct exchange *exchange)
 {
     const struct lmi_settings *settings = exchange->settings;
-    char line[500];
+    char detail[500];
 
     if (!settings->insecure_remote_skip_verify)
         return;
-    snprintf(line, sizeof line,
-             "info WARNING insecure_remote_skip_verify: a password goes to "
-             "%s, whoever that is",
+    snprintf(detail, sizeof detail,
+             "insecure_remote_skip_verify: a password goes to %s, whoever "
+             "that is",
              exchange->origin);
-    lmi_log(settings, true, line);
+    lmi_log_note(settings, "WARNING", true, detail);
 }
 
 /* A fault of this side, before anything was sent. */

@@ -390,13 +390,14 @@ void
 lmi_entry_log(const struct lmi *lmi, const struct lmi_session *session,
               const char *address, const char *event, const char *more)
 {
-    char line[512 + LMI_USER_MAX];
+    const struct lmi_event what = {.name = event,
+                                   .service = session->service,
+                                   .address = address,
+                                   .user = session->user,
+                                   .session = session->id,
+                                   .detail = more};
 
-    snprintf(line, sizeof line, "info [%s] %s %s %s:%s %s",
-             lmi_service_info(session->service)->daemon,
-             address[0] != '\0' ? address : "-", event, session->user,
-             session->id, more);
-    lmi_log(lmi_settings_of(lmi), false, line);
+    lmi_log(lmi_settings_of(lmi), &what);
 }
 
 void

@@ -31,6 +31,7 @@
 /* Volatile, and not maced: who can write there can read the key. */
 #define LMI_KIND_SEEN 'L'    /* last seen; key: as the cookie's */
 #define LMI_KIND_MISS 'W'    /* wrong tokens; key: as the cookie's */
+#define LMI_KIND_FOREIGN 'X' /* wrong tokens of foreign requests; likewise */
 #define LMI_KIND_NAME 'N'    /* failed logins of a name */
 #define LMI_KIND_PAIR 'P'    /* of a name from a known source */
 #define LMI_KIND_SOURCE 'O'  /* of a source */

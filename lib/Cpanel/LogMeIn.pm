@@ -417,6 +417,19 @@ Failed logins from there are not counted against the source, because many users
 share it. The gateway trusts their headers about the browser: see
 L<Plack::App::LogMeIn/FRONT SERVERS>.
 
+=item C<login_by_get>
+
+C<no> (default) or C<yes>: the gateway accepts C<user> and C<pass> in the query of
+C</login/?login_only=1>, for old programs that log in by GET, if the request has no
+header that a browser sends (C<Origin>, C<Sec-...>, C<Purpose>). Such passwords are
+found in the logs of servers and proxies.
+
+=item C<failurl_hosts>
+
+Hosts, separated by spaces, that a login form may name in C<failurl>: there a browser
+is redirected after a wrong password. C<HOST> or, for other ports than 443,
+C<HOST:PORT>; by default none.
+
 =item C<hsts>
 
 C<no> (default), or the C<max-age> in seconds of the gateway's

@@ -123,7 +123,7 @@ Exchanges a ticket for a cookie, in one atomic and durable step.
     spent     any other                      spent
     unknown   any                            unknown
 
-If several browsers use one ticket, one of them is granted; after several requests
+A dual-use cookie that was not used yet counts as a live cookie, too. If several browsers use one ticket, one of them is granted; after several requests
 of one browser, exactly one cookie works. C<confirm> requires a page: "You are
 logged in as A. Continue as B?" C<$confirm> is then a hash with C<current>, the
 user A, C<current_token>, the token of A's session, and C<user>, the user B; the
@@ -155,10 +155,12 @@ L<Cpanel::LogMeIn>.
 The browser's address and its C<User-Agent>, at most 1,000 bytes. If one is
 missing, the second request of a double click is refused.
 
-=item C<method>, C<purpose>
+=item C<method>, C<destination>, C<purpose>
 
-The method of the request, and its C<Sec-Purpose> or C<Purpose>. HEAD, OPTIONS
-and prefetches never redeem: the reason is C<passive>.
+The method of the request, its C<Sec-Fetch-Dest>, and its C<Sec-Purpose>,
+C<Purpose>, C<X-Purpose> or C<X-Moz>. Only navigations by GET and POST redeem: for
+another method, another destination than C<document>, and prefetches the reason is
+C<passive>. What is missing is not looked at.
 
 =item C<confirmed>
 
@@ -179,9 +181,11 @@ another password. If the account files cannot be read, the reason is C<fault>, a
 the session does not end.
 
 Takes C<cookie>, C<token>, C<service> and, for the log, C<address>. Three
-different wrong tokens, if well-formed, end a session; if C<uncounted> is true, a
-wrong token is not counted, as for F</favicon.ico>, F</robots.txt> and
-F</.well-known/>.
+different wrong tokens, if well-formed, end a session. If C<foreign> is true, another
+site has caused the request: wrong tokens then end nothing, but after three different
+ones no such request of the session is granted any more, whatever its token. If
+C<uncounted> is true, a wrong token is not counted at all, as for F</favicon.ico>,
+F</robots.txt> and F</.well-known/>.
 
 =head2 end
 
@@ -197,10 +201,10 @@ cookie alone identifies the session, for links to F</logout> without a token.
     my $answer = Cpanel::LogMeIn::Session->log_in(%parameters);
 
 For a gateway that handles login requests itself. Takes the parameters of
-L<Cpanel::LogMeIn/get_loggedin_url>, and always checks the password on this
-machine. If the request comes from a local process, C<caller_uid> is its user id:
-without C<remote_addr>, failures count against that user, who is never a known
-source. Returns a reference to a hash:
+L<Cpanel::LogMeIn/get_loggedin_url>, but no unknown ones, and always checks the
+password on this machine. If the request comes from a local process,
+C<caller_uid> is its user id: without C<remote_addr>, failures count against that
+user, who is never a known source. Returns a reference to a hash:
 
 =over 4
 
@@ -361,7 +365,7 @@ The browser is logged in as another user.
 
 =item C<passive>
 
-Requests of this kind never redeem: see C<method>, C<purpose>.
+Requests of this kind never redeem: see C<method>, C<destination>, C<purpose>.
 
 =item C<spent>
 
