@@ -68,9 +68,11 @@ sub hear {
     my ( $socket, $seconds ) = @_;
     my ( $answer, $until )   = ( q{}, time + $seconds );
     my $select = IO::Select->new($socket);
+    $socket->blocking(0);
     while ( time < $until ) {
-        next if !( $socket->can('pending') && $socket->pending ) && !$select->can_read(0.05);
-        return ( $answer, 1 ) if !sysread $socket, $answer, 65_536, length $answer;
+        $select->can_read(0.05) if !$socket->can('pending') || !$socket->pending;
+        my $got = sysread $socket, $answer, 65_536, length $answer;
+        return ( $answer, 1 ) if defined $got ? !$got : !$!{EAGAIN};
     }
     return ( $answer, 0 );
 }
@@ -179,7 +181,7 @@ $start = time;
 is( request( $port, 1, "$token/x", undef, "Cookie: $cookie" )->{body},
     'page /x', 'while six clients do not read' );
 cmp_ok( time - $start, '<', 3, '... others get an answer' );
-my ($read) = hear( $unread[0], 5 );
+my ($read) = hear( $unread[0], 2 );
 cmp_ok( length $read, '>', 8_000_000, '... and they get theirs, when they read' );
 
 # Odd answers
@@ -191,7 +193,7 @@ like(
 my $split = request( $port, 1, "$token/split", undef, "Cookie: $cookie" );
 is( $split->{status}, 500, 'an app whose header holds a line end: 500' );
 unlike( $split->{all}, qr/evil/, '... and nothing of it' );
-my ($both) = ask( "HEAD $token/x HTTP/1.1\r\n$mine\r\nGET $token/none HTTP/1.1\r\n$mine\r\n", 2 );
+my ($both) = ask( "HEAD $token/x HTTP/1.1\r\n$mine\r\nGET $token/none HTTP/1.1\r\n$mine\r\n", 1 );
 like(
     $both,
     qr{\AHTTP/1[.]1 200 [^\n]*\n(?:[^\n]+\n)*\r\nHTTP/1[.]1 204 (?s:(?!Transfer).)*\r\n\r\n\z},
@@ -204,5 +206,6 @@ like(
     qr{\AHTTP/1[.]1 302 .*^Location: https://localhost:$port/x\r$}ms,
     'clear text at a TLS port is sent to https'
 );
+close $_ for @unread;
 is( $server->stop, 0, 'it stops as always' );
 done_testing();
