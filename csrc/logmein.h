@@ -198,7 +198,7 @@ const char *lmi_uri_read(struct lmi_text text, char out[LMI_URI_MAX + 1]);
 /*
  * Is the address one of these, or inside one of these networks? The list is of
  * addresses and of ADDRESS/BITS, separated by blanks, as trusted_proxies is.
- * False for anything that is no address.
+ * False for anything that is not an address.
  */
 bool lmi_address_listed(struct lmi_text address, const char *list);
 
@@ -308,8 +308,8 @@ LMI_RC lmi_login_is_known(struct lmi *lmi, struct lmi_text user,
                           struct lmi_text address, bool *out,
                           struct lmi_err *err);
 
-/* The answers for a call that could not be read, text is static, and for one
- * that could not begin. */
+/* The answer for wrong parameters, with this text; and the one for a fault
+ * before the login began. */
 void lmi_login_answer_refuse(struct lmi_login_answer *out, const char *text);
 void lmi_login_answer_fault(struct lmi_login_answer *out,
                             const struct lmi_err *err);
@@ -352,7 +352,7 @@ struct lmi_session {
     bool redeemed;     /* false: ticket or dual-use cookie not used yet */
 };
 
-/* What comes of a ticket, or of a cookie. */
+/* The outcome for a ticket or a cookie. */
 enum lmi_outcome {
     LMI_UNKNOWN = 0,   /* no such ticket or session, or it has ended */
     LMI_WRONG_TOKEN,   /* the token in the path is not this session's */
@@ -383,7 +383,7 @@ struct lmi_access {
     struct lmi_text purpose;     /* Sec-Purpose or the like: not "prefetch" */
     bool confirmed; /* the user has agreed to become the ticket's user */
     bool foreign;   /* another site caused the request: see check */
-    bool uncounted; /* a wrong token is no miss: for favicon.ico and the like */
+    bool uncounted; /* a wrong token is not counted: for favicon.ico */
     bool any_token; /* end: the cookie alone says which session */
 };
 

@@ -289,7 +289,7 @@ store_open(struct lmi *lmi, struct lmi_err *err)
 
     if (settings->test_fault == LMI_FAULT_STORE_AWAY)
         return lmi_fail(err, LMI_STORE, 0, "test_fault",
-                        "the store is away, as the settings want it", NULL);
+                        "the store is simulated to be missing", NULL);
     rc = lmi_store_open(&where, &lmi->store, err);
     if (rc == LMI_OK)
         rc = lmi_store_get(lmi->store, LMI_DURABLE, &meta_id, &known, &there,

@@ -179,7 +179,8 @@ folder_open(const char *path, uid_t owner, gid_t group, int *fd_out,
             rc = store_fail(err, errno, path, "can't be given away", NULL);
     }
     if (fd < 0)
-        return store_fail(err, errno, path, "is no folder to open", NULL);
+        return store_fail(err, errno, path, "can't be opened as a folder",
+                          NULL);
     if (rc == LMI_OK)
         rc = folder_check(fd, owner, path, st, err);
     if (rc == LMI_OK)
@@ -211,7 +212,8 @@ file_check(int dir_fd, const char *name, uid_t owner, const char *folder,
         text = "has more than one hard link";
     if (text == NULL)
         return LMI_OK;
-    store_fail(err, 0, folder, text, "somebody has put it there: find out who");
+    store_fail(err, 0, folder, text,
+               "another user has put it there: find out who");
     lmi_err_add_location(err, "/%s", name);
     return err->code;
 }
@@ -427,7 +429,7 @@ start_fail(struct lmi_err *err, int code, const char *path)
         remedy = "raise the limit, as with ulimit -v";
     } else if (code == EAGAIN) {
         text = "is in use by another process with this process's id";
-        remedy = "let PID namespaces not share a store";
+        remedy = "do not share a store between PID namespaces";
     }
     return store_fail(err, code, path, text, remedy);
 }

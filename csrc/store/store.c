@@ -93,7 +93,7 @@ lmi_store_apply(struct lmi_store *store, enum lmi_store_part part,
     *done_out = false;
     if (store->test_full && part == LMI_DURABLE && needs_room(ops, count))
         return lmi_fail(err, LMI_STOREFULL, ENOSPC, "test_fault",
-                        "the store is full, as the settings want it", NULL);
+                        "the store is simulated to be full", NULL);
     return store->backend->apply(store->self, part, ops, count, now, done_out,
                                  err);
 }

@@ -169,9 +169,10 @@ or, if C<login_url = login> is set,
 
     https://HOST:PORT/cpsess##########/login/?session=TICKET&goto_uri=ENCODED
 
-A query in C<goto_uri> is kept, and the ticket is appended with C<&>; a
-fragment stays last. In the second form C<&goto_uri=> is left out for C</>, so that
-the caller may append one of its own: a URL with two is refused. An unredeemed ticket is valid for C<session_idle> seconds.
+A query in C<goto_uri> is kept, and the ticket is appended with C<&>; a fragment
+stays last. In the second form C<&goto_uri=> is left out for C</>, so that the
+caller may append one of its own: a URL with two is refused. An unredeemed ticket is
+valid for C<session_idle> seconds.
 
 For a login at another server it is what the original returns, with the unchanged
 value of that server's cookie, and likewise without C<goto_uri> if that is C</>:
@@ -447,10 +448,11 @@ proxy variables of the environment are ignored. The connection is kept for the
 next login of the process, or thread; child processes open their own.
 
 Only the cookie of the service (C<cpsession>, C<whostmgrsession> or
-C<webmailsession>) and the security token are taken from the answer, if their
-form is valid and the status is 200 with C<"status":1>. Cookies that are empty, or
-C<expired>, C<closed> or C<deleted>, are no sessions: the first other one counts. Any
-other answer results in one of the messages in L</DIAGNOSTICS>; text from a server is never shown.
+C<webmailsession>) and the security token are taken from the answer, if their form
+is valid and the status is 200 with C<"status":1>. Cookies that are empty, or
+C<expired>, C<closed> or C<deleted>, are no sessions: the first other one counts.
+Any other answer results in one of the messages in L</DIAGNOSTICS>; text from a
+server is never shown.
 
 Remote logins, and logins through the gateway's socket, need libcurl and jansson
 (Debian: libcurl4-openssl-dev and libjansson-dev to build, libcurl4 and
@@ -616,8 +618,8 @@ with each 64 bytes of the password; more than 64 MiB of C<$y$>, C<$gy$> or C<$7$
 a cost above 14 of C<$2*$>. Below homes the limits are a quarter of that.
 
 Never accepted are the schemes C<$2x$>, C<$3$>, C<$sha1$>, C<$md5$>, and those of
-DES: traditional, bigcrypt and BSDi. bcrypt looks at the first 72 bytes of a
-password only, as everywhere.
+DES: traditional, bigcrypt and BSDi. bcrypt reads 72 bytes of a
+password: a longer one is refused for such a hash.
 
 =head2 The store's files
 
@@ -636,13 +638,13 @@ is restored, or the store is emptied; then all users must log in again.
 
 =item F<data.mdb.>I<16 digits>, F<key.>I<16 digits>
 
-These files while they are made. What a killed process leaves of them is removed
-by a later one.
+Temporary names of these files while they are made. Those of a killed process are
+removed by a later one.
 
 =item F<write.lock>
 
-Held by who writes, here and in F<volatile/>. It holds nothing, and is made anew
-after a restart.
+The lock of processes that write, here and in F<volatile/>. It holds no data, and is
+made anew after a restart.
 
 =item F<volatile/>
 
@@ -811,9 +813,9 @@ OpenSSL's random generator does not work.
 
 =head1 SECURITY
 
-The decision is made in the function C<lmi_login_decide> of F<csrc/login/login.c>: a login
-succeeds if the account exists, may log in at this service now, and its own hash
-matched.
+The decision is made in the function C<lmi_login_decide> of
+F<csrc/login/login.c>: a login succeeds if there is no wait, the account exists and
+may log in at this service now, and its own hash matches.
 
 Every login computes exactly one hash. For names that do not exist, and for
 accounts that may not log in, it is a decoy of the most common kind in
@@ -856,12 +858,12 @@ C<Referrer-Policy: no-referrer> and C<Cache-Control: no-store>, and do not log i
 ASVS advises against secrets in URLs; the documented call requires one, therefore
 the ticket is spent at its first use.
 
-Processes that write to the store wait for each other: until for one second nobody
-has committed anything, and for 30 seconds in all. Then the fault is C<STORE>. A
-disk that stalls while a commit is written is not bounded by that.
+A process that writes to the store waits for others for at most 30 seconds, and for
+at most one second without a commit. After that the fault is C<STORE>. A disk that
+stalls during a commit is not covered by these limits.
 
-A whole older copy of the store's file that is put back is not noticed: who can
-write it can bring back sessions that have ended, as long as they have not expired.
+An older copy of the whole store file is not detected: whoever can write the file can
+bring back sessions that have ended but not expired.
 
 If the program has used libcurl before, libcurl's own memory functions are not the
 module's, and its copies of a sent password are not wiped.

@@ -123,11 +123,12 @@ Exchanges a ticket for a cookie, in one atomic and durable step.
     spent     any other                      spent
     unknown   any                            unknown
 
-A dual-use cookie that was not used yet counts as a live cookie, too. If several browsers use one ticket, one of them is granted; after several requests
-of one browser, exactly one cookie works. C<confirm> requires a page: "You are
-logged in as A. Continue as B?" C<$confirm> is then a hash with C<current>, the
-user A, C<current_token>, the token of A's session, and C<user>, the user B; the
-page's POST redeems with C<confirmed>.
+A dual-use cookie that was not used yet counts as a live cookie, too. If several
+browsers use one ticket, one of them is granted; after several requests of one
+browser, exactly one cookie works. C<confirm> requires a page: "You are logged in as
+A. Continue as B?" C<$confirm> is then a hash with C<current>, the user A,
+C<current_token>, the token of A's session, and C<user>, the user B; the page's POST
+redeems with C<confirmed>.
 
 =over 4
 
@@ -310,9 +311,9 @@ and one of them.
 
     $sessions->open;
 
-Opens store, key and account files now, and not when they are first needed. A
-server that reloads makes a new object, opens it, and then lets the old one go:
-if the new settings are not in order, it keeps the old object.
+Opens store, key and account files now, and not when they are first needed. A server
+that reloads makes a new object, opens it, and then lets the old one go: if the new
+settings are invalid, it keeps the old object.
 
 =head1 WHAT A SESSION IS
 
