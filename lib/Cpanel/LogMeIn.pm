@@ -626,7 +626,7 @@ by a later one.
 
 =item F<write.lock>
 
-Held by who writes, here and in F<volatile/>. It holds nothing, and is made anew
+Held by who opens the store or writes, here and in F<volatile/>. It is made anew
 after a restart.
 
 =item F<volatile/>
@@ -813,11 +813,12 @@ others from locking out a user, only the pair of name and source is counted, wit
 three free failures of its own, if the name logged in from that source during the
 last 30 days. A successful login resets the failures of the name, or of the pair,
 never those of the source. Loopback addresses and C<trusted_proxies> are not
-counted as sources. An attempt is reserved before the password is checked, and a
-name or source has at most 32 reservations at once, so that many attempts at once
-gain nothing. The table has 65,536 rows of a kind; when it is full, the row with
-the fewest failures makes room. Names and addresses are stored as keyed hashes
-only. The call never sleeps.
+counted as sources. An attempt is reserved before the password is checked. A name
+or source with free failures left may have 32 reservations at once, each of which
+counts if it fails, and after that one: many attempts at once get at most 34
+passwords of a name checked before its waits begin. The table has 65,536 rows of a
+kind; when it is full, the row with the fewest failures makes room. Names and
+addresses are stored as keyed hashes only. The call never sleeps.
 
 A ticket and the secret of a cookie have 256 random bits each, and only their
 SHA-256 is stored. A ticket is not accepted as a cookie, nor a cookie as a ticket;
@@ -839,9 +840,10 @@ C<Referrer-Policy: no-referrer> and C<Cache-Control: no-store>, and do not log i
 ASVS advises against secrets in URLs; the documented call requires one, therefore
 the ticket is spent at its first use.
 
-Processes that write to the store wait for each other: until for one second nobody
-has committed anything, and for 30 seconds in all. Then the fault is C<STORE>. A
-disk that stalls while a commit is written is not bounded by that.
+Processes that open the store, or write to it, wait for each other: until for one
+second nobody has got his turn, unless who has it only waits for a processor, and
+for 30 seconds in all. Then the fault is C<STORE>. A disk that stalls while a commit
+is written is not bounded by that.
 
 A whole older copy of the store's file that is put back is not noticed: who can
 write it can bring back sessions that have ended, as long as they have not expired.
