@@ -621,8 +621,9 @@ is restored, or the store is emptied; then all users must log in again.
 
 =item F<data.mdb.>I<16 digits>, F<key.>I<16 digits>
 
-These files while they are made. What a killed process leaves of them is removed
-by a later one.
+These files while they are made. What a killed process leaves of them is removed by
+a later one; so is every other name beside them, as F<key.bak>, that is a hard link
+to one of them.
 
 =item F<write.lock>
 
