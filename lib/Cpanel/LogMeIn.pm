@@ -639,12 +639,13 @@ is restored, or the store is emptied; then all users must log in again.
 =item F<data.mdb.>I<16 digits>, F<key.>I<16 digits>
 
 Temporary names of these files while they are made. Those of a killed process are
-removed by a later one.
+removed by a later one; so is every other name beside them, such as F<key.bak>, that
+is a hard link to one of them.
 
 =item F<write.lock>
 
-The lock of processes that write, here and in F<volatile/>. It holds no data, and is
-made anew after a restart.
+The lock of processes that open the store or write, here and in F<volatile/>. It
+holds no data, and is made anew after a restart.
 
 =item F<volatile/>
 
@@ -832,11 +833,12 @@ others from locking out a user, only the pair of name and source is counted, wit
 three free failures of its own, if the name logged in from that source during the
 last 30 days. A successful login resets the failures of the name, or of the pair,
 never those of the source. Loopback addresses and C<trusted_proxies> are not counted
-as sources. An attempt is reserved before the password is checked, and a name or
-source has at most 32 reservations at once, so that many attempts at once gain
-nothing. The table has 65,536 rows of a kind; when it is full, the row with the
-fewest failures makes room. Names and addresses are stored as keyed hashes only. The
-call never sleeps.
+as sources. An attempt is reserved before the password is checked. A name or source
+with free failures left may have 32 reservations at once, each of which counts if it
+fails; after that it may have one. So many attempts at once get at most 34 passwords
+of a name checked before its waits begin. The table has 65,536 rows of a kind; when
+it is full, the row with the fewest failures makes room. Names and addresses are
+stored as keyed hashes only. The call never sleeps.
 
 A ticket and the secret of a cookie have 256 random bits each, and only their
 SHA-256 is stored. A ticket is not accepted as a cookie, nor a cookie as a ticket;
@@ -858,9 +860,10 @@ C<Referrer-Policy: no-referrer> and C<Cache-Control: no-store>, and do not log i
 ASVS advises against secrets in URLs; the documented call requires one, therefore
 the ticket is spent at its first use.
 
-A process that writes to the store waits for others for at most 30 seconds, and for
-at most one second without a commit. After that the fault is C<STORE>. A disk that
-stalls during a commit is not covered by these limits.
+A process that opens the store or writes to it waits for others for at most 30
+seconds, and for at most one second in which nobody has got a turn, unless the one
+whose turn it is only waits for a processor. After that the fault is C<STORE>. A disk
+that stalls during a commit is not covered by these limits.
 
 An older copy of the whole store file is not detected: whoever can write the file can
 bring back sessions that have ended but not expired.
