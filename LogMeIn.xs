@@ -167,9 +167,12 @@ is_named(pTHX_ SV *sv, const char *name)
     return text.len == strlen(name) && memEQ(text.ptr, name, text.len);
 }
 
-/* The parameters of a login; unknown ones pass, as the original lets them. */
+/*
+ * The parameters of a login. Of the documented call, which does as the
+ * original, unknown ones are ignored; of a gateway's they are wrong.
+ */
 static void
-read_login(pTHX_ struct lmi_login *ask, SV **list, I32 count)
+read_login(pTHX_ struct lmi_login *ask, SV **list, I32 count, bool gateway)
 {
     const struct argument arguments[] = {
         {"user", &ask->user},
@@ -189,6 +192,8 @@ read_login(pTHX_ struct lmi_login *ask, SV **list, I32 count)
         text = argument_of(arguments, text_of(aTHX_ list[i]));
         if (text != NULL)
             *text = text_of(aTHX_ list[i + 1]);
+        else if (gateway && !is_named(aTHX_ list[i], "caller_uid"))
+            croak("Unknown argument '%" SVf "'.", SVfARG(list[i]));
     }
 }
 
@@ -272,7 +277,7 @@ log_in_remotely(pTHX_ struct lmi_login *ask, I32 ax, I32 count,
     const struct lmi_settings *settings;
     struct lmi_err err;
 
-    read_login(aTHX_ ask, &ST(0), count);
+    read_login(aTHX_ ask, &ST(0), count, false);
     if (remote == NULL)
         lmi_login_fail(handle_of(aTHX), ask, SvPV_nolen(reason), answer);
     else if (lmi_settings_get(handle_of(aTHX), &settings, &err) == LMI_OK)
@@ -533,6 +538,22 @@ push_settings(pTHX_ const struct lmi_settings *settings)
     PUTBACK;
 }
 
+static SV *
+health_hash(pTHX_ const struct lmi_log_health *health,
+            const struct lmi_err *err)
+{
+    char text[LMI_DETAIL_SIZE] = "";
+    HV *hash = newHV();
+
+    if (!health->written)
+        lmi_err_format(err, text, sizeof text);
+    (void)hv_stores(hash, "written", newSViv(health->written));
+    (void)hv_stores(hash, "lost", newSVnv((NV)health->lost));
+    (void)hv_stores(hash, "since", newSVnv((NV)health->since));
+    (void)hv_stores(hash, "detail", newSVpv(text, 0));
+    return sv_2mortal(newRV_noinc((SV *)hash));
+}
+
 /* For the operator's calls, where a fault must not look like an end. */
 static void
 die_of(pTHX_ enum lmi_rc rc, const struct lmi_err *err)
@@ -590,7 +611,7 @@ PPCODE:
     if (complaint != NULL) {
         lmi_login_answer_refuse(&answer, complaint);
     } else {
-        read_login(aTHX_ &ask, &ST(0), items);
+        read_login(aTHX_ &ask, &ST(0), items, false);
         ask.may_leave = true;
         lmi_login(handle_of(aTHX), &ask, &answer);
         if (answer.route == LMI_ROUTE_HOST ||
@@ -773,7 +794,7 @@ PPCODE:
         croak("The arguments must be pairs of a name and a value.");
     Zero(&ask, 1, struct lmi_login);
     read_caller(aTHX_ &ask, &ST(1), items - 1);
-    read_login(aTHX_ &ask, &ST(1), items - 1);
+    read_login(aTHX_ &ask, &ST(1), items - 1, true);
     ask.here = true;
     ask.dual_use = ix == 0;
     lmi = sessions_of(aTHX_ self, &err);
@@ -826,6 +847,37 @@ PREINIT:
 PPCODE:
     lmi = sessions_or_die(aTHX_ self);
     die_of(aTHX_ lmi_open(lmi, &err), &err);
+
+void
+try_log(self, text)
+    SV *self
+    SV *text
+PREINIT:
+    const char *notice;
+    struct lmi *lmi;
+    struct lmi_err err;
+    bool good;
+PPCODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(text);
+    notice = string_of(aTHX_ ST(1));
+    lmi = sessions_or_die(aTHX_ self);
+    good = lmi_log_try(lmi, notice != NULL ? notice : "", &err) == LMI_OK;
+    if (!good)
+        set_fault(aTHX_ &err);
+    PUSHs(good ? &PL_sv_yes : &PL_sv_no);
+
+void
+log_state(self)
+    SV *self
+PREINIT:
+    struct lmi_log_health health;
+    struct lmi *lmi;
+    struct lmi_err err;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_log_look(lmi, &health, &err), &err);
+    PUSHs(health_hash(aTHX_ &health, &err));
 
 void
 _next(self, cursor, user, service)
@@ -913,6 +965,25 @@ PREINIT:
 CODE:
     lmi = sessions_or_die(aTHX_ self);
     die_of(aTHX_ lmi_serves_host(lmi, host, &RETVAL, &err), &err);
+OUTPUT:
+    RETVAL
+
+bool
+_is_known(self, user, address)
+    SV *self
+    SV *user
+    SV *address
+PREINIT:
+    struct lmi *lmi;
+    struct lmi_err err;
+CODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(user);
+    PERL_UNUSED_VAR(address);
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_login_is_known(lmi, text_of(aTHX_ ST(1)),
+                                    text_of(aTHX_ ST(2)), &RETVAL, &err),
+           &err);
 OUTPUT:
     RETVAL
 

@@ -6,7 +6,7 @@
  *  - Inputs are borrowed for the call. Outputs belong to the caller, who
  *    releases each with the function named beside it; all accept NULL.
  *  - Times are seconds since 1970 by the server's clock.
- *  - Nothing here prints, exits or aborts.
+ *  - Nothing here exits or aborts, or prints, but for the log: see below.
  */
 #ifndef LMI_LOGMEIN_H
 #define LMI_LOGMEIN_H
@@ -34,6 +34,7 @@ enum lmi_rc {
     LMI_ELSEWHERE, /* the hostname is another machine's */
     LMI_LIBRARY,   /* libcurl or jansson is missing */
     LMI_SOCKET,    /* the gateway's socket is not trusted, or does not answer */
+    LMI_LOG,       /* the log can't be written; no login fails for that */
 };
 
 /* The result of a function that can fail; it must not be ignored. */
@@ -105,6 +106,32 @@ bool lmi_settings_show(const struct lmi_settings *settings, size_t number,
 /* The same by name; false if there is no such setting. */
 bool lmi_settings_find(const struct lmi_settings *settings, const char *name,
                        char *value_out, size_t size);
+
+/*
+ * The log: syslog, a file or standard error, as the settings say. A line that
+ * can't be written fails no call: it is counted, standard error is told once a
+ * minute, and when a line can be written again, another one says how many are
+ * missing. Processes that a handle's process forks count together with it.
+ *
+ * lmi_log_try() writes the line "NOTICE text", and reads it back from a file:
+ * for servers, which do not start without a log. LMI_OK if it is there, or if
+ * nothing is to be logged; else LMI_LOG.
+ */
+LMI_RC lmi_log_try(struct lmi *lmi, const char *text, struct lmi_err *err);
+
+/*
+ * How the log is now, for a server's reports of its health. err is filled
+ * unless lines can be written; while lines are missing, the one that says so
+ * is tried.
+ */
+struct lmi_log_health {
+    bool written;  /* lines can be written, or nothing is to be logged */
+    uint64_t lost; /* lines, since the handle was made */
+    int64_t since; /* when the first of those that are missing was lost, 0:
+                      none is missing */
+};
+LMI_RC lmi_log_look(struct lmi *lmi, struct lmi_log_health *out,
+                    struct lmi_err *err);
 
 /*
  * A string as a caller has it. LATIN1: one byte a character. UTF8: characters
@@ -269,6 +296,17 @@ void lmi_login_answer_wipe(struct lmi_login_answer *answer);
  * such logins could not be loaded, for this reason. */
 void lmi_login_fail(struct lmi *lmi, const struct lmi_login *ask,
                     const char *reason, struct lmi_login_answer *out);
+
+/*
+ * Has this user logged in from this address during the last 30 days, or, with
+ * IPv6, from the same 64 bits? From there a user's failures are counted apart.
+ * False for an address that never counts: this machine's, a proxy's; and for
+ * what is no user or no address. One read of the store; whether there is such
+ * an account is not looked at.
+ */
+LMI_RC lmi_login_is_known(struct lmi *lmi, struct lmi_text user,
+                          struct lmi_text address, bool *out,
+                          struct lmi_err *err);
 
 /* The answers for a call that could not be read, text is static, and for one
  * that could not begin. */

@@ -178,6 +178,9 @@ for my $case (
     like( $@, qr/$why.* at \Q$0\E line/, "... says why: $why" );
 }
 
+ok( !eval { run_cgi( 'x', form => {}, colour => 1 ) }, 'an exception of run_cgi' );
+like( $@, qr/Unknown option 'colour' at \Q$0\E line/, '... names the option' );
+
 # The site is removed when the object is destroyed, and when the test ends, dies, or
 # forks.
 my $dir = Test::Cpanel::LogMeIn->new->dir;

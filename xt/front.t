@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# nginx and Apache in front of the gateway, with the unchanged files in examples/;
-# fail2ban's filter; the systemd unit.
+# nginx and Apache in front of the gateway, with the unchanged files in examples/; the
+# systemd unit.
 
 use strict;
 use warnings;
@@ -212,42 +212,6 @@ SKIP: {
     my $apache = Front::apache(%files);
     serves_well( 'Apache', sub { qr{id="user">alice<.*id="path">/x[+]z<}s }, $apache );
     is( $apache->stop, 0, 'Apache stops' );
-}
-
-# fail2ban
-SKIP: {
-    skip 'fail2ban is not installed', 1 if !has_program('fail2ban-regex');
-    my $matched = sub {
-        my ($lines) = @_;
-        $site->write_file( "$dir/lines", $lines );
-        my ( undef, $out ) =
-            run( '.', "fail2ban-regex '$dir/lines' '$ENV{PWD}/examples/fail2ban/filter.conf'" );
-        my ($count) = $out =~ /Lines: \d+ lines, \d+ ignored, (\d+) matched/ or diag($out);
-        my ($dates) = $out =~ /Date template hits:\n(.*?)\n\n/s;
-        return $count;
-    };
-    unlink "$dir/log";
-    $site->settings( log_unknown_users => 'yes' );
-    my @from = ( remote_addr => '192.0.2.7' );
-    $site->login( pass => 'wrong',  @from );
-    $site->login( user => 'nobody', @from );
-    $site->login( user => 'nobody', remote_addr => '2001:db8::7' );
-    $site->login( user => 'alice',  @from );
-    $site->login( user => 'bob',    @from );
-    $site->login( pass => 'wrong' );
-    $site->fault('store-away');
-    $site->login(@from);
-    $site->fault(undef);
-    my $log = $site->log_text;
-    is( scalar( () = $log =~ / LOGIN /g ), 7, 'seven logins are logged' ) or diag($log);
-    is( $matched->($log), 3, 'fail2ban counts the three that it should' ) or diag($log);
-    my $syslog = join q{},
-        map { s/\A\[[^\]]*\] /Nov 24 12:00:00 host perl[12]: logmein: /r . "\n" } split /\n/, $log;
-    is( $matched->($syslog), 3, '... in syslog, too' );
-    my ($line) = $log =~ /^(.*the password is wrong)$/m;
-    is( $matched->("$line\n"), 1, 'one line' );
-    is( $matched->( $line =~ s/192[.]0[.]2[.]7 - alice/- - 192.0.2.7/r . "\n" ),
-        0, 'control: an address as a name is none' );
 }
 
 # systemd

@@ -12,7 +12,6 @@
 #include "base/error.h"
 #include "login/answer.h"
 #include "login/machine.h"
-#include "login/route.h"
 #include "login/url.h"
 #include "sessions/attempts.h"
 #include "sessions/create.h"
@@ -110,6 +109,15 @@ find_account(struct login *login, struct lmi_err *err)
     return rc;
 }
 
+/* A single host, neither this machine nor a proxy. */
+static bool
+is_source(const struct lmi_address *address,
+          const struct lmi_settings *settings)
+{
+    return !lmi_address_is_loopback(address) &&
+           !lmi_address_in(address, settings->trusted_proxies);
+}
+
 /* The source whose failures count; false if there is none. */
 static bool
 read_source(const struct login *login, struct lmi_address *out)
@@ -119,8 +127,7 @@ read_source(const struct login *login, struct lmi_address *out)
         return true;
     }
     return lmi_address_parse(login->request->remote_addr, out) &&
-           !lmi_address_is_loopback(out) &&
-           !lmi_address_in(out, login->settings->trusted_proxies);
+           is_source(out, login->settings);
 }
 
 /* Reserves an attempt, unless there is a wait. */
@@ -320,6 +327,24 @@ lmi_login_fail(struct lmi *lmi, const struct lmi_login *ask, const char *reason,
     if (lmi_settings_of(lmi) != NULL)
         lmi_answer_log(out, lmi_settings_of(lmi), login.request, false);
     lmi_request_free(login.request);
+}
+
+enum lmi_rc
+lmi_login_is_known(struct lmi *lmi, struct lmi_text user,
+                   struct lmi_text address, bool *out, struct lmi_err *err)
+{
+    char name[LMI_USER_MAX + 1], *domain;
+    struct lmi_address source;
+    enum lmi_rc rc;
+
+    *out = false;
+    if (lmi_user_read(user, name, &domain) != NULL ||
+        !lmi_address_read(address, &source))
+        return LMI_OK;
+    rc = lmi_enter(lmi, err);
+    if (rc != LMI_OK || !is_source(&source, lmi_settings_of(lmi)))
+        return rc;
+    return lmi_attempt_is_known(lmi, name, &source, out, err);
 }
 
 void

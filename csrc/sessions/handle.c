@@ -19,6 +19,7 @@ struct lmi {
     struct lmi_file_id file; /* which was read; zeros: there was none */
     time_t warned;           /* of a file that can't be used */
     struct lmi_settings *settings;
+    struct lmi_log_state *log;
     struct lmi_site *site;
     struct lmi_store *store;
     struct lmi_keys *keys;
@@ -37,8 +38,10 @@ lmi_new(const struct lmi *like, struct lmi **out, struct lmi_err *err)
         lmi->crypto = lmi_crypto_share(like->crypto);
     else
         rc = lmi_crypto_new(&lmi->crypto, err);
+    if (rc == LMI_OK)
+        rc = lmi_log_state_new(&lmi->log, err);
     if (rc != LMI_OK) {
-        free(lmi);
+        lmi_free(lmi);
         return rc;
     }
     *out = lmi;
@@ -73,6 +76,7 @@ lmi_free(struct lmi *lmi)
     if (lmi == NULL)
         return;
     settings_close(lmi);
+    lmi_log_state_free(lmi->log);
     lmi_crypto_free(lmi->crypto);
     free(lmi);
 }
@@ -108,11 +112,11 @@ settings_read(struct lmi *lmi, const char *path, struct lmi_err *err)
     lmi->path = copy;
     lmi->file = file;
     lmi->settings = settings;
+    lmi->settings->log_state = lmi->log;
     lmi->warned = 0;
     if (settings->has_test_clock || settings->test_fault != LMI_FAULT_NONE)
-        lmi_log(settings, true,
-                "info TEST test_clock or test_fault is set: this is a test "
-                "site");
+        lmi_log_note(settings, "TEST", true,
+                     "test_clock or test_fault is set: this is a test site");
     return LMI_OK;
 }
 
@@ -364,12 +368,30 @@ lmi_now(const struct lmi *lmi)
 enum lmi_rc
 lmi_fault(const struct lmi *lmi, enum lmi_rc rc, const struct lmi_err *err)
 {
-    char line[LMI_DETAIL_SIZE + 16] = "info FAULT ";
-    size_t len = strlen(line);
+    char detail[LMI_DETAIL_SIZE];
 
     if (rc != LMI_OK && lmi->settings != NULL) {
-        lmi_err_format(err, line + len, sizeof line - len);
-        lmi_log(lmi->settings, true, line);
+        lmi_err_format(err, detail, sizeof detail);
+        lmi_log_note(lmi->settings, "FAULT", true, detail);
     }
+    return rc;
+}
+
+enum lmi_rc
+lmi_log_try(struct lmi *lmi, const char *text, struct lmi_err *err)
+{
+    enum lmi_rc rc = lmi_enter_settings(lmi, err);
+
+    return rc != LMI_OK ? rc : lmi_log_prove(lmi->settings, text, err);
+}
+
+enum lmi_rc
+lmi_log_look(struct lmi *lmi, struct lmi_log_health *out, struct lmi_err *err)
+{
+    enum lmi_rc rc = lmi_enter_settings(lmi, err);
+
+    *out = (struct lmi_log_health){.written = false};
+    if (rc == LMI_OK)
+        lmi_log_examine(lmi->settings, out, err);
     return rc;
 }

@@ -170,10 +170,11 @@ or, if C<login_url = login> is set,
     https://HOST:PORT/cpsess##########/login/?session=TICKET&goto_uri=ENCODED
 
 A query in C<goto_uri> is kept, and the ticket is appended with C<&>; a
-fragment stays last. An unredeemed ticket is valid for C<session_idle> seconds.
+fragment stays last. In the second form C<&goto_uri=> is left out for C</>, so that
+the caller may append one of its own: a URL with two is refused. An unredeemed ticket is valid for C<session_idle> seconds.
 
 For a login at another server it is what the original returns, with the unchanged
-value of that server's cookie, and without C<goto_uri> if that is C</>:
+value of that server's cookie, and likewise without C<goto_uri> if that is C</>:
 
     https://HOST:PORT/cpsess##########/login/?session=VALUE&goto_uri=ENCODED
 
@@ -447,8 +448,9 @@ next login of the process, or thread; child processes open their own.
 
 Only the cookie of the service (C<cpsession>, C<whostmgrsession> or
 C<webmailsession>) and the security token are taken from the answer, if their
-form is valid and the status is 200 with C<"status":1>. Any other answer results
-in one of the messages in L</DIAGNOSTICS>; text from a server is never shown.
+form is valid and the status is 200 with C<"status":1>. Cookies that are empty, or
+C<expired>, C<closed> or C<deleted>, are no sessions: the first other one counts. Any
+other answer results in one of the messages in L</DIAGNOSTICS>; text from a server is never shown.
 
 Remote logins, and logins through the gateway's socket, need libcurl and jansson
 (Debian: libcurl4-openssl-dev and libjansson-dev to build, libcurl4 and
@@ -724,7 +726,8 @@ More than 64 KiB, headers included.
 
 =item C<The server does not answer as a cPanel server does.>
 
-The answer differs from the one in L</Remote logins>, or is missing.
+The answer differs from the one in L</Remote logins>, or is missing. C<$detail>
+contains its status and its C<Location>, without user, password and query.
 
 =item C<The server can't log anybody in at the moment.>
 
@@ -817,20 +820,21 @@ accounts that may not log in, it is a decoy of the most common kind in
 F<etc/shadow>, and its result is ignored. On a site with several hash schemes the
 response time still differs between accounts.
 
-Failed logins are counted per name and per source. A name has three free
-failures, whether it exists or not; a source, which is an IPv4 address or an IPv6
-/64 network, has thirty, and an IPv6 /48 network three hundred. After that, each failure is followed by a wait of 1, 2, 4
-seconds and so on up to 900, and from C<attempts_max> on of 3600 seconds; a day
+Failed logins are counted per name and per source. A name has three free failures,
+whether it exists or not; a source, which is an IPv4 address (also inside
+C<64:ff9b::/96>, a translator's prefix) or an IPv6 /64 network, has thirty, and an
+IPv6 /48 network three hundred. After that, each failure is followed by a wait of 1,
+2, 4 seconds and so on up to 900, and from C<attempts_max> on of 3600 seconds; a day
 without a failure resets the count. During a wait no password is checked. To keep
 others from locking out a user, only the pair of name and source is counted, with
 three free failures of its own, if the name logged in from that source during the
 last 30 days. A successful login resets the failures of the name, or of the pair,
-never those of the source. Loopback addresses and C<trusted_proxies> are not
-counted as sources. An attempt is reserved before the password is checked, and a
-name or source has at most 32 reservations at once, so that many attempts at once
-gain nothing. The table has 65,536 rows of a kind; when it is full, the row with
-the fewest failures makes room. Names and addresses are stored as keyed hashes
-only. The call never sleeps.
+never those of the source. Loopback addresses and C<trusted_proxies> are not counted
+as sources. An attempt is reserved before the password is checked, and a name or
+source has at most 32 reservations at once, so that many attempts at once gain
+nothing. The table has 65,536 rows of a kind; when it is full, the row with the
+fewest failures makes room. Names and addresses are stored as keyed hashes only. The
+call never sleeps.
 
 A ticket and the secret of a cookie have 256 random bits each, and only their
 SHA-256 is stored. A ticket is not accepted as a cookie, nor a cookie as a ticket;

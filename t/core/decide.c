@@ -226,8 +226,11 @@ test_login(void)
                     .account = (enum lmi_verdict)account,
                     .match = match};
                 enum lmi_verdict verdict = lmi_login_decide(&facts);
-                bool good = wait == 0 && account == LMI_ALLOWED && match;
-                bad += (verdict == LMI_ALLOWED) != good;
+                enum lmi_verdict expected =
+                    match ? LMI_ALLOWED : LMI_REFUSED_PASSWORD;
+                if (account != LMI_ALLOWED)
+                    expected = (enum lmi_verdict)account;
+                bad += verdict != (wait > 0 ? LMI_REFUSED_WAIT : expected);
                 allowed += verdict == LMI_ALLOWED;
             }
     ok(bad == 0 && allowed == 1,

@@ -44,6 +44,12 @@ sub revoke {
     return $self->_revoke( @which{qw(id user)} );
 }
 
+sub is_known {
+    my ( $self, %source ) = @_;
+    _know( \%source, qw(user address) );
+    return $self->_is_known( @source{qw(user address)} );
+}
+
 1;
 
 __END__
@@ -195,10 +201,10 @@ cookie alone identifies the session, for links to F</logout> without a token.
     my $answer = Cpanel::LogMeIn::Session->log_in(%parameters);
 
 For a gateway that handles login requests itself. Takes the parameters of
-L<Cpanel::LogMeIn/get_loggedin_url>, and always checks the password on this
-machine. If the request comes from a local process, C<caller_uid> is its user id:
-without C<remote_addr>, failures count against that user, who is never a known
-source. Returns a reference to a hash:
+L<Cpanel::LogMeIn/get_loggedin_url>, but no unknown ones, and always checks the
+password on this machine. If the request comes from a local process,
+C<caller_uid> is its user id: without C<remote_addr>, failures count against that
+user, who is never a known source. Returns a reference to a hash:
 
 =over 4
 
@@ -281,6 +287,16 @@ If it is spent, its session ends as well. True if it existed.
 
 True if this is a name of this machine, by the rules of C<backend = auto>. Use it
 to check a C<Host> header before redirecting to that host.
+
+=head2 is_known
+
+    my $known = $sessions->is_known( user => 'alice', address => '192.0.2.7' );
+
+True if this user has logged in from this address during the last 30 days, or, with
+IPv6, from the same 64 bits: from there, failed logins of others don't make the user
+wait. For servers that serve some logins before others; one read of the store, and
+nothing is counted. False for loopback, for C<trusted_proxies>, and for what is no
+user name or no address. An account that exists no more may be known.
 
 =head2 settings, setting
 
@@ -375,7 +391,8 @@ contains the cause. Answer with status 503.
 =back
 
 No method throws an exception for data from a browser. Exceptions are thrown for
-wrong calls, and for faults while listing, revoking and purging:
+wrong calls, and for faults in all methods but C<redeem>, C<check>, C<end> and
+the logins:
 
 =over 4
 
