@@ -180,6 +180,13 @@ for my $status ( 400, 408, 411, 413, 431, 503 ) {
         is( $gateway->refusal( $broken, $status )->[0], $status, "refused with $status" );
     }
 }
+{
+    my @warnings;
+    local $SIG{__WARN__} = sub { push @warnings, @_ };
+    my %few = ( REMOTE_ADDR => '192.0.2.7', SERVER_PORT => 2083, 'psgi.url_scheme' => 'https' );
+    is( $gateway->refusal( \%few, 400 )->[0], 400, 'a request of which no line is known' );
+    is_deeply( \@warnings, [], '... without a warning' );
+}
 $answer = answer_of( $gateway->refusal( head_of('/login/?login_only=1'), 503 ) );
 is( header_of( $answer, 'Retry-After' ), 5, 'too many logins: with Retry-After' );
 like( header_of( $answer, 'Cache-Control' ), qr/no-store/, '... not cached' );
