@@ -3,14 +3,13 @@
 #include <crypt.h>
 #include <string.h>
 
+#include "accounts/shadow.h"
 #include "base/error.h"
 
 /* When even the decoy would cost too much. */
 #define PLAIN_DECOY "$y$j9T$......................$"
 
-/* libcrypt's base 64; a digit's value is its place. */
-static const char digits64[] =
-    "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+static const char digits64[] = LMI_CRYPT_DIGITS;
 
 /* bcrypt's cost is a power of two: a quarter is two less. */
 static const struct limits {

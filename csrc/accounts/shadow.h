@@ -8,6 +8,10 @@
 #define LMI_SALT_MAX 86
 #define LMI_DECOY_SIZE (LMI_PREFIX_SIZE + LMI_SALT_MAX + 2)
 
+/* libcrypt's digits of base 64, by their value. */
+#define LMI_CRYPT_DIGITS                                                       \
+    "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
 /* What is wrong with a line, worst last; a good line is LMI_LINE_GOOD. */
 enum lmi_line {
     LMI_LINE_GOOD = 0,

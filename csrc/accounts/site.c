@@ -241,9 +241,9 @@ static enum lmi_rc
 mail_shadow_open(struct lmi_site *site, const struct lmi_passwd *owner,
                  const char *domain, int *fd_out, struct lmi_err *err)
 {
-    char place[PATH_SIZE * 2];
+    char location[PATH_SIZE * 2];
     struct lmi_file_rules rules = {.code = LMI_SITE,
-                                   .root = place,
+                                   .root = location,
                                    .max_size = HOME_FILE_MAX,
                                    .owner = owner->uid,
                                    .strict = true};
@@ -252,9 +252,9 @@ mail_shadow_open(struct lmi_site *site, const struct lmi_passwd *owner,
     enum lmi_rc rc;
 
     *fd_out = -1;
-    snprintf(place, sizeof place, "%s", site->root);
+    snprintf(location, sizeof location, "%s", site->root);
     rc = lmi_file_open_dir(site->root_fd, owner->home, &rules, &home, err);
-    snprintf(place, sizeof place, "%s/etc/%s", owner->home, domain);
+    snprintf(location, sizeof location, "%s/etc/%s", owner->home, domain);
     if (rc != LMI_OK || home < 0)
         goto out;
     if (fstat(home, &st) != 0 || (st.st_uid != owner->uid && st.st_uid != 0)) {
@@ -267,7 +267,7 @@ mail_shadow_open(struct lmi_site *site, const struct lmi_passwd *owner,
     if (folder >= 0)
         rc = lmi_file_open(folder, "shadow", &rules, fd_out, err);
     else if (errno != ENOENT)
-        rc = lmi_fail(err, LMI_SITE, errno, place, "can't be opened", NULL);
+        rc = lmi_fail(err, LMI_SITE, errno, location, "can't be opened", NULL);
 out:
     if (folder >= 0)
         close(folder);

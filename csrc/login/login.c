@@ -12,7 +12,6 @@
 #include "base/error.h"
 #include "login/answer.h"
 #include "login/machine.h"
-#include "login/route.h"
 #include "login/url.h"
 #include "sessions/attempts.h"
 #include "sessions/create.h"

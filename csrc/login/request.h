@@ -30,7 +30,7 @@ struct lmi_request {
 /*
  * Reads a request. *complaint_out is NULL if all is well, else a static
  * sentence that names the parameter and the rule. request_out is secret
- * memory (secret.h), or NULL with a complaint.
+ * memory (crypto.h), or NULL with a complaint.
  */
 LMI_RC lmi_request_read(const struct lmi_login *ask,
                         struct lmi_request **request_out,

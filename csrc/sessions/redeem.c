@@ -1,6 +1,7 @@
 #include "sessions/decide.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define GRACE_SECONDS 10 /* for a double click, or an answer that was lost */
 
@@ -11,16 +12,14 @@ struct redemption {
     char address[LMI_ADDRESS_TEXT];
 };
 
-/* The characters of a protocol's word in a lower-case copy, cut. */
-static void
-word_of(struct lmi_text text, char out[16])
+/* A protocol's word, or what begins with it, in either case. */
+static bool
+is_word(struct lmi_text text, const char *word, bool whole)
 {
-    size_t len = 0;
+    size_t len = strlen(word);
 
-    if (lmi_text_given(text))
-        for (; len < text.len && len < 15; len++)
-            out[len] = lmi_lower(text.ptr[len]);
-    out[len] = '\0';
+    return lmi_text_given(text) && text.len >= len &&
+           strncasecmp(text.ptr, word, len) == 0 && (!whole || text.len == len);
 }
 
 /* Is it neither absent nor exactly this word? */
@@ -36,14 +35,11 @@ is_not(struct lmi_text text, const char *word)
 static bool
 is_passive(const struct lmi_access *access)
 {
-    char purpose[16];
-
-    word_of(access->purpose, purpose);
     return (is_not(access->method, "GET") && is_not(access->method, "POST")) ||
            is_not(access->destination, "document") ||
-           strncmp(purpose, "prefetch", 8) == 0 ||
-           strncmp(purpose, "prerender", 9) == 0 ||
-           strcmp(purpose, "preview") == 0;
+           is_word(access->purpose, "prefetch", false) ||
+           is_word(access->purpose, "prerender", false) ||
+           is_word(access->purpose, "preview", true);
 }
 
 /*

@@ -111,9 +111,9 @@ enum lmi_rc
 lmi_store_next(struct lmi_store *store, enum lmi_store_part part,
                const uint8_t *prefix, size_t prefix_len,
                const struct lmi_store_cursor *after, bool *found_out,
-               struct lmi_store_cursor *place_out, struct lmi_err *err)
+               struct lmi_store_cursor *cursor_out, struct lmi_err *err)
 {
     *found_out = false;
     return store->backend->next(store->self, part, prefix, prefix_len, after,
-                                found_out, place_out, err);
+                                found_out, cursor_out, err);
 }

@@ -121,6 +121,9 @@ sub refusal {
     return $self->_complete( $request, $self->{answer}->refuse_at_server( $request, $status ) );
 }
 
+# What limits the number of parallel logins: a Plack::App::LogMeIn::Slots.
+sub slots { my ($self) = @_; return $self->{slots} }
+
 sub _request {
     my ( $self, $env ) = @_;
     return Plack::App::LogMeIn::Request->new( $env, $self->{facts} );

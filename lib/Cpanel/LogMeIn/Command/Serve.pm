@@ -14,11 +14,15 @@ my @SERVICES = Cpanel::LogMeIn::services();
 my $PORT_MAX = 65_535 - 2 * @SERVICES + 1;
 
 my %NEEDED = (
-    'HTML::Template'         => 'libhtml-template-perl',
-    'IO::Socket::SSL::Utils' => 'libio-socket-ssl-perl',
-    'Plack'                  => 'libplack-perl',
-    'Starman::Server'        => 'starman',
-    'URI::Escape'            => 'liburi-perl',
+    'AnyEvent'                   => 'libanyevent-perl',
+    'EV'                         => 'libev-perl',
+    'HTML::Template'             => 'libhtml-template-perl',
+    'HTTP::MultiPartParser'      => 'libhttp-multipartparser-perl',
+    'HTTP::Parser::XS'           => 'libhttp-parser-xs-perl',
+    'IO::Socket::SSL::Utils'     => 'libio-socket-ssl-perl',
+    'Net::Server::PreForkSimple' => 'libnet-server-perl',
+    'Plack'                      => 'libplack-perl',
+    'URI::Escape'                => 'liburi-perl',
 );
 
 # The options, for Getopt::Long.
@@ -62,20 +66,12 @@ sub run {
     my @ports = ( $self->_public_ports, $self->_front, $self->_gateway_socket );
     $self->_find_certificate if grep { $_->{proto} eq 'ssl' } @ports;
     Cpanel::LogMeIn::Server->serve(
-        app         => $self->_app( $self->{sessions} ),
         ports       => \@ports,
         workers     => $option{workers} // 10,
         certificate => $self->{certificate},
         key         => $self->{key},
         ready       => sub { $self->_say_where(@ports) },
-        reload      => sub {
-            $self->_open_log;
-            my $fresh = $self->_read_settings;
-            $fresh->open;
-            my $app = $self->_app($fresh);
-            $self->{sessions} = $fresh;
-            return $app;
-        },
+        load        => sub { $self->_app },
     );
     return;
 }
@@ -195,17 +191,7 @@ sub _gateway_socket {
 sub _find_certificate {
     my ($self) = @_;
     @{$self}{qw(certificate key)} = @{ $self->{option} }{qw(cert key)};
-    if ( defined $self->{certificate} ) {
-        my $good = eval {
-            IO::Socket::SSL::SSL_Context->new(
-                SSL_server    => 1,
-                SSL_cert_file => $self->{certificate},
-                SSL_key_file  => $self->{key}
-            );
-        };
-        return if $good;
-        die "$self->{certificate}, $self->{key}: " . ( $@ || $IO::Socket::SSL::SSL_ERROR ) . "\n";
-    }
+    return if defined $self->{certificate};
     $self->{folder} = tempdir( 'logmein-XXXXXX', TMPDIR => 1, CLEANUP => 1 );
     @{$self}{qw(certificate key)} = map { "$self->{folder}/$_" } qw(certificate key);
     $self->_make_certificate;
@@ -226,20 +212,38 @@ sub _make_certificate {
     return;
 }
 
-# Reads the app behind the login again.
+# The gateway and the app behind it, at the start and on SIGHUP. Without a log of
+# logins nothing is served.
 sub _app {
-    my ( $self, $sessions ) = @_;
-    my ( $file, $folder )   = @{ $self->{option} }{qw(app root)};
+    my ($self) = @_;
+    my $sessions = $self->{sessions};
+    my $begins   = $self->{loaded}++ ? 'reloads' : 'starts';
+    $sessions = $self->_read_again() if $begins eq 'reloads';
+    $sessions->try_log("logmein serve $VERSION $begins") or die "$Cpanel::LogMeIn::detail\n";
+    my ( $file, $folder ) = @{ $self->{option} }{qw(app root)};
     my $behind = defined $file ? _load_app($file) : defined $folder ? _folder($folder) : undef;
 
     # With --base, clear text does not use the default ports.
-    my %option = (
+    my $gateway = Plack::App::LogMeIn->new(
         sessions => $sessions,
         ports    => { map { ( $self->_port_at( $_, 0 ) => $_->{name} ) } @SERVICES },
     );
-    return $behind
-        ? Plack::Middleware::LogMeIn->wrap( $behind, %option )
-        : Plack::App::LogMeIn->new(%option)->to_app;
+    $gateway->prepare_app;
+    my $app =
+        $behind
+        ? Plack::Middleware::LogMeIn->wrap( $behind, gateway => $gateway )
+        : sub { return $gateway->call( $_[0] ) };
+    $self->{sessions} = $sessions;
+    return { app => $app, gateway => $gateway };
+}
+
+# New settings, with store, key and site opened before the old ones go.
+sub _read_again {
+    my ($self) = @_;
+    $self->_open_log;
+    my $sessions = $self->_read_settings;
+    $sessions->open;
+    return $sessions;
 }
 
 sub _load_app {
