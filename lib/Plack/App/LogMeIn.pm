@@ -1055,6 +1055,11 @@ True if the user has lately logged in from there.
 A server that limits the number of logins itself sets C<logmein.slot> in the
 environment before it calls the app. The app then does not limit it.
 
+=head2 slots
+
+What limits the number of logins of all processes: a L<Plack::App::LogMeIn::Slots>,
+for a server that orders the logins itself.
+
 =head2 refusal
 
     my $answer = $gateway->refusal( $env, $status );
