@@ -315,6 +315,27 @@ Opens store, key and account files now, and not when they are first needed. A se
 that reloads makes a new object, opens it, and then lets the old one go: if the new
 settings are invalid, it keeps the old object.
 
+=head2 try_log
+
+    $sessions->try_log('my server starts') or die "$Cpanel::LogMeIn::detail\n";
+
+Writes the line C<NOTICE> with this text to the log, and reads it back from a file.
+True if it is there, or if C<log = none> is set; otherwise false, and
+C<$Cpanel::LogMeIn::detail> contains path, cause and remedy. For servers, which
+should not start without a log.
+
+=head2 log_state
+
+    my $state = $sessions->log_state;
+    warn "No log: $state->{detail}\n" if !$state->{written};
+
+How the log is now, for a server's health report: C<written>, 1 if lines can be
+written; C<lost>, the number of lines that could not be written since the object
+was made; C<since>, when the first of the lines that are missing was lost, in
+seconds since 1970, otherwise 0; C<detail>, the reason, if C<written> is 0. If lines
+are missing, it tries to write the line that says so. Processes that were forked
+after the object was first used count together.
+
 =head1 WHAT A SESSION IS
 
 =over 4
