@@ -81,13 +81,21 @@ handle_of(pTHX)
  * Tied and otherwise magical arguments become plain ones before any pointer is
  * taken: their code may do what it likes to the other arguments. So may that
  * of overloaded objects; booleans and numbers are read before the first
- * pointer, and as strings such objects are refused.
+ * pointer, and as strings such objects are refused. Where there is such code
+ * the arguments are held until the call ends, for Perl's stack doesn't own
+ * them, and it may free them.
  */
 static void
 settle(pTHX_ SV **list, I32 count)
 {
-    I32 i;
+    I32 i = 0;
 
+    while (i < count && !SvGMAGICAL(list[i]) && !SvROK(list[i]))
+        i++;
+    if (i == count)
+        return;
+    for (i = 0; i < count; i++)
+        sv_2mortal(SvREFCNT_inc_simple_NN(list[i]));
     for (i = 0; i < count; i++)
         if (SvGMAGICAL(list[i]))
             list[i] = sv_mortalcopy(list[i]);
