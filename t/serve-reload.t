@@ -16,8 +16,8 @@ use Time::HiRes qw(sleep time);
 my $base = free_base(6);
 my %port = ( cpanel => $base + 1, whm => $base + 3, webmail => $base + 5 );
 my $site = Test::Cpanel::LogMeIn->new(
-    accounts => { alice => 'secret' },
-    settings => { map { ( "port.$_" => $port{$_} ) } keys %port },
+    accounts => { alice   => 'secret' },
+    settings => { backend => 'auto', map { ( "port.$_" => $port{$_} ) } keys %port },
 );
 my ( $dir, $root ) = ( $site->dir, $site->root );
 my ( $app, $cert, $key, $log ) = map { "$dir/$_" } qw(app.psgi own.crt own.key serve.log);
@@ -108,17 +108,22 @@ sub renew {
     $site->write_file( $app, $readme =~ s/^ {4}//gmr =~ s/Hello/Hello$name/r );
     return;
 }
+
+sub add_to {
+    my ( $path, $text ) = @_;
+    return $site->write_file( $path, text_of($path) . $text );
+}
 my $before  = state_now();
 my @workers = sort $server->workers;
 my %bad     = (
-    settings => [ sub { $site->settings( session_idle => 'soon' ) }, qr/session_idle/ ],
+    settings => [ sub { add_to( $site->conf, "session_idle = soon\n" ) }, qr/session_idle/ ],
     app => [ sub { $site->write_file( $app, "die qq{no app today\\n};\n" ) }, qr/no app today/ ],
     certificate => [ sub { $site->write_file( $cert, 'broken' ) },         qr/\Q$cert\E/ ],
     log         => [ sub { $site->settings( log => "file:$dir/no/log" ) }, qr{\Q$dir\E/no/log} ],
     '--log'     => [ sub { rename $log, "$log.1"; mkdir $log },            qr/\Q$log\E/ ],
 );
 my %mend = (
-    settings => sub { $site->settings( session_idle => undef ) },
+    settings => sub { $site->write_settings },
     '--log'  => sub { rmdir $log; rename "$log.1", $log },
 );
 for my $what ( sort keys %bad ) {
