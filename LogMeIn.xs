@@ -583,7 +583,6 @@ store_hash(pTHX_ const struct lmi_store_report *report)
     (void)hv_stores(hash, "behind", newSVnv((NV)report->behind));
     (void)hv_stores(hash, "behind_pid", newSVnv((NV)report->behind_pid));
     (void)hv_stores(hash, "free", newSVnv((NV)report->free_bytes));
-    (void)hv_stores(hash, "read_only", newSViv(report->read_only));
     return sv_2mortal(newRV_noinc((SV *)hash));
 }
 

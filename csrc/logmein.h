@@ -504,7 +504,6 @@ struct lmi_store_report {
     uint64_t behind;     /* commits since the oldest view that is read from */
     int64_t behind_pid;  /* the process that has it; 0: none has */
     uint64_t free_bytes; /* for the store's owner, in its file system */
-    bool read_only;      /* that file system */
 };
 LMI_RC lmi_store_report_get(struct lmi *lmi, struct lmi_store_report *out,
                             struct lmi_err *err);

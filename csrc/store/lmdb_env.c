@@ -819,7 +819,6 @@ lmi_lmdb_report(struct lmi_lmdb *lmdb, struct lmi_lmdb_env *env,
     out->behind = views.last - views.oldest;
     out->behind_pid = views.pid;
     out->free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-    out->read_only = (vfs.f_flag & ST_RDONLY) != 0;
     return 0;
 }
 
