@@ -659,6 +659,38 @@ numbers_hash(pTHX_ const struct lmi_numbers *numbers)
     return object;
 }
 
+/* What the doctor says of a note: its place and words apart. */
+static SV *
+note_hash(pTHX_ const struct lmi_note *note)
+{
+    const struct lmi_err *err = &note->err;
+    HV *hash = newHV();
+
+    if (note->name != NULL)
+        (void)hv_stores(hash, "name", newSVpv(note->name, 0));
+    (void)hv_stores(hash, "code", newSVpv(lmi_rc_name(err->code), 0));
+    (void)hv_stores(hash, "place", newSVpv(err->location, 0));
+    (void)hv_stores(hash, "text", newSVpv(err->text, 0));
+    (void)hv_stores(hash, "errno", newSViv(err->os_errno));
+    if (err->remedy != NULL)
+        (void)hv_stores(hash, "remedy", newSVpv(err->remedy, 0));
+    return sv_2mortal(newRV_noinc((SV *)hash));
+}
+
+static SV *
+store_report_hash(pTHX_ const struct lmi_store_report *report)
+{
+    HV *hash = newHV();
+
+    (void)hv_stores(hash, "clock", newSVnv((NV)report->clock));
+    (void)hv_stores(hash, "readers", newSVuv(report->readers));
+    (void)hv_stores(hash, "readers_max", newSVuv(report->readers_max));
+    (void)hv_stores(hash, "behind", newSVnv((NV)report->behind));
+    (void)hv_stores(hash, "behind_pid", newSVnv((NV)report->behind_pid));
+    (void)hv_stores(hash, "free", newSVnv((NV)report->free_bytes));
+    return sv_2mortal(newRV_noinc((SV *)hash));
+}
+
 /* For the operator's calls, where a fault must not look like an end. */
 static void
 die_of(pTHX_ enum lmi_rc rc, const struct lmi_err *err)
@@ -1049,6 +1081,34 @@ PPCODE:
         lmi_count_login(lmi, which, why);
     else
         croak("There is no such reason of a refusal.");
+
+void
+_site_report(self)
+    SV *self
+PREINIT:
+    struct lmi_site_report report;
+    struct lmi *lmi;
+    struct lmi_err err;
+    size_t i;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_site_report_get(lmi, &report, &err), &err);
+    EXTEND(SP, LMI_NOTES + 1);
+    mPUSHn((NV)report.left_out);
+    for (i = 0; i < report.count; i++)
+        PUSHs(note_hash(aTHX_ &report.notes[i]));
+
+void
+_store_report(self)
+    SV *self
+PREINIT:
+    struct lmi_store_report report;
+    struct lmi *lmi;
+    struct lmi_err err;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_store_report_get(lmi, &report, &err), &err);
+    XPUSHs(store_report_hash(aTHX_ &report));
 
 void
 _next(self, cursor, user, service)

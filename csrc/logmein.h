@@ -482,6 +482,40 @@ LMI_RC lmi_session_discard(struct lmi *lmi, struct lmi_text ticket,
 LMI_RC lmi_serves_host(struct lmi *lmi, struct lmi_text host, bool *out,
                        struct lmi_err *err);
 
+/*
+ * What an operator should know of the site's files. name is "site.line",
+ * "site.twice", "site.domain-owner", "hashes.scheme", "hashes.cost",
+ * "hashes.form" or "hashes.mixed"; NULL if the file itself can't be used. The
+ * place in err is a path, with a line where there is one; it is no error of
+ * the call. Notes beyond the last one are counted in left_out. Lines of other
+ * accounts are not looked at by a login, and slow down none: only this call
+ * does. It reads every file of the site, and of its first 1,000 domains; no
+ * hash leaves it.
+ */
+#define LMI_NOTES 32
+struct lmi_note {
+    const char *name;
+    struct lmi_err err;
+};
+struct lmi_site_report {
+    size_t count;
+    uint64_t left_out;
+    struct lmi_note notes[LMI_NOTES];
+};
+LMI_RC lmi_site_report_get(struct lmi *lmi, struct lmi_site_report *out,
+                           struct lmi_err *err);
+
+/* The state of the open store. */
+struct lmi_store_report {
+    int64_t clock; /* of the last commit that noted it; 0: none did */
+    uint32_t readers, readers_max;
+    uint64_t behind;     /* commits since the oldest view that is read from */
+    int64_t behind_pid;  /* the process that has it; 0: none has */
+    uint64_t free_bytes; /* for the store's owner, in its file system */
+};
+LMI_RC lmi_store_report_get(struct lmi *lmi, struct lmi_store_report *out,
+                            struct lmi_err *err);
+
 /* Removes what has expired, in steps between which logins go on. */
 LMI_RC lmi_session_purge(struct lmi *lmi, uint64_t *removed_out,
                          struct lmi_err *err);
