@@ -500,12 +500,48 @@ Each login logs a warning.
 
 =item C<log>
 
-C<syslog> (default, facility authpriv), C<file:/PATH> or C<none>. One line for
-each login: service, address, name, outcome, and the same words as C<$detail>.
-Never a password, a ticket or a cookie.
+Where one line for each login goes: service, address, name, outcome, and the same
+words as C<$detail>. Never a password, a ticket or a cookie. The ends of sessions
+and faults are logged as well.
 
-With C<file:/PATH>, the file is opened for each line, so that it can be rotated
-at any time. Lines have the form of cPanel's own logs:
+=over 4
+
+=item C<syslog>
+
+The default: a datagram to F</dev/log>, facility authpriv, with the tag C<logmein>.
+C<journalctl -t logmein> shows the lines where systemd's journal gets them. The
+program's own use of syslog(3) is not affected.
+
+=item C<file>, C<file:/PATH>
+
+A file, by default F</var/log/logmein/logins.log>. It is opened for each line, so
+that it can be rotated at any time, without a signal; F<examples/logrotate/> does
+that. If it is missing it is made, mode 0600, by root for the owner of the store;
+its folder must exist. It must not be a link, and have no second name.
+
+=item C<stderr>
+
+Standard error, for containers. Where systemd's journal reads it, lines begin with
+their level, and have no time. A pipe that is full, or that nobody reads, loses
+lines.
+
+=item C<none>
+
+Nowhere.
+
+=back
+
+A line that can't be written neither delays nor refuses a login; only a syslog
+daemon that is busy is waited for, 0.1 s at most. Standard error is told once a
+minute, and as soon as lines can be written again, a line LOST says how many are
+missing, since when, and why. L<Cpanel::LogMeIn::Session/log_state> tells programs.
+
+=item C<log_format>
+
+C<text> (default) or C<json>.
+
+Text has the form of cPanel's own logs; with C<syslog> there is no time. Control
+characters are written as C<?>.
 
     [TIME] info [cpaneld] 192.0.2.7 - alice "login" SUCCESS LOGIN cpaneld: session ID
     [TIME] info [cpaneld] 192.0.2.7 - alice "login" FAILED LOGIN cpaneld: REASON
@@ -514,11 +550,29 @@ at any time. Lines have the form of cPanel's own logs:
     [TIME] info [cpaneld] 192.0.2.7 REFUSED alice:ID REASON
     [TIME] info [cpaneld] 192.0.2.7 PURGE alice:ID logout
     [TIME] info FAULT REASON
+    [TIME] info LOST NUMBER lines since TIME: REASON
 
 The third is a login of a local program through the gateway's socket. NEW is a
 redeemed ticket, REFUSED a refused one. PURGE is the end of a session, with the
 reason: C<logout>, C<token> (three wrong tokens), C<account> (the account has
-changed), C<operator> or C<discarded>.
+changed), C<operator> or C<discarded>. There are also lines WARNING, TEST (see
+L</For tests>) and NOTICE (see L<Cpanel::LogMeIn::Session/try_log>).
+
+JSON is one object a line, with these keys, in this order; those that are not known
+are left out:
+
+    time        in UTC: "2026-11-24T12:00:00Z"
+    level       "info" or "error"
+    event       "login", "new", "refused", "purge", "fault", "lost", "warning",
+                "test", "notice"
+    service     "cpanel", "whm", "webmail"
+    address     the browser's
+    user
+    session     its id
+    caller_uid  a number: the local program's user, of a login by the socket
+    outcome     of a login: "success" or "failed"
+    reason      of a login: as $Cpanel::LogMeIn::reason
+    detail      the text
 
 =item C<log_unknown_users>
 
@@ -639,12 +693,13 @@ is restored, or the store is emptied; then all users must log in again.
 =item F<data.mdb.>I<16 digits>, F<key.>I<16 digits>
 
 Temporary names of these files while they are made. Those of a killed process are
-removed by a later one.
+removed by a later one; so is every other name beside them, such as F<key.bak>, that
+is a hard link to one of them.
 
 =item F<write.lock>
 
-The lock of processes that write, here and in F<volatile/>. It holds no data, and is
-made anew after a restart.
+The lock of processes that open the store or write, here and in F<volatile/>. It
+holds no data, and is made anew after a restart.
 
 =item F<volatile/>
 
@@ -659,6 +714,10 @@ moved or replaced by a backup. Sessions that are not in the new store have ended
 
 The store must not be on NFS. Root may use the store of any user, and accesses it
 with that user's rights; other users may use only their own store.
+
+=head2 The log
+
+F</var/log/logmein/logins.log>, if C<log = file> is set.
 
 =head1 DIAGNOSTICS
 
@@ -804,6 +863,7 @@ remedy. CODE is one of
     ELSEWHERE  the hostname is not this machine's (other programs than Perl)
     LIBRARY    libcurl or jansson is missing, for a remote login
     SOCKET     the gateway's socket can't be trusted, or does not answer
+    LOG        the log can't be written (in reports; logins go on)
     MEMORY     out of memory
 
 =back
@@ -832,11 +892,12 @@ others from locking out a user, only the pair of name and source is counted, wit
 three free failures of its own, if the name logged in from that source during the
 last 30 days. A successful login resets the failures of the name, or of the pair,
 never those of the source. Loopback addresses and C<trusted_proxies> are not counted
-as sources. An attempt is reserved before the password is checked, and a name or
-source has at most 32 reservations at once, so that many attempts at once gain
-nothing. The table has 65,536 rows of a kind; when it is full, the row with the
-fewest failures makes room. Names and addresses are stored as keyed hashes only. The
-call never sleeps.
+as sources. An attempt is reserved before the password is checked. A name or source
+with free failures left may have 32 reservations at once, each of which counts if it
+fails; after that it may have one. So many attempts at once get at most 34 passwords
+of a name checked before its waits begin. The table has 65,536 rows of a kind; when
+it is full, the row with the fewest failures makes room. Names and addresses are
+stored as keyed hashes only. The call never sleeps.
 
 A ticket and the secret of a cookie have 256 random bits each, and only their
 SHA-256 is stored. A ticket is not accepted as a cookie, nor a cookie as a ticket;
@@ -858,9 +919,10 @@ C<Referrer-Policy: no-referrer> and C<Cache-Control: no-store>, and do not log i
 ASVS advises against secrets in URLs; the documented call requires one, therefore
 the ticket is spent at its first use.
 
-A process that writes to the store waits for others for at most 30 seconds, and for
-at most one second without a commit. After that the fault is C<STORE>. A disk that
-stalls during a commit is not covered by these limits.
+A process that opens the store or writes to it waits for others for at most 30
+seconds, and for at most one second in which nobody has got a turn, unless the one
+whose turn it is only waits for a processor. After that the fault is C<STORE>. A disk
+that stalls during a commit is not covered by these limits.
 
 An older copy of the whole store file is not detected: whoever can write the file can
 bring back sessions that have ended but not expired.
