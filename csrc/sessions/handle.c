@@ -19,8 +19,8 @@ struct lmi {
     struct lmi_file_id file; /* which was read; zeros: there was none */
     time_t warned;           /* of a file that can't be used */
     struct lmi_settings *settings;
-    struct lmi_log_state *log;
-    struct lmi_counters *counters;
+    struct lmi_log_state *log;     /* also that of processes forked from here */
+    struct lmi_counters *counters; /* likewise */
     struct lmi_site *site;
     struct lmi_store *store;
     struct lmi_keys *keys;
