@@ -349,7 +349,8 @@ socketpair my $journal, my $gateway, Socket::AF_UNIX(), Socket::SOCK_STREAM(), 0
     my @said = split /\n/, $said;
     like( $said[0], qr/\A<6>info \[cpaneld\] 192/, '... each line begins with its level' );
     like( $said[1], qr/\A<6>info .* FAILED/,       '... and has no time' );
-    is( ( grep { /\A<3>info .* FAILED .*the store is simulated to be missing/ } @said ), 2, '... a fault is worse' )
+    is( ( grep { /\A<3>info .* FAILED .*the store is simulated to be missing/ } @said ),
+        2, '... a fault is worse' )
         or diag($said);
 }
 SKIP: {
