@@ -408,8 +408,8 @@ struct lmi_redeemed {
  *   fresh    of another user                  CONFIRM; if confirmed, GRANTED
  *   spent    of the ticket's own session      AGAIN; nothing is written
  *   spent    none, at most 10 s ago, same     GRANTED: a new cookie; of all
- *            address and agent                that the ticket was swapped for,
- *                                             the first that is used lives
+ *            address and agent, and fewer     that the ticket was swapped for,
+ *            than 32 cookies so far           the first that is used lives
  *   spent    any other                        SPENT
  *   unknown  any                              UNKNOWN
  *

@@ -134,8 +134,9 @@ Exchanges a ticket for a cookie, in one atomic and durable step.
     fresh     of another user                confirm
     spent     of the ticket's own session    again: nothing is written
     spent     none, at most 10 s ago, from   granted: a new cookie; of all
-              the same address and agent     cookies of the ticket, only the
-                                             first that is used stays valid
+              the same address and agent     cookies of the ticket, 32 at
+                                             most, only the first that is used
+                                             stays valid
     spent     any other                      spent
     unknown   any                            unknown
 
