@@ -293,8 +293,10 @@ my ( undef, @guesses ) = at_once(
     }
 );
 my $hashes = grep { $_ eq 'invalid' } map { split } @guesses;
-cmp_ok( $hashes, '<=', 32,
-    "64 processes that guess five times each get no more than 32 hashes ($hashes)" );
+
+# 32 at once, and each of the first two that fail makes room for another one.
+cmp_ok( $hashes, '<=', 34,
+    "64 processes that guess five times each get no more than 34 hashes ($hashes)" );
 cmp_ok( $hashes, '>=', 3, '... and the three free ones' );
 note("15: 64 processes guess 5 times each at one name, at most $hashes hashes");
 like( guess( user => 'user2' ), qr/\A[0-9]+\z/, '... and the name waits' );
@@ -316,5 +318,5 @@ sub naive_guess {
     }
 );
 $hashes = grep { $_ eq 'invalid' } map { split } @guesses;
-cmp_ok( $hashes, '>', 32, "control: a counter without reservations lets $hashes through" );
+cmp_ok( $hashes, '>', 34, "control: a counter without reservations lets $hashes through" );
 done_testing();

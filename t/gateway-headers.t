@@ -10,7 +10,8 @@ use Test::More;
 use Gateway qw(ask cookie_of gateway header_of);
 use Test::Cpanel::LogMeIn;
 
-my $site = Test::Cpanel::LogMeIn->new( accounts => { alice => 'secret' } );
+my $site =
+    Test::Cpanel::LogMeIn->new( accounts => { alice => { password => 'secret', reseller => 1 } } );
 my $app  = gateway();
 my $FORM = 'user=alice&pass=secret';
 
@@ -21,6 +22,11 @@ sub open_session {
 }
 my ( $token, %alice ) = open_session();
 
+sub shown {
+    my ($text) = @_;
+    return q{'} . ( $text =~ s{([^ -~])}{sprintf '%%%02x', ord $1}ger ) . q{'};
+}
+
 # Hosts
 for my $host (
     'a b',      'a/b',     'a@b',       'a,b',  "a\tb",     'a:b',
@@ -30,7 +36,7 @@ for my $host (
     )
 {
     is( ask( $app, "$token/x", %alice, HTTP_HOST => $host )->{status},
-        400, "the host '$host' is invalid" );
+        400, 'the host ' . shown($host) . ' is invalid' );
     is( ask( $app, '/login/', form => $FORM, HTTP_HOST => $host )->{status}, 400,
         '... at a login' );
     is(
@@ -51,6 +57,52 @@ for my $host (
 {
     is( ask( $app, "$token/x", %alice, HTTP_HOST => $host )->{status},
         200, 'control: ' . ( $host // 'no host' ) . ' is not' );
+}
+
+# Clients that name another service than the one of their port
+{
+    my %at   = ( 2082   => 'cpanel',    2086 => 'whm',             2095    => 'webmail' );
+    my %tls  = ( 2083   => 'cpanel',    2087 => 'whm',             2096    => 'webmail' );
+    my %name = ( cpanel => 'cpsession', whm  => 'whostmgrsession', webmail => 'webmailsession' );
+    my %way  = (
+        'Host'             => sub { return ( '/login/', HTTP_HOST => "host.example:$_[0]" ) },
+        'an absolute URI'  => sub { return ("https://host.example:$_[0]/login/") },
+        'X-Forwarded-Port' => sub {
+            return ( '/login/', HTTP_X_FORWARDED_PORT => $_[0], HTTP_X_FORWARDED_PROTO => 'https' );
+        },
+        'Forwarded' => sub {
+            return ( '/login/',
+                map { ( $_ => "host=\"host.example:$_[0]\";proto=https" ) }
+                    qw(HTTP_FORWARDED HTTP_X_FORWARDED_HOST) );
+        },
+    );
+    my ( $tries, $own, @elsewhere ) = ( 0, 0 );
+    for my $port ( sort keys %at, keys %tls ) {
+        my $service = $tls{$port} // $at{$port};
+        for my $other ( sort keys %tls ) {
+            for my $way ( sort keys %way ) {
+                my ( $target, @more ) = $way{$way}->($other);
+                my $answer = ask(
+                    $app, $target,
+                    form              => 'user=alice&pass=secret',
+                    PATH_INFO         => '/login/',
+                    SERVER_PORT       => $port,
+                    'psgi.url_scheme' => $tls{$port} ? 'https' : 'http',
+                    @more
+                );
+                my $cookies = join q{ }, header_of( $answer, 'Set-Cookie' );
+                $tries++;
+                $own++ if $cookies =~ /\b$name{$service}=/;
+                push @elsewhere, "$way at $port: $cookies"
+                    if grep { $_ ne $service && $cookies =~ /\b$name{$_}=/ } keys %name;
+            }
+        }
+    }
+    is_deeply( \@elsewhere, [], "$tries logins that name another service: none is there" );
+    is( $own, 27, 'control: those at TLS ports that are no absolute URI are at their own' );
+    note(     "42: $tries logins at the gateway itself that name another service, "
+            . @elsewhere
+            . ' there' );
 }
 
 # What reaches the app
@@ -249,7 +301,7 @@ my @refused = (
 for my $url (@refused) {
     $answer = failed( $portal, $url );
     is( header_of( $answer, 'Location' ),
-        undef, "failurl '" . substr( $url, 0, 40 ) . q{' is refused} );
+        undef, 'failurl ' . shown( substr $url, 0, 40 ) . ' is refused' );
     is( $answer->{status}, 401, '... with the login page' );
 }
 for my $more (

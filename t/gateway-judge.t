@@ -6,8 +6,9 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use Fcntl    qw(LOCK_EX);
-use JSON::PP ();
+use Fcntl            qw(LOCK_EX);
+use IO::Socket::UNIX ();
+use JSON::PP         ();
 use Test::More;
 use Gateway qw(answer_of ask cookie_of env_of gateway header_of panel);
 use Test::Cpanel::LogMeIn;
@@ -163,6 +164,51 @@ is(
 ok( !$gateway->login_order( env_of( '/login/', form => 'user=bob&pass=x' ) )->{known},
     '... but not bob' );
 
+# At the gateway's socket
+{
+    my $path = $site->dir . '/gateway.sock';
+    $site->settings( gateway_socket => $path );
+    my $at_socket = Plack::App::LogMeIn->new;
+    $at_socket->prepare_app;
+    my $listener = IO::Socket::UNIX->new( Local => $path, Listen => 5 ) or die "$path: $!";
+    my $accepted = sub {
+        my $client = IO::Socket::UNIX->new($path) or die "$path: $!";
+        return ( $client, $listener->accept );
+    };
+    my ( $client, $io ) = $accepted->();
+    my %here    = ( REMOTE_ADDR => undef, 'psgi.url_scheme' => 'http', 'psgix.io' => $io );
+    my $verdict = sub {
+        my $given = $at_socket->judge( head_of(@_) );
+        return ref $given ? $given->[0] : $given;
+    };
+    is( $verdict->( '/login/', form => $FORM, %here ),        'form', 'a login at the socket' );
+    is( $verdict->( '/login/', form => $FORM, %here, %long ), 413,    '... that is too long' );
+    is( $verdict->( '/login/', form => $FORM, %here, %type ), 415,    '... of another type' );
+    is( $verdict->( '/login/', %here ),                       400,    '... by GET' );
+    is( $verdict->( '/x', form => $FORM, %here ),             400,    '... at another path' );
+    my $order = sub {
+        my ( $socket, $form ) = @_;
+        return $at_socket->login_order(
+            env_of( '/login/', %here, 'psgix.io' => $socket, form => $form ) );
+    };
+    is( $order->( $io, $FORM )->{source}, "uid $<", '... counts for its user' );
+    my $by_cgi = $order->( $io, "$FORM&remote_addr=192.0.2.7" );
+    is( $by_cgi->{source}, '192.0.2.7', '... or for the browser that it names' );
+    ok( $by_cgi->{known}, '... which is known' );
+    is( $order->( $io, 'pass=x' ), undef, '... but not without a user' );
+SKIP: {
+        skip 'only root can be another user', 2 if $< != 0;
+        chmod oct 755, $site->dir or die $!;
+        chmod oct 666, $path      or die $!;
+        my $nobody = getpwnam 'nobody';
+        my @other  = do { local $> = $nobody; $accepted->() };
+        my $named  = $order->( $other[1], "$FORM&remote_addr=192.0.2.7" );
+        is( $named->{source}, "uid $nobody", '... a user who is not believed counts as such' );
+        ok( !$named->{known}, '... and is never known' );
+    }
+    $site->settings( gateway_socket => undef );
+}
+
 # A server that limits the hashes itself.
 {
     my $busy = gateway( logins_at_once => 1 );
@@ -179,6 +225,13 @@ for my $status ( 400, 408, 411, 413, 431, 503 ) {
         my $broken = head_of( '/', REQUEST_URI => $target );
         is( $gateway->refusal( $broken, $status )->[0], $status, "refused with $status" );
     }
+}
+{
+    my @warnings;
+    local $SIG{__WARN__} = sub { push @warnings, @_ };
+    my %few = ( REMOTE_ADDR => '192.0.2.7', SERVER_PORT => 2083, 'psgi.url_scheme' => 'https' );
+    is( $gateway->refusal( \%few, 400 )->[0], 400, 'a request of which no line is known' );
+    is_deeply( \@warnings, [], '... without a warning' );
 }
 $answer = answer_of( $gateway->refusal( head_of('/login/?login_only=1'), 503 ) );
 is( header_of( $answer, 'Retry-After' ), 5, 'too many logins: with Retry-After' );

@@ -223,10 +223,9 @@ note("programs: $count refusals, all of them JSON or XML with status 4xx or 5xx"
             'page $note',
             'page 200',
             'redirect 302',
-            'redirect 303',
-            'text $self->_is_well'
+            'redirect 303'
         ],
-        'other answers of the gateway: login page, logged out, success, redirects, health'
+        'other answers of the gateway: login page, logged out, success, redirects'
     ) or diag( explain( \%how ) );
     is( scalar( () = $code =~ /\[\s*[1-5][0-9][0-9]\s*,/g ), 1, '... and 204 for a front server' );
 }

@@ -111,7 +111,7 @@ for my $line (
     qr/info \[cpaneld\] 192[.]0[.]2[.]7 - - "login" FAILED LOGIN cpaneld: there is no such account/,
     qr/info \[webmaild\] - - alice "login by uid 33" FAILED LOGIN webmaild: the password is wrong/,
     qr/info TEST test_clock or test_fault is set: this is a test site/,
-    qr/info \[cpaneld\] - - - "login" FAILED LOGIN cpaneld: test_fault: the store is away, .*/,
+    qr/info \[cpaneld\] - - - "login" FAILED LOGIN cpaneld: test_fault: the store is simulated to be missing/,
     )
 {
     is( $found->($line), 1, "one line: $line" ) or diag($log);
@@ -247,10 +247,34 @@ like(
     qr/\A${TIME}info LOST 6 lines since [\d: +-]+: \Q$file\E: .*\n\z/,
     '... which the log tells'
 );
-mkdir "$file.d";
 forget_log();
 ok( $sessions->try_log("a\nb"), 'a try' ) or diag($Cpanel::LogMeIn::detail);
 like( text_of($file), qr/\A${TIME}info NOTICE a[?]b\n\z/, '... is one line' );
+
+# What a full disk has left of a line is ended before the next.
+SKIP: {
+    skip 'prlimit is missing', 3 if system('prlimit --version >/dev/null 2>&1') != 0;
+    forget_log();
+    my $shared = Cpanel::LogMeIn::Session->new;
+    $shared->try_log('one');
+    my $limit = 30 + -s $file;
+    my $said  = Test::Cpanel::LogMeIn::in_child(
+        sub {
+            local $SIG{XFSZ} = 'IGNORE';
+            system "prlimit --pid $$ --fsize=$limit";
+            return join q{|}, map { $shared->try_log($_) ? 'written' : 'lost' } qw(two three);
+        }
+    );
+    is( $said, 'lost|lost', 'lines on a full disk' );
+    ok( $shared->try_log('four'), '... and with room again' );
+    like(
+        text_of($file),
+        qr/\A[^\n]* one\n[^\n]{30}\n${TIME}info NOTICE four\n${TIME}info LOST 2 lines [^\n]*\n\z/,
+        '... what is torn spoils no line'
+    );
+}
+
+forget_log();
 $site->settings( log => 'none' );
 ok( Cpanel::LogMeIn::Session->try_log('x'), 'no log can always be written' );
 
@@ -324,7 +348,7 @@ socketpair my $journal, my $gateway, Socket::AF_UNIX(), Socket::SOCK_STREAM(), 0
     my @said = split /\n/, $said;
     like( $said[0], qr/\A<6>info \[cpaneld\] 192/, '... each line begins with its level' );
     like( $said[1], qr/\A<6>info .* FAILED/,       '... and has no time' );
-    is( ( grep { /\A<3>info .* FAILED .*the store is away/ } @said ), 2, '... a fault is worse' )
+    is( ( grep { /\A<3>info .* FAILED .*the store is simulated to be missing/ } @said ), 2, '... a fault is worse' )
         or diag($said);
 }
 SKIP: {

@@ -120,7 +120,7 @@ sub serves_well {
         413, 'a login form has its limits' );
     is( request( $port{cpanel}, 1, "/logmein/$_", undef, 'X-Original-URI: /' )->{status},
         404, "$name: /logmein/$_ is not for browsers" )
-        for qw(check health);
+        for qw(check health live metrics);
 
     # Clear text
     for my $clear ( $base, $name eq 'nginx' ? $port{cpanel} : () ) {

@@ -8,14 +8,13 @@
 use strict;
 use warnings;
 use blib;
-use lib        qw(t/lib xt/lib);
-use Author     qw(has_program read_file);
-use Browser    ();
-use Front      ();
-use JSON::PP   ();
-use List::Util qw(uniq);
-use Serve      qw(free_base);
-use Servers    qw(certificate);
+use lib     qw(t/lib xt/lib);
+use Author  qw(has_program read_file);
+use Browser ();
+use Front   ();
+
+use Serve   qw(free_base);
+use Servers qw(certificate);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 
@@ -41,7 +40,7 @@ my $nginx  = Front::nginx(%files);
 my $driver = Browser->driver( $base + 6, "$dir/driver.log" );
 
 # What a page can do with a URL. The last four leave the page.
-my @EMBEDDED = (
+my %EMBEDDED = (
     img        => q{<img src="URL">},
     srcset     => q{<img srcset="URL 1x">},
     svg        => q{<svg><image href="URL"/></svg>},
@@ -65,7 +64,7 @@ my @EMBEDDED = (
     beacon      => q{<script>navigator.sendBeacon('URL','x=1')</script>},
     eventsource => q{<script>new EventSource('URL',{withCredentials:true})</script>},
 );
-my @LEAVING = (
+my %LEAVING = (
     link => q{<a id="go" href="URL">x</a><script>document.getElementById('go').click()</script>},
     location => q{<script>location='URL'</script>},
     get      =>
@@ -73,7 +72,7 @@ my @LEAVING = (
     form =>
         q{<form id="go" method="post" action="URL"></form><script>document.getElementById('go').submit()</script>},
 );
-my %kind = ( @EMBEDDED, @LEAVING );
+my %kind = ( %EMBEDDED, %LEAVING );
 is( scalar keys %kind, 24, '24 kinds of requests' );
 
 # The pages of the other origins: what they show is in their path, encoded.
@@ -96,7 +95,7 @@ my $shown  = 0;
 sub markup {
     my ( $kind, $url ) = @_;
     my $html = $kind{$kind};
-    my ( $bare, $query ) = split /[?]/, $url, 2;
+    my ( undef, $query ) = split /[?]/, $url, 2;
     my $fields = join q{},
         map { sprintf '<input type="hidden" name="%s" value="%s">', split /=/, $_, 2 }
         split /&/, $query // q{};
@@ -104,49 +103,45 @@ sub markup {
     return $html =~ s/FIELDS/$fields/r =~ s/URL/$url/gr =~ s/ID/$shown/gr;
 }
 
+my $browser = Browser->new($driver);
+
 # The page is given once it is complete; what it asks for may still be under way.
 sub show {
-    my ( $browser, $origin, $html ) = @_;
+    my ( $origin, $html ) = @_;
     return $browser->go( "$ORIGIN{$origin}/" . unpack 'H*', "<!DOCTYPE html><body>$html" );
 }
 
-# Waits until nginx has answered requests with all these texts.
-sub all_arrive {
-    my ( $browser, @texts ) = @_;
+# Waits until nginx has answered requests with all these texts; returns those that
+# are missing.
+sub missing {
+    my (@texts) = @_;
     my @missing;
     $browser->wait_for(
         sub {
             my $log = read_file( $nginx->{access} );
-            @missing = grep { $log !~ /\Q$_\E[ ?]/ } @texts;
+            @missing = grep { $log !~ /\Q$_\E[?"]/ } @texts;
             return !@missing;
         }
     );
-    return is_deeply( \@missing, [], scalar(@texts) . ' requests have arrived' );
+    return @missing;
 }
 
-sub token_of {
-    my ($browser) = @_;
-    $browser->wait_for( sub { $browser->text =~ /You are/ } );
-    return ( $browser->url =~ m{(/cpsess[0-9]{10})} )[0];
-}
-
+# Logs in by the form, and returns the token.
 sub log_in {
     my ($user) = @_;
-    my $browser = Browser->new($driver);
     $browser->go("$home/login/");
     $browser->type( '#user', $user );
     $browser->type( '#pass', 'secret' );
     $browser->click('#login_submit');
-    return ( $browser, token_of($browser) );
+    $browser->wait_for( sub { $browser->text =~ /You are/ } );
+    return ( $browser->url =~ m{(/cpsess[0-9]{10})} )[0];
 }
 
 sub is_user {
-    my ( $browser, $token, $user, $name ) = @_;
+    my ( $token, $user, $name ) = @_;
     $browser->go("$home$token/");
     return is( $browser->text, "You are $user", $name );
 }
-
-my $bobs = 0;
 
 sub ticket_url {
     my ($path) = @_;
@@ -156,99 +151,66 @@ sub ticket_url {
     return $url;
 }
 
-# The URLs that another site may use, and what of them the log shows.
-my %url = (
-    logout => sub {
-        my ($name) = @_;
-        return ( "$home/logout/?k=$name", "/logout/?k=$name" );
-    },
-    own => sub {
-        my ( $name, $token ) = @_;
-        return ( "$home$token/logout/?k=$name", "$token/logout/?k=$name" );
-    },
-    (
-        map {
-            my $digit = $_;
-            (
-                "wrong$digit" => sub {
-                    my ($name) = @_;
-                    my $wrong  = sprintf '/cpsess%09d%d', 0, $digit;
-                    return ( "$home$wrong/$name", "$wrong/$name" );
-                }
-            )
-        } 1 .. 3
-    ),
-);
+# URLs that another site may use, and what of them the log shows: two logouts, a
+# ticket, and wrong tokens.
+sub targets {
+    my ( $name, $token, @wrong ) = @_;
+    my @paths = (
+        "/logout/?k=$name", "$token/logout/?k=$name",
+        map { sprintf '/cpsess%010d/%s', $_, $name } @wrong
+    );
+    return ( ticket_url("ticket-$name") => "/ticket-$name", map { ( "$home$_" => $_ ) } @paths );
+}
 
-my @tickets;
 for my $origin ( sort keys %ORIGIN ) {
-    my ( $browser, $token ) = log_in('alice');
-    is_user( $browser, $token, 'alice', "$origin: alice is logged in" );
+    my $token = log_in('alice');
+    is_user( $token, 'alice', "$origin: alice is logged in" );
 
     # Everything that a page embeds, at once
-    my ( $html, @arrive ) = (q{});
-    for my $kind (
-        grep {
-            { @EMBEDDED }
-            ->{$_}
-        } sort keys %kind
-        )
-    {
-        for my $what ( sort keys %url ) {
-            my ( $url, $text ) = $url{$what}->( "$origin-$kind", $token );
-            $html .= markup( $kind, $url );
-            push @arrive, $text;
-        }
-        my $ticket = ticket_url("$origin-$kind");
-        push @tickets, $ticket;
-        $html .= markup( $kind, $ticket );
-        push @arrive, "/$origin-$kind";
+    my $html = q{};
+    my @arrive;
+    for my $kind ( sort keys %EMBEDDED ) {
+        my %target = targets( "$origin-$kind", $token, 1 .. 3 );
+        push @arrive, values %target;
+        $html .= markup( $kind, $_ ) for sort keys %target;
     }
-    show( $browser, $origin, $html );
-    all_arrive( $browser, @arrive );
-    is_user( $browser, $token, 'alice', '... and alice is still logged in' );
+    show( $origin, $html );
+    is_deeply( [ missing(@arrive) ], [], @arrive . ' requests of its pages have arrived' );
+    is_user( $token, 'alice', '... and alice is still logged in' );
 
     # Pages that lead the browser away
-    for my $kind (
-        grep {
-            { @LEAVING }
-            ->{$_}
-        } sort keys %kind
-        )
-    {
-        my @texts;
-        for my $what ( sort keys %url ) {
-            my ( $url, $text ) = $url{$what}->( "$origin-$kind", $token );
-            show( $browser, $origin, markup( $kind, $url ) );
-            push @texts, $text;
-            all_arrive( $browser, $text );
+    my $wrong = 3;
+    my @lost;
+    for my $kind ( sort keys %LEAVING ) {
+        my %target = targets( "$origin-$kind", $token, ++$wrong );
+        for my $url ( sort keys %target ) {
+            show( $origin, markup( $kind, $url ) );
+            push @lost, missing( $target{$url} );
         }
-        push @tickets, ticket_url("$origin-$kind");
-        show( $browser, $origin, markup( $kind, $tickets[-1] ) );
-        all_arrive( $browser, "/$origin-$kind" );
-        is_user( $browser, $token, 'alice', "... also after being led away by $kind" );
     }
+    is_deeply( \@lost, [], '... pages that lead away have done so' );
+    is_user( $token, 'alice', '... and she is still logged in' );
     my $cookies = $browser->devtools( 'Network.getCookies', urls => ["$home/"] )->{cookies};
     is( scalar( grep { $_->{name} eq 'cpsession' && $_->{value} =~ /\Aalice%3a/ } @{$cookies} ),
         1, '... with the cookie' );
 }
-my $begun = grep { ( $site->redeem($_) )[1] ne 'granted' } @tickets;
-is( $begun, 0, 'no ticket was used: ' . @tickets . ' of them are good' );
-my $ended = () = $site->log_text =~ / PURGE alice:/g;
-is( $ended, 0, '... and no session has ended' );
-note("44: 24 kinds of requests from pages of another origin, $ended sessions ended, $begun begun");
+my $log  = $site->log_text;
+my %seen = map { $_ => scalar( () = $log =~ /\Q $_:\E/g ) } 'PURGE alice', 'NEW bob';
+is_deeply( \%seen, { 'PURGE alice' => 0, 'NEW bob' => 0 }, 'no session has ended or begun' );
+note(
+    "44: 24 kinds of requests from pages of another origin, $seen{'PURGE alice'} sessions ended, $seen{'NEW bob'} begun"
+);
 
 # Controls: by the panel's own page, and by the user
 {
-    my ( $browser, $token ) = log_in('alice');
-    is_user( $browser, $token, 'alice', 'control: alice is logged in' );
+    my $token = log_in('alice');
+    is_user( $token, 'alice', 'control: alice is logged in' );
     $browser->script("new Image().src='/logout/?k=control'");
-    all_arrive( $browser, '/logout/?k=control' );
+    is_deeply( [ missing('/logout/?k=control') ], [], '... a request of the own page' );
     $browser->go("$home$token/");
-    unlike( $browser->text, qr/You are alice/, '... a request of the own page logs her out' );
-    ( $browser, $token ) = log_in('alice');
-    show( $browser, 'site', markup( link => "$home/logout/?k=click" ) );
-    all_arrive( $browser, '/logout/?k=click' );
+    unlike( $browser->text, qr/You are alice/, '... logs her out' );
+    $token = log_in('alice');
+    show( 'site', markup( link => "$home/logout/?k=click" ) );
     $browser->wait_for( sub { $browser->text =~ /Do you want to log out/ } );
     $browser->click('button[type=submit]');
     ok(
@@ -256,7 +218,7 @@ note("44: 24 kinds of requests from pages of another origin, $ended sessions end
         '... and so does a link of another site, once she has agreed'
     );
     my $url = ticket_url('control');
-    show( $browser, 'site', markup( link => $url ) );
+    show( 'site', markup( link => $url ) );
     ok(
         $browser->wait_for( sub { $browser->text =~ /You are bob/ } ),
         '... and a link of another site begins a session where there is none'

@@ -27,15 +27,14 @@ my $site  = Test::Cpanel::LogMeIn->new(
     settings => { log => 'none', map { ( "port.$_" => $port{$_} ) } keys %port },
 );
 my $server = Serve->new( '--base', $base, '--app', 'examples/panel.psgi', '--no-socket' );
-my $form   = 'Content-Type: application/x-www-form-urlencoded';
 my %at     = ( count => 10, port => $port{cpanel} );
 my @groups = (
     { %at, kind => 'silent' },
     { %at, kind => 'silent', port => $base },
     { %at, kind => 'hello' },
     { %at, kind => 'head' },
-    { %at, kind => 'body', fields => [$form] },
-    { %at, kind => 'body', fields => [$form],   length => 20_000,     first => 19_000, every => 5 },
+    { %at, kind => 'body' },
+    { %at, kind => 'body', length => 20_000,    first  => 19_000,     every => 5 },
     { %at, kind => 'body', target => '/upload', length => 60_000_000, every => 5 },
     { %at, kind => 'unread' },
     { %at, kind => 'kept', every => 0.5 },

@@ -12,7 +12,7 @@ lmi_line_text(enum lmi_line line)
         [LMI_LINE_TOO_LONG] = "is too long",
         [LMI_LINE_CONTROL] = "holds a control byte",
         [LMI_LINE_FIELDS] = "does not have nine fields",
-        [LMI_LINE_NUMBER] = "has a date that is no number",
+        [LMI_LINE_NUMBER] = "has a date that is not a number",
         [LMI_LINE_HASH] = "has a hash of impossible length",
     };
 

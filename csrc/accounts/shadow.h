@@ -18,7 +18,7 @@ enum lmi_line {
     LMI_LINE_TOO_LONG,
     LMI_LINE_CONTROL, /* a control byte */
     LMI_LINE_FIELDS,  /* not nine fields */
-    LMI_LINE_NUMBER,  /* a date that is no number */
+    LMI_LINE_NUMBER,  /* a date that is not a number */
     LMI_LINE_HASH,    /* a hash longer than any that libcrypt makes */
 };
 

@@ -98,19 +98,19 @@ lmi_answer_log(const struct lmi_login_answer *answer,
                const struct lmi_request *request, bool name_known)
 {
     bool name_shown = name_known || settings->log_unknown_users;
-    const struct lmi_event event = {
-        .name = "LOGIN",
-        .alert = answer->reason == LMI_REASON_FAULT ||
-                 answer->reason == LMI_REASON_REMOTE,
-        .service = request->service,
-        .address = request->remote_addr,
-        .user = name_shown ? request->user : NULL,
-        .session = session_of(answer),
-        .good = answer->reason == LMI_REASON_OK,
-        .reason = lmi_reason_name(answer->reason),
-        .has_caller = request->has_caller,
-        .caller_uid = request->caller_uid,
-        .detail = answer->detail};
+    const struct lmi_event event = {.name = "LOGIN",
+                                    .alert =
+                                        answer->reason == LMI_REASON_FAULT ||
+                                        answer->reason == LMI_REASON_REMOTE,
+                                    .service = request->service,
+                                    .address = request->remote_addr,
+                                    .user = name_shown ? request->user : NULL,
+                                    .session = session_of(answer),
+                                    .good = answer->reason == LMI_REASON_OK,
+                                    .reason = lmi_reason_name(answer->reason),
+                                    .has_caller = request->has_caller,
+                                    .caller_uid = request->caller_uid,
+                                    .detail = answer->detail};
 
     lmi_log(settings, &event);
 }

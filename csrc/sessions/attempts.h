@@ -60,7 +60,7 @@ LMI_RC lmi_attempt_is_known(struct lmi *lmi, const char *user,
 enum lmi_attempt_end {
     LMI_ATTEMPT_FAILED, /* counts */
     LMI_ATTEMPT_GOOD,   /* forgets the name's or the pair's failures */
-    LMI_ATTEMPT_VOID,   /* a fault: as if it had not been */
+    LMI_ATTEMPT_VOID,   /* a fault: does not count */
 };
 LMI_RC lmi_attempt_end(struct lmi *lmi, const struct lmi_attempt *attempt,
                        enum lmi_attempt_end end, struct lmi_err *err);

@@ -355,5 +355,8 @@ lmi_session_redeem(struct lmi *lmi, const struct lmi_access *access,
     } else {
         lmi_wipe(out, sizeof *out);
     }
+    lmi_count(lmi_counters_of(lmi), rc == LMI_OK
+                                        ? LMI_NUMBER(redemptions) + outcome
+                                        : LMI_NUMBER(redemption_faults));
     return lmi_fault(lmi, rc, err);
 }

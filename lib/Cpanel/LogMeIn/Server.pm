@@ -171,9 +171,12 @@ sub child_init_hook {
     return;
 }
 
-# A worker's whole life.
+# A worker's whole life. The event loop was made in the master, when EV was loaded:
+# without loop_fork() all workers would share its descriptors.
 sub accept {    ## no critic (ProhibitBuiltinHomonyms)
-    my ($self)  = @_;
+    my ($self) = @_;
+    EV::default_loop()->loop_fork;
+    EV::now_update();
     my @sockets = @{ $self->{server}{sock} };
     my @signals = map {
         EV::signal( POSIX->can($_)->(), sub { $self->_finish } )

@@ -28,10 +28,11 @@ my %DEADLINE = (    # seconds
     idle   => 15,
     ending => 2,
 );
-my $STREAM_MAX = 3600;       # seconds until an app that streams has more to send
-my $BODY_STEP  = 10_000;     # bytes
-my $UNREAD_MAX = 262_144;    # bytes that a client may send before it is its turn
-my $TLS_RECORD = "\x16";     # the first byte of a handshake
+my $STREAM_MAX   = 3600;       # seconds until an app that streams has more to send
+my $REQUESTS_MAX = 100;        # of one connection
+my $BODY_STEP    = 10_000;     # bytes
+my $UNREAD_MAX   = 262_144;    # bytes that a client may send before it is its turn
+my $TLS_RECORD   = "\x16";     # the first byte of a handshake
 
 open my $NO_INPUT, '<', \q{} or die "no input: $!\n";
 
@@ -138,7 +139,7 @@ sub _read_head {
     my $status = read_head( $head, $env );
     $self->{env}  = $env;
     $self->{left} = $env->{CONTENT_LENGTH} || 0;
-    $self->{keep} = _wants_keep($env);
+    $self->{keep} = _wants_keep($env) && ++$self->{requests} < $REQUESTS_MAX;
     return $self->_refuse($status) if $status;
     return $self->_judge;
 }

@@ -31,7 +31,7 @@ sub new {
     _join_slashes($env);
     $self->_look_at_connection;
     $self->_look_at_target( $env->{REQUEST_URI} );
-    $self->{method} = $env->{REQUEST_METHOD};
+    $self->{method} = $env->{REQUEST_METHOD} // q{};
     $self->{clean} &&=
         $self->{decoded} eq ( $env->{SCRIPT_NAME} // q{} ) . ( $env->{PATH_INFO} // q{} );
     return $self;
