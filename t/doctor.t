@@ -58,8 +58,8 @@ sub copy_store {
 sub sound_site {
     my (%more) = @_;
     my $site = Test::Cpanel::LogMeIn->new(
-        accounts => { alice => 'secret', 'info@alice.example' => 'mail' },
-        settings => \%port,
+        accounts => { alice   => 'secret', 'info@alice.example' => 'mail' },
+        settings => { backend => 'auto',   %port },
         %more
     );
     chmod oct 755, $site->dir;    # mode 0700 would hide the faults of what is inside

@@ -341,7 +341,7 @@ my @STORE = (
     [ qr/does not belong to the folder's owner/       => 'store.file-owner' ],
     [ qr/mdb[\w-]*: is open to group or others/       => 'store.file-mode' ],
     [ qr/: is open to group or others/                => 'store.mode' ],
-    [ qr/is no folder to open/                        => 'store.no-folder' ],
+    [ qr/can't be opened as a folder/                 => 'store.no-folder' ],
     [ qr/is not a regular file/                       => 'store.file-kind' ],
     [ qr/can't be opened by LMDB/                     => 'store.damaged' ],
 );
