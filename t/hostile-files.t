@@ -27,9 +27,9 @@ my %spoilers = (
     missing         => sub { },
     'a folder'      => sub { mkdir $_[0]              or die "$_[0]: $!" },
     'a FIFO'        => sub { mkfifo( $_[0], oct 600 ) or die "$_[0]: $!" },
-    'a link'        => sub { symlink "$_[0].kept", $_[0] or die "$_[0]: $!" },
+    'a link'        => sub { symlink "$_[0]-kept", $_[0] or die "$_[0]: $!" },
     'a dead link'   => sub { symlink '/nowhere',   $_[0] or die "$_[0]: $!" },
-    'hard-linked'   => sub { link "$_[0].kept", $_[0] or die "$_[0]: $!" },
+    'hard-linked'   => sub { link "$_[0]-kept", $_[0] or die "$_[0]: $!" },
     'group-written' => sub { copy_of( $_[0] ); chmod oct 664, $_[0] or die "$_[0]: $!" },
     'world-written' => sub { copy_of( $_[0] ); chmod oct 666, $_[0] or die "$_[0]: $!" },
     unreadable      => sub { copy_of( $_[0] ); chmod 0, $_[0] or die "$_[0]: $!" },
@@ -52,16 +52,16 @@ sub new_file {
 # Keeps the owner of the file.
 sub copy_of {
     my ($path) = @_;
-    open my $in, '<', "$path.kept" or die "$path.kept: $!";
+    open my $in, '<', "$path-kept" or die "$path-kept: $!";
     my $text = do { local $/ = undef; <$in> };
     new_file( $path, $text );
-    chown +( stat "$path.kept" )[4], -1, $path if $root;
+    chown +( stat "$path-kept" )[4], -1, $path if $root;
     return;
 }
 
 sub spoil {
     my ( $path, $how ) = @_;
-    rename $path, "$path.kept" or die "$path: $!";
+    rename $path, "$path-kept" or die "$path: $!";
     $spoilers{$how}->($path);
     settle($path);
     return;
@@ -71,7 +71,7 @@ sub mend {
     my ($path) = @_;
     if ( -d $path && !-l $path ) { rmdir $path or die "$path: $!" }
     else                         { unlink $path }
-    return rename "$path.kept", $path || die "$path: $!";
+    return rename "$path-kept", $path || die "$path: $!";
 }
 
 my %sentences = (
@@ -153,8 +153,8 @@ SKIP: {
     chown 54_321, -1, $home or die $!;
     attempt( 'invalid', "a home that is another user's", @webmail );
     chown $owner, -1, $home or die $!;
-    rename $home, "$home.kept" or die $!;
-    symlink 'alice.kept', $home or die $!;
+    rename $home, "$home-kept" or die $!;
+    symlink 'alice-kept', $home or die $!;
     attempt( 'ok', "control: a home behind root's link", @webmail );
     system qw(chown -h 54321), $home;
     attempt( 'invalid', "a home behind a user's link", @webmail );
@@ -221,7 +221,7 @@ for my $how ( grep { $_ ne 'missing' && $_ ne 'empty' } sort keys %spoilers ) {
 }
 my $size = -s $data;
 for my $short ( 1, 100, 4096, 4097, 8192, $size - 4096, $size - 1 ) {
-    rename $data, "$data.kept" or die $!;
+    rename $data, "$data-kept" or die $!;
     copy_of($data);
     truncate $data, $short or die $!;
     attempt_in_child( 'cut', "data.mdb cut to $short bytes" );
@@ -248,16 +248,16 @@ for my $case (
 # Planted before a store is made.
 for my $case ( [ 'key', 'KEY' ], [ 'data.mdb', 'STORE' ], [ 'lock.mdb', 'STORE' ] ) {
     my ( $name, $code ) = @{$case};
-    rename $folder, "$folder.kept" or die $!;
+    rename $folder, "$folder-kept" or die $!;
     for my $how ( 'a folder', 'a FIFO', 'a dead link', 'group-written', 'world-written' ) {
         mkdir $folder, oct 700 or die "$folder: $!";
-        new_file( "$folder/$name.kept", 'x' x 32 );
+        new_file( "$folder/$name-kept", 'x' x 32 );
         $spoilers{$how}->("$folder/$name");
-        unlink "$folder/$name.kept";
+        unlink "$folder/$name-kept";
         refused_in_child( $code, "planted before the start, $name: $how" );
         system 'rm', '-rf', $folder;
     }
-    rename "$folder.kept", $folder or die $!;
+    rename "$folder-kept", $folder or die $!;
 }
 attempt_in_child( 'ok', "the store's folder, mended" );
 

@@ -63,28 +63,62 @@ like( ( $site->login )[1], qr/KEY/, 'control: without the old key, a fault' );
 $site->settings( key_file => "$folder/key2", key_file_old => undef );
 is( ( $site->login )[1], 'Login OK', '... until the key is back' );
 
-# Rotation under load.
-$site   = site( accounts => { map { ( "user$_" => 'secret' ) } 1 .. 4 } );
+# Rotation under load: each key has its turn until sessions from before it are over.
+my $WORKERS = 4;
+$site   = site( accounts => { map { ( "user$_" => 'secret' ) } 1 .. $WORKERS } );
 $folder = "$site->{dir}/store";
 $number = 0;
 $site->login( user => 'user1' );
+my @rounds = map { "$site->{dir}/rounds$_" } 1 .. $WORKERS;
+my $end    = "$site->{dir}/end";
+
+sub add_byte {
+    my ($path) = @_;
+    open my $file, '>>', $path or die "$path: $!";
+    print {$file} q{.};
+    return close $file;
+}
+
+# Waits until each worker has begun and ended another session.
+sub all_get_on {
+    my @wanted = map { ( -s $_ // 0 ) + 2 } @rounds;
+    for my $worker ( 0 .. $#rounds ) {
+        for ( my $tries = 0; ( -s $rounds[$worker] // 0 ) < $wanted[$worker]; $tries++ ) {
+            die "worker $worker does not get on" if $tries > 6000;
+            sleep 0.01;
+        }
+    }
+    return;
+}
+
+sub rotate_often {
+    my $well = eval {
+        for ( 1 .. 5 ) { all_get_on(); rotate(1) }
+        all_get_on();
+        1;
+    };
+    add_byte($end);
+    return $well ? 'rotated' : $@;
+}
+
+sub use_sessions {
+    my ($worker) = @_;
+    my $lost = 0;
+    until ( -e $end ) {
+        my $one = open_session( user => "user$worker" );
+        $lost += !$one || check_reason($one) ne 'granted' for 1 .. 5;
+        Cpanel::LogMeIn::Session->end( access_of($one) ) if $one;
+        add_byte( $rounds[ $worker - 1 ] );
+    }
+    return "lost $lost";
+}
 my ( $well, @lines ) = at_once(
-    5,
+    $WORKERS + 1,
     sub {
         my ($worker) = @_;
-        if ( $worker == 5 ) {
-            for ( 1 .. 5 ) { sleep 0.15; rotate(1) }
-            return 'rotated';
-        }
-        my ( $lost, $until ) = ( 0, time + 2 );
-        while ( time < $until ) {
-            my $one = open_session( user => "user$worker" );
-            $lost += !$one || check_reason($one) ne 'granted' for 1 .. 5;
-            Cpanel::LogMeIn::Session->end( access_of($one) ) if $one;
-        }
-        return "lost $lost";
+        return $worker > $WORKERS ? rotate_often() : use_sessions($worker);
     }
 );
-is( $well, 5, 'four processes log in and check while a fifth rotates the key' );
-is_deeply( [ sort @lines ], [ ('lost 0') x 4, 'rotated' ], '... and no session is lost' );
+is( $well, $WORKERS + 1, 'four processes log in and check while a fifth rotates the key' );
+is_deeply( [ sort @lines ], [ ('lost 0') x $WORKERS, 'rotated' ], '... and no session is lost' );
 done_testing();

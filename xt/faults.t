@@ -78,6 +78,16 @@ my @lost = grep { !$site->redeem($_) } @urls[ 1 .. $#urls ];
 is( scalar @lost, 0, '... and no session is lost' );
 ok( $session || $site->redeem( $urls[0] ), '... nor the one that was tried on the full disk' );
 
+# A full disk, and locks that are still to be made: they are written to through memory.
+my ($readers) = map { m{([^/]+)\z} } glob "$disk/store/volatile/*-lock";
+for my $lock ( 'lock.mdb', 'write.lock', 'volatile/write.lock', "volatile/$readers" ) {
+    unlink "$disk/store/$lock" or die "$lock: $!";
+    run( '/', "cat /dev/zero >'$disk/fill'" );
+    is( fresh_message(), $fault{STOREFULL}, "a full disk without $lock" );
+    unlink "$disk/fill" or die "$disk/fill: $!";
+    is( fresh_message(), 'Login OK', '... which is made when there is space' );
+}
+
 # No address space for the map.
 my $script = "$site->{dir}/script";
 $site->write_file( $script, <<'PERL' );

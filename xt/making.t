@@ -101,10 +101,12 @@ is( $left{"two names of $_"}, 1,   "control: two names were left of $_" ) for qw
 # Other names in a store that exists.
 my %fault = ( 'data.mdb' => 'STORE', key => 'KEY' );
 for my $name ( sort keys %fault ) {
-    my ( $draft, $other ) = map { "$store/$name.$_" } qw(0123456789abcdef 0123456789abcdeg);
-    link "$store/$name", $draft or die "$draft: $!";
-    is( next_login(), 'Login OK', "a draft's name for $name" );
-    ok( !-e $draft, '... is removed' );
+    my $other = "$store/other";
+    for my $stray (qw(0123456789abcdef bak)) {
+        link "$store/$name", "$store/$name.$stray" or die "$name.$stray: $!";
+        is( next_login(), 'Login OK', "a second name, $name.$stray" );
+        ok( !-e "$store/$name.$stray", '... is removed' );
+    }
     link "$store/$name", $other or die "$other: $!";
     is(
         next_login(),
@@ -116,10 +118,12 @@ for my $name ( sort keys %fault ) {
     is( next_login(), 'Login OK', '... until it is gone' );
 }
 
-# Another process may be at work on a draft that is young.
-my ( $young, $old ) = map { "$store/data.mdb.$_" } qw(00000000000000aa 00000000000000bb);
-$site->write_file( $_, q{}, oct 600 ) for $young, $old;
-old($old);
+# Another process may be at work on a draft that is young; a copy is none.
+my ( $young, $old, $copy ) =
+    map { "$store/data.mdb.$_" } qw(00000000000000aa 00000000000000bb copy);
+$site->write_file( $_, q{}, oct 600 ) for $young, $old, $copy;
+old( $old, $copy );
 is( next_login(), 'Login OK', 'drafts of another process' );
 is_deeply( [ drafts() ], [$young], '... are removed after a minute' );
+ok( -e $copy, 'control: a copy stays' );
 done_testing();

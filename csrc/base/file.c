@@ -204,7 +204,7 @@ walk_link(struct walk *walk, int link_fd, const struct stat *st,
     int size;
 
     if (st->st_uid != 0 && st->st_uid != geteuid())
-        return walk_fail(walk, 0, "has a user's link on its way", err);
+        return walk_fail(walk, 0, "has another user's link on its way", err);
     len = readlinkat(link_fd, "", target, sizeof target - 1);
     if (len < 0)
         return walk_fail(walk, errno, "has an unreadable link", err);
@@ -317,13 +317,31 @@ lmi_file_place(int dir_fd, const char *draft, const char *name)
 }
 
 static bool
-is_draft(const char *name, const char *stem)
+begins_with_stem(const char *name, const char *stem)
 {
     size_t len = strlen(stem);
 
-    return strncmp(name, stem, len) == 0 && name[len] == '.' &&
-           strspn(name + len + 1, "0123456789abcdef") == 16 &&
-           name[len + 17] == '\0';
+    return strncmp(name, stem, len) == 0 && name[len] == '.';
+}
+
+static bool
+is_draft(const char *name, const char *stem)
+{
+    const char *digits = name + strlen(stem) + 1;
+
+    return begins_with_stem(name, stem) &&
+           strspn(digits, "0123456789abcdef") == 16 && digits[16] == '\0';
+}
+
+/* Is it a draft that nobody works at, or a second name of the placed file? */
+static bool
+is_left(const char *name, const char *stem, const struct stat *st,
+        const struct stat *placed)
+{
+    if (placed != NULL && st->st_dev == placed->st_dev &&
+        st->st_ino == placed->st_ino)
+        return begins_with_stem(name, stem);
+    return is_draft(name, stem) && st->st_mtime + DRAFT_SECONDS < time(NULL);
 }
 
 void
@@ -337,11 +355,9 @@ lmi_file_remove_drafts(int dir_fd, const char *stem, const struct stat *placed)
     if (dir == NULL && fd >= 0)
         close(fd);
     while (dir != NULL && (entry = readdir(dir)) != NULL)
-        if (is_draft(entry->d_name, stem) &&
+        if (begins_with_stem(entry->d_name, stem) &&
             fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-            (st.st_mtime + DRAFT_SECONDS < time(NULL) ||
-             (placed != NULL && st.st_dev == placed->st_dev &&
-              st.st_ino == placed->st_ino)))
+            is_left(entry->d_name, stem, &st, placed))
             unlinkat(dir_fd, entry->d_name, 0);
     if (dir != NULL)
         closedir(dir);

@@ -1,9 +1,9 @@
 /*
  * Opening files that others may have prepared, and reading them.
  *
- * A missing file is no error: fd_out is -1 and LMI_OK comes back. Everything
- * else that is not an ordinary, trustworthy file is an error with the rules'
- * code, or LMI_RIGHTS where the kernel denies access.
+ * A missing file is not an error: fd_out is -1 and LMI_OK comes back.
+ * Everything else that is not an ordinary, trustworthy file is an error with
+ * the rules' code, or LMI_RIGHTS where the kernel denies access.
  */
 #ifndef LMI_FILE_H
 #define LMI_FILE_H
@@ -75,8 +75,9 @@ void lmi_file_folder(const char *path, char out[PATH_MAX]);
 LMI_CHECK int lmi_file_place(int dir_fd, const char *draft, const char *name);
 
 /*
- * Removes drafts that a process left behind when it was killed: second names of
- * the placed file, NULL for none, and drafts that have lain there for a minute.
+ * Removes what a process left behind when it was killed: drafts that have lain
+ * there for a minute, and second names of the placed file, NULL for none, that
+ * begin with STEM and a dot.
  */
 void lmi_file_remove_drafts(int dir_fd, const char *stem,
                             const struct stat *placed);

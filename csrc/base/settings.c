@@ -67,6 +67,8 @@ static const struct key keys[] = {
     {KEY(socket_callers), TEXT, "www-data", NULL, 0, 0},
     {KEY(trusted_proxies), TEXT, "", NULL, 0, 0},
     {KEY(hsts), NUMBER_OR_NO, "no", NULL, 1, 2147483647},
+    {KEY(login_by_get), SWITCH, "no", NULL, 0, 0},
+    {KEY(failurl_hosts), TEXT, "", NULL, 0, 0},
     {KEY(test_clock), CLOCK, NULL, NULL, 0, 0},
     {KEY(test_fault), CHOICE, "none", "none store-full store-away slow", 0, 0},
     {KEY(remote_hosts), TEXT, "*", NULL, 0, 0},

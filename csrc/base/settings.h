@@ -44,6 +44,8 @@ struct lmi_settings {
     const char *socket_callers;
     const char *trusted_proxies;
     uint32_t hsts; /* seconds; 0: no */
+    bool login_by_get;
+    const char *failurl_hosts;
     bool has_test_clock;
     uint64_t test_clock;
     enum lmi_test_fault test_fault;

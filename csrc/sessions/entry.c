@@ -191,6 +191,31 @@ lmi_entry_lives(const struct lmi_entry *entry, const struct lmi_life *life)
 }
 
 enum lmi_rc
+lmi_entry_next(struct lmi *lmi, struct lmi_walk *walk, bool *found_out,
+               struct lmi_entry *out, struct lmi_life *life_out,
+               struct lmi_err *err)
+{
+    struct lmi_store_cursor *cursor = &walk->cursor;
+    bool more;
+    enum lmi_rc rc;
+
+    *found_out = false;
+    do {
+        rc = lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, walk->prefix,
+                            walk->len, walk->begun ? cursor : NULL, &more,
+                            cursor, err);
+        if (rc != LMI_OK || !more)
+            return rc;
+        walk->begun = true;
+        rc = lmi_entry_find(lmi, &cursor->id, out, err);
+        if (rc == LMI_OK)
+            rc = lmi_entry_life(lmi, out, life_out, err);
+        *found_out = rc == LMI_OK && lmi_entry_lives(out, life_out);
+    } while (rc == LMI_OK && !*found_out);
+    return rc;
+}
+
+enum lmi_rc
 lmi_entry_account(struct lmi *lmi, struct lmi_record *record,
                   enum lmi_account_fact *out, struct lmi_err *err)
 {

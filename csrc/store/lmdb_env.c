@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -17,14 +15,15 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "store/lock.h"
 
 #define MAP_START ((size_t)1 << 30) /* sparse: costs address space only */
 #define MAP_LIMIT ((size_t)1 << 40)
 #define READERS 4096
+#define READERS_SIZE (64 * READERS + 4096) /* of LMDB's lock file, or less */
 #define READER_CHECK_SECONDS 60
 #define DATA_NAME "data.mdb"
 #define LOCK_NAME "write.lock"
-#define LOCK_LONGEST 30 /* seconds */
 #define FILE_NAME_SIZE 64
 #define BOOT_ID 36
 #define BOOT_ID_CHARS "0123456789abcdef-"
@@ -179,7 +178,8 @@ folder_open(const char *path, uid_t owner, gid_t group, int *fd_out,
             rc = store_fail(err, errno, path, "can't be given away", NULL);
     }
     if (fd < 0)
-        return store_fail(err, errno, path, "is no folder to open", NULL);
+        return store_fail(err, errno, path, "can't be opened as a folder",
+                          NULL);
     if (rc == LMI_OK)
         rc = folder_check(fd, owner, path, st, err);
     if (rc == LMI_OK)
@@ -211,7 +211,8 @@ file_check(int dir_fd, const char *name, uid_t owner, const char *folder,
         text = "has more than one hard link";
     if (text == NULL)
         return LMI_OK;
-    store_fail(err, 0, folder, text, "somebody has put it there: find out who");
+    store_fail(err, 0, folder, text,
+               "another user has put it there: find out who");
     lmi_err_add_location(err, "/%s", name);
     return err->code;
 }
@@ -277,66 +278,6 @@ remove_other_boots(int dir_fd, const char *file)
     closedir(dir);
 }
 
-/* In a file of the part's folder, mapped by all its processes. */
-struct lmi_write_lock {
-    char boot[BOOT_ID + 1]; /* what was locked before a boot is not locked */
-    pthread_mutex_t mutex;
-};
-
-static int
-write_lock_make(struct lmi_write_lock *lock, const char *boot)
-{
-    pthread_mutexattr_t attributes;
-    int code = pthread_mutexattr_init(&attributes);
-
-    if (code != 0)
-        return code;
-    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-    code = pthread_mutex_init(&lock->mutex, &attributes);
-    pthread_mutexattr_destroy(&attributes);
-    if (code == 0)
-        memcpy(lock->boot, boot, sizeof lock->boot);
-    return code;
-}
-
-/* One process at a time opens it, or the mutex might be made twice. */
-static int
-write_lock_open(int dir_fd, const char *boot, struct lmi_write_lock **out)
-{
-    const struct timespec millisecond = {.tv_nsec = 1000000};
-    struct lmi_write_lock *lock = MAP_FAILED;
-    int code = 0, fd = openat(dir_fd, LOCK_NAME,
-                              O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-    *out = NULL;
-    if (fd < 0)
-        return errno;
-    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {
-        if (i == 1000)
-            code = ETIMEDOUT;
-        if (code != 0)
-            break;
-        nanosleep(&millisecond, NULL);
-    }
-    if (code == 0 && ftruncate(fd, sizeof *lock) != 0)
-        code = errno;
-    if (code == 0)
-        lock =
-            mmap(NULL, sizeof *lock, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (code == 0 && lock == MAP_FAILED)
-        code = errno;
-    if (code == 0 && strncmp(lock->boot, boot, BOOT_ID) != 0)
-        code = write_lock_make(lock, boot);
-    if (code == 0)
-        *out = lock;
-    else if (lock != MAP_FAILED)
-        munmap(lock, sizeof *lock);
-    flock(fd, LOCK_UN); /* the mapping would keep it */
-    close(fd);
-    return code;
-}
-
 static void
 env_shut(struct lmi_lmdb_env *env)
 {
@@ -345,10 +286,8 @@ env_shut(struct lmi_lmdb_env *env)
     mdb_txn_abort(env->reader);
     env->reader = NULL;
     mdb_env_close(env->mdb);
-    if (env->lock != NULL) {
-        lmi_lmdb_unlock(env);
-        munmap(env->lock, sizeof *env->lock);
-    }
+    lmi_lmdb_unlock(env);
+    lmi_lock_close(env->lock);
     env->lock = NULL;
     env->mdb = NULL;
 }
@@ -418,53 +357,92 @@ env_name_sync(const struct env *env, int dir_fd)
 }
 
 static enum lmi_rc
+lock_fail(struct lmi_err *err, const char *path)
+{
+    return store_fail(err, 0, path, "another process keeps its write lock",
+                      "find the one that was stopped, or hangs");
+}
+
+static enum lmi_rc
 start_fail(struct lmi_err *err, int code, const char *path)
 {
     const char *text = "can't be opened by LMDB", *remedy = NULL;
 
+    if (code == ETIMEDOUT)
+        return lock_fail(err, path);
     if (code == ENOMEM) {
         text = "needs more address space than this process may use";
         remedy = "raise the limit, as with ulimit -v";
     } else if (code == EAGAIN) {
         text = "is in use by another process with this process's id";
-        remedy = "let PID namespaces not share a store";
+        remedy = "do not share a store between PID namespaces";
     }
     return store_fail(err, code, path, text, remedy);
+}
+
+/* LMDB's lock file, with space for all that LMDB may write there. */
+static int
+readers_reserve(int dir_fd, const char *lock)
+{
+    int code, fd = openat(dir_fd, lock,
+                          O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return errno;
+    code = lmi_lock_reserve(fd, READERS_SIZE);
+    close(fd);
+    return code;
+}
+
+/* For what LMDB lets other processes wait. */
+static int
+env_start_alone(struct env *env, int dir_fd, const char *path, const char *lock)
+{
+    unsigned flags = MDB_NOTLS;
+    int dead, code = readers_reserve(dir_fd, lock);
+
+    if (env->part == LMI_VOLATILE)
+        flags |= MDB_NOSUBDIR | MDB_NOSYNC;
+    if (code == 0)
+        code = mdb_env_open(env->open.mdb, path, flags, 0600);
+    if (code == 0)
+        code = env_file_check(env, dir_fd);
+    if (code == 0)
+        code = env_prepare(&env->open);
+    if (code == 0)
+        mdb_reader_check(env->open.mdb, &dead);
+    env->open.readers_checked = time(NULL);
+    return code;
 }
 
 static enum lmi_rc
 env_start(struct env *env, int dir_fd, const char *folder, const char *boot,
           struct lmi_err *err)
 {
-    char path[PATH_MAX];
-    unsigned flags = MDB_NOTLS;
-    int dead, code = mdb_env_create(&env->open.mdb);
+    char path[PATH_MAX], data[FILE_NAME_SIZE], lock[FILE_NAME_SIZE];
+    int code = mdb_env_create(&env->open.mdb);
 
     if (code != 0)
         return store_fail(err, code, folder, "LMDB can't start", NULL);
-    code = write_lock_open(dir_fd, boot, &env->open.lock);
+    file_names(env->part, boot, data, lock);
     snprintf(path, sizeof path, "%s", folder);
-    if (env->part == LMI_VOLATILE) {
-        flags |= MDB_NOSUBDIR | MDB_NOSYNC;
-        snprintf(path, sizeof path, "%s/%s", folder, env->file.name);
-    }
-    if (code == 0)
-        code = mdb_env_set_maxreaders(env->open.mdb, READERS);
+    if (env->part == LMI_VOLATILE)
+        snprintf(path, sizeof path, "%s/%s", folder, data);
+    code = mdb_env_set_maxreaders(env->open.mdb, READERS);
     if (code == 0)
         code = mdb_env_set_mapsize(env->open.mdb, MAP_START);
     if (code == 0)
-        code = mdb_env_open(env->open.mdb, path, flags, 0600);
+        code = lmi_lock_open(dir_fd, LOCK_NAME, boot, &env->open.lock);
     if (code == 0)
-        code = env_file_check(env, dir_fd);
+        code = lmi_lock_take(env->open.lock, LMI_TURN_OPEN);
+    if (code == 0) {
+        code = env_start_alone(env, dir_fd, path, lock);
+        lmi_lock_give(env->open.lock, LMI_TURN_OPEN);
+    }
     if (code == 0 && env->part == LMI_DURABLE)
         code = env_name_sync(env, dir_fd);
     if (code == 0)
-        code = env_prepare(&env->open);
-    if (code == 0) {
-        mdb_reader_check(env->open.mdb, &dead);
-        env->open.readers_checked = time(NULL);
         return LMI_OK;
-    }
     env_shut(&env->open);
     return start_fail(err, code, path);
 }
@@ -725,22 +703,8 @@ lmi_lmdb_commit(struct lmi_lmdb_env *env, MDB_txn *txn)
 int
 lmi_lmdb_lock(struct lmi_lmdb_env *env)
 {
-    struct timespec until;
-    MDB_envinfo before, info;
-    int code = mdb_env_info(env->mdb, &before);
+    int code = lmi_lock_take(env->lock, LMI_TURN_WRITE);
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    for (int second = 0; second < LOCK_LONGEST; second++) {
-        until.tv_sec++;
-        code =
-            pthread_mutex_clocklock(&env->lock->mutex, CLOCK_MONOTONIC, &until);
-        if (code == EOWNERDEAD) /* killed: LMDB leaves out what it had begun */
-            code = pthread_mutex_consistent(&env->lock->mutex);
-        if (code != ETIMEDOUT || mdb_env_info(env->mdb, &info) != 0 ||
-            info.me_last_txnid == before.me_last_txnid)
-            break;
-        before = info;
-    }
     env->locked = code == 0;
     return code;
 }
@@ -749,7 +713,7 @@ void
 lmi_lmdb_unlock(struct lmi_lmdb_env *env)
 {
     if (env->locked)
-        pthread_mutex_unlock(&env->lock->mutex);
+        lmi_lock_give(env->lock, LMI_TURN_WRITE);
     env->locked = false;
 }
 
@@ -774,7 +738,55 @@ lmi_lmdb_check_readers(struct lmi_lmdb_env *env)
     if (now - env->readers_checked < READER_CHECK_SECONDS)
         return;
     env->readers_checked = now;
+    if (!lmi_lock_try(env->lock, LMI_TURN_OPEN))
+        return;
     mdb_reader_check(env->mdb, &dead);
+    lmi_lock_give(env->lock, LMI_TURN_OPEN);
+}
+
+/* The views that are read from, as mdb_reader_list() writes them. */
+struct views {
+    uint64_t last, oldest;
+    int64_t pid;
+};
+
+/* A line is "PID THREAD COMMIT", with - if nothing is being read. */
+static int
+view_line(const char *line, void *context)
+{
+    struct views *views = context;
+    long long pid;
+    unsigned long long commit;
+
+    if (sscanf(line, "%lld %*s %llu", &pid, &commit) == 2 &&
+        commit < views->oldest) {
+        views->oldest = commit;
+        views->pid = pid;
+    }
+    return 0;
+}
+
+int
+lmi_lmdb_report(struct lmi_lmdb *lmdb, struct lmi_lmdb_env *env,
+                struct lmi_store_report *out)
+{
+    struct statvfs vfs;
+    MDB_envinfo info;
+    int code = mdb_env_info(env->mdb, &info);
+    struct views views = {.last = info.me_last_txnid,
+                          .oldest = info.me_last_txnid};
+
+    if (code == 0 && statvfs(lmdb->folder[LMI_DURABLE], &vfs) != 0)
+        code = errno;
+    if (code != 0)
+        return code;
+    mdb_reader_list(env->mdb, view_line, &views);
+    out->readers = info.me_numreaders;
+    out->readers_max = info.me_maxreaders;
+    out->behind = views.last - views.oldest;
+    out->behind_pid = views.pid;
+    out->free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+    return 0;
 }
 
 enum lmi_rc
@@ -791,9 +803,7 @@ lmi_lmdb_leave(struct lmi_lmdb *lmdb, enum lmi_store_part part, int code,
     if (code == EIO && statvfs(folder, &vfs) == 0 && vfs.f_bavail == 0)
         code = ENOSPC;
     if (code == ETIMEDOUT)
-        return store_fail(err, 0, folder,
-                          "another process keeps its write lock",
-                          "find the one that was stopped, or hangs");
+        return lock_fail(err, folder);
     return store_fail(err, code, folder, text, NULL);
 }
 

@@ -21,9 +21,9 @@ LMI_CHECK bool lmi_lmdb_replaced(void *self, bool at_once);
 struct lmi_lmdb_env {
     MDB_env *mdb; /* NULL: to be opened again */
     MDB_dbi dbi;
-    MDB_txn *reader;             /* reset between reads */
-    struct lmi_write_lock *lock; /* taken before LMDB's own */
-    bool locked;
+    MDB_txn *reader;       /* reset between reads */
+    struct lmi_lock *lock; /* taken before LMDB's own locks */
+    bool locked;           /* by this process, to write */
     time_t readers_checked;
 };
 
@@ -49,15 +49,18 @@ LMI_CHECK int lmi_lmdb_read(struct lmi_lmdb_env *env);
 LMI_CHECK int lmi_lmdb_commit(struct lmi_lmdb_env *env, MDB_txn *txn);
 
 /*
- * Waits for other writers while they get on: a second without a commit, or 30
- * in all, is ETIMEDOUT. LMDB alone would wait for ever for a process that was
- * stopped. An fsync that stalls inside our own commit is not bounded.
+ * Waits for other writers as lmi_lock_take() does. An fsync that stalls inside
+ * our own commit is not bounded.
  */
 LMI_CHECK int lmi_lmdb_lock(struct lmi_lmdb_env *env);
 void lmi_lmdb_unlock(struct lmi_lmdb_env *env);
 
 /* Is it worth trying again? The map has grown, here or in another process. */
 LMI_CHECK bool lmi_lmdb_grows(struct lmi_lmdb_env *env, int code);
+
+/* Fills in what is not in the database: readers and space. LMDB's code. */
+LMI_CHECK int lmi_lmdb_report(struct lmi_lmdb *lmdb, struct lmi_lmdb_env *env,
+                              struct lmi_store_report *out);
 
 /* Frees the slots of readers that died, at most once a minute. */
 void lmi_lmdb_check_readers(struct lmi_lmdb_env *env);

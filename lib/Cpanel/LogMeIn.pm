@@ -169,11 +169,13 @@ or, if C<login_url = login> is set,
 
     https://HOST:PORT/cpsess##########/login/?session=TICKET&goto_uri=ENCODED
 
-A query in C<goto_uri> is kept, and the ticket is appended with C<&>; a
-fragment stays last. An unredeemed ticket is valid for C<session_idle> seconds.
+A query in C<goto_uri> is kept, and the ticket is appended with C<&>; a fragment
+stays last. In the second form C<&goto_uri=> is left out for C</>, so that the
+caller may append one of its own: a URL with two is refused. An unredeemed ticket is
+valid for C<session_idle> seconds.
 
 For a login at another server it is what the original returns, with the unchanged
-value of that server's cookie, and without C<goto_uri> if that is C</>:
+value of that server's cookie, and likewise without C<goto_uri> if that is C</>:
 
     https://HOST:PORT/cpsess##########/login/?session=VALUE&goto_uri=ENCODED
 
@@ -416,6 +418,19 @@ Failed logins from there are not counted against the source, because many users
 share it. The gateway trusts their headers about the browser: see
 L<Plack::App::LogMeIn/FRONT SERVERS>.
 
+=item C<login_by_get>
+
+C<no> (default) or C<yes>: the gateway accepts C<user> and C<pass> in the query of
+C</login/?login_only=1>, for old programs that log in by GET, if the request has no
+header that a browser sends (C<Origin>, C<Sec-...>, C<Purpose>). Such passwords are
+found in the logs of servers and proxies.
+
+=item C<failurl_hosts>
+
+Hosts, separated by spaces, that a login form may name in C<failurl>: there a browser
+is redirected after a wrong password. C<HOST> or, for other ports than 443,
+C<HOST:PORT>; by default none.
+
 =item C<hsts>
 
 C<no> (default), or the C<max-age> in seconds of the gateway's
@@ -433,9 +448,11 @@ proxy variables of the environment are ignored. The connection is kept for the
 next login of the process, or thread; child processes open their own.
 
 Only the cookie of the service (C<cpsession>, C<whostmgrsession> or
-C<webmailsession>) and the security token are taken from the answer, if their
-form is valid and the status is 200 with C<"status":1>. Any other answer results
-in one of the messages in L</DIAGNOSTICS>; text from a server is never shown.
+C<webmailsession>) and the security token are taken from the answer, if their form
+is valid and the status is 200 with C<"status":1>. Cookies that are empty, or
+C<expired>, C<closed> or C<deleted>, are no sessions: the first other one counts.
+Any other answer results in one of the messages in L</DIAGNOSTICS>; text from a
+server is never shown.
 
 Remote logins, and logins through the gateway's socket, need libcurl and jansson
 (Debian: libcurl4-openssl-dev and libjansson-dev to build, libcurl4 and
@@ -655,8 +672,8 @@ with each 64 bytes of the password; more than 64 MiB of C<$y$>, C<$gy$> or C<$7$
 a cost above 14 of C<$2*$>. Below homes the limits are a quarter of that.
 
 Never accepted are the schemes C<$2x$>, C<$3$>, C<$sha1$>, C<$md5$>, and those of
-DES: traditional, bigcrypt and BSDi. bcrypt looks at the first 72 bytes of a
-password only, as everywhere.
+DES: traditional, bigcrypt and BSDi. bcrypt reads 72 bytes of a
+password: a longer one is refused for such a hash.
 
 =head2 The store's files
 
@@ -675,13 +692,14 @@ is restored, or the store is emptied; then all users must log in again.
 
 =item F<data.mdb.>I<16 digits>, F<key.>I<16 digits>
 
-These files while they are made. What a killed process leaves of them is removed
-by a later one.
+Temporary names of these files while they are made. Those of a killed process are
+removed by a later one; so is every other name beside them, such as F<key.bak>, that
+is a hard link to one of them.
 
 =item F<write.lock>
 
-Held by who writes, here and in F<volatile/>. It holds nothing, and is made anew
-after a restart.
+The lock of processes that open the store or write, here and in F<volatile/>. It
+holds no data, and is made anew after a restart.
 
 =item F<volatile/>
 
@@ -769,7 +787,8 @@ More than 64 KiB, headers included.
 
 =item C<The server does not answer as a cPanel server does.>
 
-The answer differs from the one in L</Remote logins>, or is missing.
+The answer differs from the one in L</Remote logins>, or is missing. C<$detail>
+contains its status and its C<Location>, without user, password and query.
 
 =item C<The server can't log anybody in at the moment.>
 
@@ -854,29 +873,31 @@ OpenSSL's random generator does not work.
 
 =head1 SECURITY
 
-The decision is made in the function C<lmi_login_decide> of F<csrc/login/login.c>: a login
-succeeds if the account exists, may log in at this service now, and its own hash
-matched.
+The decision is made in the function C<lmi_login_decide> of
+F<csrc/login/login.c>: a login succeeds if there is no wait, the account exists and
+may log in at this service now, and its own hash matches.
 
 Every login computes exactly one hash. For names that do not exist, and for
 accounts that may not log in, it is a decoy of the most common kind in
 F<etc/shadow>, and its result is ignored. On a site with several hash schemes the
 response time still differs between accounts.
 
-Failed logins are counted per name and per source. A name has three free
-failures, whether it exists or not; a source, which is an IPv4 address or an IPv6
-/64 network, has thirty, and an IPv6 /48 network three hundred. After that, each failure is followed by a wait of 1, 2, 4
-seconds and so on up to 900, and from C<attempts_max> on of 3600 seconds; a day
+Failed logins are counted per name and per source. A name has three free failures,
+whether it exists or not; a source, which is an IPv4 address (also inside
+C<64:ff9b::/96>, a translator's prefix) or an IPv6 /64 network, has thirty, and an
+IPv6 /48 network three hundred. After that, each failure is followed by a wait of 1,
+2, 4 seconds and so on up to 900, and from C<attempts_max> on of 3600 seconds; a day
 without a failure resets the count. During a wait no password is checked. To keep
 others from locking out a user, only the pair of name and source is counted, with
 three free failures of its own, if the name logged in from that source during the
 last 30 days. A successful login resets the failures of the name, or of the pair,
-never those of the source. Loopback addresses and C<trusted_proxies> are not
-counted as sources. An attempt is reserved before the password is checked, and a
-name or source has at most 32 reservations at once, so that many attempts at once
-gain nothing. The table has 65,536 rows of a kind; when it is full, the row with
-the fewest failures makes room. Names and addresses are stored as keyed hashes
-only. The call never sleeps.
+never those of the source. Loopback addresses and C<trusted_proxies> are not counted
+as sources. An attempt is reserved before the password is checked. A name or source
+with free failures left may have 32 reservations at once, each of which counts if it
+fails; after that it may have one. So many attempts at once get at most 34 passwords
+of a name checked before its waits begin. The table has 65,536 rows of a kind; when
+it is full, the row with the fewest failures makes room. Names and addresses are
+stored as keyed hashes only. The call never sleeps.
 
 A ticket and the secret of a cookie have 256 random bits each, and only their
 SHA-256 is stored. A ticket is not accepted as a cookie, nor a cookie as a ticket;
@@ -898,12 +919,13 @@ C<Referrer-Policy: no-referrer> and C<Cache-Control: no-store>, and do not log i
 ASVS advises against secrets in URLs; the documented call requires one, therefore
 the ticket is spent at its first use.
 
-Processes that write to the store wait for each other: until for one second nobody
-has committed anything, and for 30 seconds in all. Then the fault is C<STORE>. A
-disk that stalls while a commit is written is not bounded by that.
+A process that opens the store or writes to it waits for others for at most 30
+seconds, and for at most one second in which nobody has got a turn, unless the one
+whose turn it is only waits for a processor. After that the fault is C<STORE>. A disk
+that stalls during a commit is not covered by these limits.
 
-A whole older copy of the store's file that is put back is not noticed: who can
-write it can bring back sessions that have ended, as long as they have not expired.
+An older copy of the whole store file is not detected: whoever can write the file can
+bring back sessions that have ended but not expired.
 
 If the program has used libcurl before, libcurl's own memory functions are not the
 module's, and its copies of a sent password are not wiped.

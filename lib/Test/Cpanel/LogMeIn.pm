@@ -34,9 +34,17 @@ my %OPTIONS = (
 my %ACCOUNT =
     map { $_ => 1 }
     qw(changed expired expires hash locked max not_cpanel password reseller suspended);
+my %REQUEST = map { $_ => 1 } qw(env form method query);
 
 # The test functions use the newest site that still exists.
 my @sites;
+
+sub _know {
+    my ( $options, %given ) = @_;
+    my ($unknown) = grep { !$options->{$_} } sort keys %given;
+    croak "Unknown option '$unknown'" if defined $unknown;
+    return;
+}
 
 sub new {
     my ( $class, @given ) = @_;
@@ -613,6 +621,7 @@ sub _parse_response {
 
 sub run_cgi {
     my ( $script, %given ) = @_;
+    _know( \%REQUEST, %given );
     my $body    = _form_of( $given{form} );
     my @command = -x $script ? $script =~ m{/} ? $script : "./$script" : ( $^X, $script );
     my $input   = _site()->dir . '/cgi-input';
