@@ -78,6 +78,8 @@ SKIP: {
     my ( undef, $reason ) =
         $here->redeem('https://localhost:1/cpsess0123456789/login/?session=a%3ab');
     is( $reason, 'elsewhere', 'the URL of an unknown server' );
+    ok( !scalar $here->redeem('https://localhost:1/cpsess0123456789/login/?session=a%3ab'),
+        '... opens nothing' );
 }
 
 # This test is killed, and can't clean up.

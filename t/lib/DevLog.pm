@@ -14,17 +14,16 @@ use Socket           qw(SOCK_DGRAM);
 my $PATH  = '/dev/log';
 my $NODES = 'null zero full random urandom tty';
 
+my $FAILED = 99;
+
 my $SCRIPT = <<"SH";
-set -e
-mount -t tmpfs none "\$1"
+mount -t tmpfs none "\$1" && mkdir "\$1/shm" && ln -s /proc/self/fd "\$1/fd" || exit $FAILED
 for node in $NODES; do
-    : >"\$1/\$node"
-    mount --bind "/dev/\$node" "\$1/\$node"
+    test ! -e "/dev/\$node" && continue
+    : >"\$1/\$node" && mount --bind "/dev/\$node" "\$1/\$node" || exit $FAILED
 done
-mkdir "\$1/shm"
-test ! -d /dev/shm || mount --rbind /dev/shm "\$1/shm"
-ln -s /proc/self/fd "\$1/fd"
-mount --rbind "\$1" /dev
+test ! -d /dev/shm || mount --rbind /dev/shm "\$1/shm" || exit $FAILED
+mount --rbind "\$1" /dev || exit $FAILED
 shift
 exec "\$@"
 SH
@@ -38,6 +37,7 @@ sub enter {
     local $ENV{LOGMEIN_DEV} = 1;
     my @command = ( $^X, ( map { "-I$_" } grep { !ref } @INC ), $0 );
     my $status  = system 'unshare', '-m', 'sh', '-c', $SCRIPT, 'sh', $folder, @command;
+    return if $status >> 8 == $FAILED;
     exit( $status >> 8 || ( $status ? 1 : 0 ) );
 }
 

@@ -48,21 +48,20 @@ sub settings_of {
     return \%setting;
 }
 
-# Makes the folders of the unit, seen by the gateway alone, and whatever the script
-# wants; then becomes the user.
+# The unit's own folders, a private /tmp, and a root that can't be written. The checkout
+# and the site may lie below /tmp.
 my $SCRIPT = <<'SH';
 set -e
 work=$1 checkout=$2 site=$3 socket=$4
-mkdir -p "$work/tmp/$checkout" "$work/tmp/$site"
+mkdir -p "$work/tmp/$checkout" "$work/tmp/$site" "$work/tmp/tmp"
 mount --bind "$checkout" "$work/tmp/$checkout"
 mount --bind "$site" "$work/tmp/$site"
 mount --bind "$work/run" /run/logmein
 mount --bind "$work/state" /var/lib/logmein
 mount --bind "$work/log" /var/log/logmein
 test -z "$socket" || mount --bind "$socket" "$(readlink -f /dev/log)"
-case $checkout$site in
-/tmp/*) mount --rbind "$work/tmp/tmp" /tmp; chmod 1777 /tmp ;;
-esac
+mount --rbind "$work/tmp/tmp" /tmp
+chmod 1777 /tmp
 mount -o remount,bind,ro /
 cd "$checkout"
 shift 4

@@ -455,7 +455,8 @@ sub redeem {
     };
     my ( $session, $reason ) = $ask->($self);
     if ( defined $cookie && $reason eq 'unknown' ) {
-        my $there = _site_at($url) // return ( undef, 'elsewhere' );
+        my $there = _site_at($url);
+        return wantarray ? ( undef, 'elsewhere' ) : undef if !$there;
         local $ENV{LOGMEIN_CONF} = $there->conf;
         ( $session, $reason ) = $ask->($there);
         weaken( $opened_at{ $session->{cookie} } = $there ) if $session;
