@@ -104,7 +104,7 @@ sub markup {
 }
 
 my $browser = Browser->new($driver);
-END { undef $browser }    # before its driver
+END { undef $_ for $browser, $driver }    # in this order
 
 # The page is given once it is complete; what it asks for may still be under way.
 sub show {
