@@ -81,13 +81,21 @@ handle_of(pTHX)
  * Tied and otherwise magical arguments become plain ones before any pointer is
  * taken: their code may do what it likes to the other arguments. So may that
  * of overloaded objects; booleans and numbers are read before the first
- * pointer, and as strings such objects are refused.
+ * pointer, and as strings such objects are refused. Where there is such code
+ * the arguments are held until the call ends, for Perl's stack doesn't own
+ * them, and it may free them.
  */
 static void
 settle(pTHX_ SV **list, I32 count)
 {
-    I32 i;
+    I32 i = 0;
 
+    while (i < count && !SvGMAGICAL(list[i]) && !SvROK(list[i]))
+        i++;
+    if (i == count)
+        return;
+    for (i = 0; i < count; i++)
+        sv_2mortal(SvREFCNT_inc_simple_NN(list[i]));
     for (i = 0; i < count; i++)
         if (SvGMAGICAL(list[i]))
             list[i] = sv_mortalcopy(list[i]);
@@ -554,6 +562,135 @@ health_hash(pTHX_ const struct lmi_log_health *health,
     return sv_2mortal(newRV_noinc((SV *)hash));
 }
 
+/* Figures by name, those of an array of a struct lmi_numbers. */
+static void
+store_figure(pTHX_ HV *hash, const char *name, uint64_t figure)
+{
+    (void)hv_store(hash, name, (I32)strlen(name), newSVnv((NV)figure), 0);
+}
+
+static HV *
+store_hash(pTHX_ HV *hash, const char *name)
+{
+    HV *inner = newHV();
+
+    (void)hv_store(hash, name, (I32)strlen(name), newRV_noinc((SV *)inner), 0);
+    return inner;
+}
+
+static const char *
+service_name(int number)
+{
+    return number == 0 ? "none"
+                       : lmi_service_info((enum lmi_service)number)->name;
+}
+
+static void
+store_logins(pTHX_ HV *hash, const struct lmi_numbers *numbers)
+{
+    HV *inner;
+    int service, reason;
+
+    for (service = 0; service <= LMI_SERVICES; service++) {
+        inner = store_hash(aTHX_ hash, service_name(service));
+        for (reason = 0; reason < LMI_REASONS; reason++)
+            store_figure(aTHX_ inner,
+                         lmi_reason_name((enum lmi_reason)reason),
+                         numbers->logins[service][reason]);
+        store_figure(aTHX_ inner, "busy", numbers->busy[service]);
+    }
+}
+
+static void
+store_outcomes(pTHX_ HV *hash, const uint64_t *outcomes, uint64_t faults)
+{
+    int outcome;
+
+    for (outcome = 0; outcome < LMI_OUTCOMES; outcome++)
+        store_figure(aTHX_ hash, lmi_outcome_name((enum lmi_outcome)outcome),
+                     outcomes[outcome]);
+    store_figure(aTHX_ hash, "fault", faults);
+}
+
+/* { sum => seconds, counts => [ [ bound in seconds, count ], ... ] }; the last
+ * bound is undef. */
+static void
+store_durations(pTHX_ HV *hash, const struct lmi_numbers *numbers,
+                enum lmi_duration which)
+{
+    const struct lmi_durations *durations = &numbers->durations[which];
+    AV *counts = newAV(), *pair;
+    size_t i;
+
+    (void)hv_stores(hash, "counts", newRV_noinc((SV *)counts));
+    (void)hv_stores(hash, "sum", newSVnv((NV)durations->sum / 1e6));
+    for (i = 0; i <= LMI_BOUNDS; i++) {
+        pair = newAV();
+        av_push(counts, newRV_noinc((SV *)pair));
+        av_push(pair, i < LMI_BOUNDS
+                          ? newSVnv((NV)lmi_duration_bound(which, i) / 1e6)
+                          : newSV(0));
+        av_push(pair, newSVnv((NV)durations->count[i]));
+    }
+}
+
+static SV *
+numbers_hash(pTHX_ const struct lmi_numbers *numbers)
+{
+    HV *hash = newHV(), *faults;
+    SV *object = sv_2mortal(newRV_noinc((SV *)hash));
+    int rc;
+
+    store_logins(aTHX_ store_hash(aTHX_ hash, "logins"), numbers);
+    store_outcomes(aTHX_ store_hash(aTHX_ hash, "redemptions"),
+                   numbers->redemptions, numbers->redemption_faults);
+    store_outcomes(aTHX_ store_hash(aTHX_ hash, "checks"), numbers->checks,
+                   numbers->check_faults);
+    faults = store_hash(aTHX_ hash, "faults");
+    for (rc = LMI_OK + 1; rc < LMI_RCS; rc++)
+        store_figure(aTHX_ faults, lmi_rc_name((enum lmi_rc)rc),
+                     numbers->faults[rc]);
+    store_durations(aTHX_ store_hash(aTHX_ hash, "login_seconds"), numbers,
+                    LMI_LOGIN_TIME);
+    store_durations(aTHX_ store_hash(aTHX_ hash, "check_seconds"), numbers,
+                    LMI_CHECK_TIME);
+    store_durations(aTHX_ store_hash(aTHX_ hash, "wait_seconds"), numbers,
+                    LMI_WAIT_TIME);
+    return object;
+}
+
+/* What the doctor says of a note: its place and words apart. */
+static SV *
+note_hash(pTHX_ const struct lmi_note *note)
+{
+    const struct lmi_err *err = &note->err;
+    HV *hash = newHV();
+
+    if (note->name != NULL)
+        (void)hv_stores(hash, "name", newSVpv(note->name, 0));
+    (void)hv_stores(hash, "code", newSVpv(lmi_rc_name(err->code), 0));
+    (void)hv_stores(hash, "place", newSVpv(err->location, 0));
+    (void)hv_stores(hash, "text", newSVpv(err->text, 0));
+    (void)hv_stores(hash, "errno", newSViv(err->os_errno));
+    if (err->remedy != NULL)
+        (void)hv_stores(hash, "remedy", newSVpv(err->remedy, 0));
+    return sv_2mortal(newRV_noinc((SV *)hash));
+}
+
+static SV *
+store_report_hash(pTHX_ const struct lmi_store_report *report)
+{
+    HV *hash = newHV();
+
+    (void)hv_stores(hash, "clock", newSVnv((NV)report->clock));
+    (void)hv_stores(hash, "readers", newSVuv(report->readers));
+    (void)hv_stores(hash, "readers_max", newSVuv(report->readers_max));
+    (void)hv_stores(hash, "behind", newSVnv((NV)report->behind));
+    (void)hv_stores(hash, "behind_pid", newSVnv((NV)report->behind_pid));
+    (void)hv_stores(hash, "free", newSVnv((NV)report->free_bytes));
+    return sv_2mortal(newRV_noinc((SV *)hash));
+}
+
 /* For the operator's calls, where a fault must not look like an end. */
 static void
 die_of(pTHX_ enum lmi_rc rc, const struct lmi_err *err)
@@ -878,6 +1015,100 @@ PPCODE:
     lmi = sessions_or_die(aTHX_ self);
     die_of(aTHX_ lmi_log_look(lmi, &health, &err), &err);
     PUSHs(health_hash(aTHX_ &health, &err));
+
+void
+_look(self, part)
+    SV *self
+    int part
+PREINIT:
+    struct lmi *lmi;
+    struct lmi_err err;
+    char text[LMI_DETAIL_SIZE];
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    if (lmi_health_look(lmi, (enum lmi_part)part, &err) == LMI_OK)
+        XSRETURN_EMPTY;
+    lmi_err_format(&err, text, sizeof text);
+    mXPUSHp(text, strlen(text));
+
+void
+numbers(self)
+    SV *self
+PREINIT:
+    struct lmi_numbers numbers;
+    struct lmi *lmi;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    lmi_numbers_get(lmi, &numbers);
+    XPUSHs(numbers_hash(aTHX_ &numbers));
+
+void
+count_sessions(self)
+    SV *self
+PREINIT:
+    uint64_t counts[LMI_SERVICES + 1];
+    struct lmi *lmi;
+    struct lmi_err err;
+    int service;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_session_count(lmi, counts, &err), &err);
+    EXTEND(SP, 2 * LMI_SERVICES);
+    for (service = 1; service <= LMI_SERVICES; service++) {
+        mPUSHp(service_name(service), strlen(service_name(service)));
+        mPUSHn((NV)counts[service]);
+    }
+
+void
+count_refusal(self, service, reason)
+    SV *self
+    SV *service
+    SV *reason
+PREINIT:
+    enum lmi_service which;
+    enum lmi_reason why;
+    struct lmi *lmi;
+PPCODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(service);
+    PERL_UNUSED_VAR(reason);
+    lmi = sessions_or_die(aTHX_ self);
+    which = SvOK(ST(1)) ? service_of(aTHX_ ST(1)) : (enum lmi_service)0;
+    if (is_named(aTHX_ ST(2), "busy"))
+        lmi_count_busy(lmi, which);
+    else if (string_of(aTHX_ ST(2)) != NULL &&
+             lmi_reason_parse(SvPV_nolen(ST(2)), &why))
+        lmi_count_login(lmi, which, why);
+    else
+        croak("There is no such reason of a refusal.");
+
+void
+_site_report(self)
+    SV *self
+PREINIT:
+    struct lmi_site_report report;
+    struct lmi *lmi;
+    struct lmi_err err;
+    size_t i;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_site_report_get(lmi, &report, &err), &err);
+    EXTEND(SP, LMI_NOTES + 1);
+    mPUSHn((NV)report.left_out);
+    for (i = 0; i < report.count; i++)
+        PUSHs(note_hash(aTHX_ &report.notes[i]));
+
+void
+_store_report(self)
+    SV *self
+PREINIT:
+    struct lmi_store_report report;
+    struct lmi *lmi;
+    struct lmi_err err;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_store_report_get(lmi, &report, &err), &err);
+    XPUSHs(store_report_hash(aTHX_ &report));
 
 void
 _next(self, cursor, user, service)

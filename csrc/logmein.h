@@ -36,6 +36,7 @@ enum lmi_rc {
     LMI_SOCKET,    /* the gateway's socket is not trusted, or does not answer */
     LMI_LOG,       /* the log can't be written; no login fails for that */
 };
+#define LMI_RCS (LMI_LOG + 1)
 
 /* The result of a function that can fail; it must not be ignored. */
 #define LMI_RC LMI_CHECK enum lmi_rc
@@ -65,8 +66,8 @@ void lmi_err_format(const struct lmi_err *err, char *out, size_t size);
  * them, the site, the store and its key. The machine's OpenSSL configuration
  * does not apply to it, and stays in force for the rest of the process.
  *
- * `like` is a handle of the same thread whose OpenSSL context the new one
- * shares; NULL: none.
+ * `like` is a handle of the same thread whose OpenSSL context and counters the
+ * new one shares; NULL: none.
  */
 struct lmi;
 LMI_RC lmi_new(const struct lmi *like, struct lmi **out, struct lmi_err *err);
@@ -214,6 +215,7 @@ enum lmi_reason {
     LMI_REASON_TFA_WRONG,  /* ... another one */
     LMI_REASON_OK,
 };
+#define LMI_REASONS (LMI_REASON_OK + 1)
 
 /* "fault", "invalid", "tfa_needed" and so on: the names above. Static. */
 const char *lmi_reason_name(enum lmi_reason reason);
@@ -363,6 +365,7 @@ enum lmi_outcome {
     LMI_AGAIN,         /* spent, by the session whose cookie is sent */
     LMI_GRANTED,
 };
+#define LMI_OUTCOMES (LMI_GRANTED + 1)
 
 /* "unknown", "wrong_token" and so on: the names above. Static. */
 const char *lmi_outcome_name(enum lmi_outcome outcome);
@@ -405,8 +408,8 @@ struct lmi_redeemed {
  *   fresh    of another user                  CONFIRM; if confirmed, GRANTED
  *   spent    of the ticket's own session      AGAIN; nothing is written
  *   spent    none, at most 10 s ago, same     GRANTED: a new cookie; of all
- *            address and agent                that the ticket was swapped for,
- *                                             the first that is used lives
+ *            address and agent, and fewer     that the ticket was swapped for,
+ *            than 32 cookies so far           the first that is used lives
  *   spent    any other                        SPENT
  *   unknown  any                              UNKNOWN
  *
@@ -453,6 +456,11 @@ LMI_RC lmi_session_next(struct lmi *lmi, struct lmi_session_list *list,
                         bool *found_out, struct lmi_session *out,
                         struct lmi_err *err);
 
+/* The number of live sessions, by service. Looks at all of them: about one
+ * second for each 100,000. */
+LMI_RC lmi_session_count(struct lmi *lmi, uint64_t out[LMI_SERVICES + 1],
+                         struct lmi_err *err);
+
 /*
  * Ends the one session with this public id, for an operator or for its user:
  * with a user, only if it is that user's. Looks at all of them, or of the
@@ -474,9 +482,94 @@ LMI_RC lmi_session_discard(struct lmi *lmi, struct lmi_text ticket,
 LMI_RC lmi_serves_host(struct lmi *lmi, struct lmi_text host, bool *out,
                        struct lmi_err *err);
 
+/*
+ * What an operator should know of the site's files. name is "site.line",
+ * "site.twice", "site.domain-owner", "hashes.scheme", "hashes.cost",
+ * "hashes.form" or "hashes.mixed"; NULL if the file itself can't be used. The
+ * place in err is a path, with a line where there is one; it is no error of
+ * the call. Notes beyond the last one are counted in left_out. Lines of other
+ * accounts are not looked at by a login, and slow down none: only this call
+ * does. It reads every file of the site, and of its first 1,000 domains; no
+ * hash leaves it.
+ */
+#define LMI_NOTES 32
+struct lmi_note {
+    const char *name;
+    struct lmi_err err;
+};
+struct lmi_site_report {
+    size_t count;
+    uint64_t left_out;
+    struct lmi_note notes[LMI_NOTES];
+};
+LMI_RC lmi_site_report_get(struct lmi *lmi, struct lmi_site_report *out,
+                           struct lmi_err *err);
+
+/* The state of the open store. */
+struct lmi_store_report {
+    int64_t clock; /* of the last commit that noted it; 0: none did */
+    uint32_t readers, readers_max;
+    uint64_t behind;     /* commits since the oldest view that is read from */
+    int64_t behind_pid;  /* the process that has it; 0: none has */
+    uint64_t free_bytes; /* for the store's owner, in its file system */
+};
+LMI_RC lmi_store_report_get(struct lmi *lmi, struct lmi_store_report *out,
+                            struct lmi_err *err);
+
 /* Removes what has expired, in steps between which logins go on. */
 LMI_RC lmi_session_purge(struct lmi *lmi, uint64_t *removed_out,
                          struct lmi_err *err);
+
+/*
+ * Is this part in order, as far as can be seen without changing anything?
+ * LMI_OK, or what is wrong with it: for a server's reports of its health.
+ */
+enum lmi_part {
+    LMI_PART_STORE,   /* it can be opened, and both its parts read */
+    LMI_PART_KEY,     /* the file holds the store's key; LMI_OK if the store is
+                         faulty */
+    LMI_PART_SITE,    /* etc/passwd and etc/shadow can be read */
+    LMI_PART_SETTINGS /* the file can be used, should it be read again */
+};
+LMI_RC lmi_health_look(struct lmi *lmi, enum lmi_part part,
+                       struct lmi_err *err);
+
+/*
+ * What a handle, those like it, and processes forked later have done since the
+ * first of these handles was made. Logins that have left the process are not
+ * counted.
+ */
+enum lmi_duration {
+    LMI_LOGIN_TIME, /* of a login, without waiting for its turn */
+    LMI_CHECK_TIME, /* of a check of a cookie */
+    LMI_WAIT_TIME,  /* what remained of the wait, at each login refused so */
+};
+#define LMI_DURATIONS (LMI_WAIT_TIME + 1)
+#define LMI_BOUNDS 10
+struct lmi_durations {
+    /* Those that are not longer than lmi_duration_bound() of the same number,
+     * nor counted before; then all others. */
+    uint64_t count[LMI_BOUNDS + 1];
+    uint64_t sum; /* microseconds */
+};
+struct lmi_numbers {
+    uint64_t logins[LMI_SERVICES + 1][LMI_REASONS]; /* 0: no valid service */
+    uint64_t busy[LMI_SERVICES + 1]; /* logins refused before they began */
+    uint64_t redemptions[LMI_OUTCOMES], redemption_faults;
+    uint64_t checks[LMI_OUTCOMES], check_faults;
+    uint64_t faults[LMI_RCS]; /* by enum lmi_rc, of all of these */
+    struct lmi_durations durations[LMI_DURATIONS];
+};
+void lmi_numbers_get(const struct lmi *lmi, struct lmi_numbers *out);
+
+/* A bound in microseconds; number is below LMI_BOUNDS. */
+uint64_t lmi_duration_bound(enum lmi_duration which, size_t number);
+
+/* Counts a login that a server has refused itself: for this reason, or because
+ * there was no place for it. service may be 0. */
+void lmi_count_login(struct lmi *lmi, enum lmi_service service,
+                     enum lmi_reason reason);
+void lmi_count_busy(struct lmi *lmi, enum lmi_service service);
 
 #define LMI_HASH_SIZE 384 /* as libcrypt's CRYPT_OUTPUT_SIZE */
 

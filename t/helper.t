@@ -223,6 +223,7 @@ for my $case (
 
 ok( !eval { run_cgi( 'x', form => {}, colour => 1 ) }, 'an exception of run_cgi' );
 like( $@, qr/Unknown option 'colour' at \Q$0\E line/, '... names the option' );
+
 # Refused settings change nothing.
 {
     my $kept = Test::Cpanel::LogMeIn->new( settings => { page_title => 'Kept' } );

@@ -59,6 +59,13 @@ my %whm = ( service => 'webmail' );
 ok( open_session(%whm), 'another service has a limit of its own' );
 is( listed(), 3, '... beside it' );
 
+# One browser redeems its ticket again and again.
+my @again   = ( log_in(), address => '192.0.2.7', agent => 'Browser' );
+my @cookies = grep { defined } map { scalar redeem(@again) } 1 .. 40;
+is( scalar @cookies,              32,        'a ticket is swapped for 32 cookies at most' );
+is( ( redeem(@again) )[1],        'spent',   '... then it is spent' );
+is( check_reason( $cookies[-1] ), 'granted', '... and the last of them is good' );
+
 # Idled-out sessions leave the disk; those in use stay.
 $site = site( clock => $START );
 my $idle = open_session();

@@ -47,12 +47,12 @@ my %keys = (
     remote_timeout              => [ [ 1, 300 ],           [ 0, 301 ] ],
     remote_forward_to           => [ ['x'],                [] ],
     insecure_remote_skip_verify => [ [qw(yes no)],         ['maybe'] ],
-    log                         => [ [qw(none syslog)],    [ 'files', 'file:x', 'stdout', 'journal', '' ] ],
-    log_format                  => [ [qw(text json)],      [ 'xml', '' ] ],
-    log_unknown_users           => [ [qw(yes no)],         [1] ],
-    page_title                  => [ ['A = B # C'],        [] ],
-    page_logo                   => [ ['x'],                [] ],
-    page_footer                 => [ ['x'],                [] ],
+    log               => [ [qw(none syslog)], [ 'files', 'file:x', 'stdout', 'journal', '' ] ],
+    log_format        => [ [qw(text json)],   [ 'xml', '' ] ],
+    log_unknown_users => [ [qw(yes no)],      [1] ],
+    page_title        => [ ['A = B # C'],     [] ],
+    page_logo         => [ ['x'],             [] ],
+    page_footer       => [ ['x'],             [] ],
 );
 
 for my $key ( sort keys %keys ) {

@@ -2,7 +2,7 @@
 
 # What belongs to others stays: no file of the volatile folder is removed but those of
 # other boots, the store's folder is not taken for it, and root's logins leave a log that
-# the store's owner can write.
+# the store's owner can write. A second name that a killed login left is removed.
 
 use strict;
 use warnings;
@@ -30,6 +30,14 @@ my $old     = make("$here/volatile/01234567-89ab-cdef-0123-456789abcdef.mdb");
 is( login_in_child(), 'Login OK', 'a login, beside foreign files' );
 is_deeply( [ grep { !-e } @foreign ], [], '... which stay' );
 ok( !-e $old, "control: another boot's file is removed" );
+
+# A second name of the key, as between link and unlink.
+for my $name (qw(key.0123456789abcdef key.bak data.mdb.0123456789abcdef)) {
+    my ($of) = $name =~ /\A(.*)[.]/;
+    link "$here/$of", "$here/$name" or die "$name: $!";
+    is( login_in_child(), 'Login OK', "a login beside $name" );
+    ok( !-e "$here/$name" && -e "$here/$of", '... which is removed' );
+}
 
 # The two folders in one.
 my ( $device, $inode ) = stat "$here/data.mdb";

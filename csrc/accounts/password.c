@@ -226,6 +226,23 @@ lmi_password_hash_ok(const char *hash, enum lmi_ceiling ceiling,
     return is_salt(salt, scheme->max_salt) && is_base64(rest, scheme->hash_len);
 }
 
+enum lmi_hash_state
+lmi_password_hash_judge(const char *hash, enum lmi_ceiling ceiling)
+{
+    const struct scheme *scheme = schemes;
+    const struct scheme *end = scheme + sizeof schemes / sizeof schemes[0];
+    struct lmi_bytes rest = lmi_bytes_of(hash);
+
+    if (lmi_password_hash_ok(hash, ceiling, 1))
+        return LMI_HASH_OK;
+    while (scheme < end && !lmi_take_prefix(&rest, scheme->prefix))
+        scheme++;
+    if (scheme == end)
+        return LMI_HASH_SCHEME;
+    return affordable_scheme(hash, ceiling, 1, &rest) == NULL ? LMI_HASH_COST
+                                                              : LMI_HASH_FORM;
+}
+
 /* bcrypt looks at 72 bytes only; a longer password would match too much. */
 static bool
 too_long_for(const char *hash, size_t pass_len)

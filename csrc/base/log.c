@@ -88,10 +88,8 @@ write_to_file(const struct lmi_settings *settings,
 
 static struct lmi_trouble
 write_to_syslog(const struct lmi_settings *settings,
-                const struct lmi_event *event)
+                const struct lmi_event *event, bool wait)
 {
-    const struct lmi_log_state *state = settings->log_state;
-    bool wait = state == NULL || atomic_load(&state->missing) == 0;
     char memory[LMI_SINK_LINE];
     struct lmi_buffer line;
 
@@ -119,12 +117,12 @@ write_to_stderr(const struct lmi_settings *settings,
 
 static struct lmi_trouble
 write_event(const struct lmi_settings *settings, const struct lmi_event *event,
-            bool prove)
+            bool prove, bool wait)
 {
     if (path_of(settings) != NULL)
         return write_to_file(settings, event, prove);
     if (is_to(settings, "syslog"))
-        return write_to_syslog(settings, event);
+        return write_to_syslog(settings, event, wait);
     if (is_to(settings, "stderr"))
         return write_to_stderr(settings, event);
     return (struct lmi_trouble){LMI_TROUBLE_NONE, 0};
@@ -158,7 +156,9 @@ static void
 tell(const struct lmi_settings *settings)
 {
     struct lmi_log_state *state = settings->log_state;
-    char why[LMI_DETAIL_SIZE], line[LMI_DETAIL_SIZE + 80];
+    static const char format[] =
+        "logmein: lines for the log are lost, %ju of them: %s\n";
+    char why[LMI_DETAIL_SIZE], line[LMI_DETAIL_SIZE + sizeof format + 20];
     int64_t told = atomic_load(&state->told);
     struct timespec now;
     struct lmi_trouble out;
@@ -171,9 +171,7 @@ tell(const struct lmi_settings *settings)
                                         (int64_t)now.tv_sec))
         return;
     format_why(settings, why, sizeof why);
-    len = snprintf(line, sizeof line,
-                   "logmein: lines for the log are lost, "
-                   "%ju of them: %s\n",
+    len = snprintf(line, sizeof line, format,
                    (uintmax_t)atomic_load(&state->missing), why);
     out = lmi_sink_stderr(line, (size_t)len);
     if (out.kind != LMI_TROUBLE_NONE) /* another process may have a better */
@@ -213,7 +211,7 @@ write_missing(const struct lmi_settings *settings)
     format_why(settings, why, sizeof why);
     snprintf(detail, sizeof detail, "%ju lines since %s: %s",
              (uintmax_t)missing, when, why);
-    out = write_event(settings, &event, false);
+    out = write_event(settings, &event, false, false);
     if (out.kind != LMI_TROUBLE_NONE) {
         atomic_fetch_add(&state->missing, missing);
         atomic_compare_exchange_strong(&state->since, &none, since);
@@ -226,9 +224,11 @@ static struct lmi_trouble
 log_event(const struct lmi_settings *settings, const struct lmi_event *event,
           bool prove)
 {
-    struct lmi_trouble out = write_event(settings, event, prove);
+    const struct lmi_log_state *state = settings->log_state;
+    bool wait = state == NULL || atomic_load(&state->missing) == 0;
+    struct lmi_trouble out = write_event(settings, event, prove, wait);
 
-    if (settings->log_state == NULL)
+    if (state == NULL)
         return out;
     if (out.kind != LMI_TROUBLE_NONE)
         note_lost(settings, out);

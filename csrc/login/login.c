@@ -17,7 +17,8 @@
 #include "sessions/create.h"
 #include "store/lmdb.h"
 
-#define SLOW_SECONDS 1 /* of test_fault = slow */
+#define SLOW_SECONDS 1          /* of test_fault = slow */
+#define MICROSECONDS 1000000ULL /* of a second */
 
 /* Everything that one login works with; zeroed, then filled step by step. */
 struct login {
@@ -282,6 +283,24 @@ read_request(struct login *login, struct lmi_login_answer *out,
     return login->request != NULL;
 }
 
+static void
+count(const struct login *login, const struct lmi_login_answer *answer,
+      const struct lmi_err *err, uint64_t start)
+{
+    struct lmi_counters *counters = lmi_counters_of(login->lmi);
+    enum lmi_service service;
+
+    if (!lmi_service_parse(login->ask->service, &service))
+        service = 0;
+    lmi_count_login(login->lmi, service, answer->reason);
+    lmi_count_duration(counters, LMI_LOGIN_TIME, lmi_clock() - start);
+    if (answer->reason == LMI_REASON_WAIT)
+        lmi_count_duration(counters, LMI_WAIT_TIME,
+                           answer->wait * MICROSECONDS);
+    if (answer->reason == LMI_REASON_FAULT)
+        lmi_count(counters, LMI_NUMBER(faults) + err->code);
+}
+
 void
 lmi_login(struct lmi *lmi, const struct lmi_login *ask,
           struct lmi_login_answer *out)
@@ -289,9 +308,12 @@ lmi_login(struct lmi *lmi, const struct lmi_login *ask,
     struct login login = {.lmi = lmi, .ask = ask};
     struct lmi_err err = {.code = LMI_OK};
     enum lmi_route route = LMI_ROUTE_HERE;
+    uint64_t start = lmi_clock();
 
-    if (!read_request(&login, out, &err))
+    if (!read_request(&login, out, &err)) {
+        count(&login, out, &err, start);
         return;
+    }
     if (log_in(&login, out, &err) != LMI_OK) {
         struct lmi_route_facts facts = out->facts;
         lmi_login_answer_wipe(out);
@@ -301,10 +323,12 @@ lmi_login(struct lmi *lmi, const struct lmi_login *ask,
         out->route = route;
     }
     /* What goes on elsewhere is logged at its end. */
-    if (login.settings != NULL &&
-        (!ask->may_leave || route == LMI_ROUTE_HERE || route == LMI_ROUTE_NONE))
-        lmi_answer_log(out, login.settings, login.request,
-                       login.account.exists);
+    if (!ask->may_leave || route == LMI_ROUTE_HERE || route == LMI_ROUTE_NONE) {
+        count(&login, out, &err, start);
+        if (login.settings != NULL)
+            lmi_answer_log(out, login.settings, login.request,
+                           login.account.exists);
+    }
     lmi_request_free(login.request);
     lmi_wipe(&login, sizeof login);
 }

@@ -308,7 +308,14 @@ lmi_session_check(struct lmi *lmi, const struct lmi_access *access,
                   enum lmi_outcome *outcome_out, struct lmi_session *out,
                   struct lmi_err *err)
 {
-    return check(lmi, access, false, outcome_out, out, err);
+    struct lmi_counters *counters = lmi_counters_of(lmi);
+    uint64_t start = lmi_clock();
+    enum lmi_rc rc = check(lmi, access, false, outcome_out, out, err);
+
+    lmi_count_duration(counters, LMI_CHECK_TIME, lmi_clock() - start);
+    lmi_count(counters, rc == LMI_OK ? LMI_NUMBER(checks) + *outcome_out
+                                     : LMI_NUMBER(check_faults));
+    return rc;
 }
 
 enum lmi_rc

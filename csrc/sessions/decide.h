@@ -7,6 +7,9 @@
 /* Seconds for which one reading of the account holds. */
 #define LMI_ACCOUNT_SECONDS 60
 
+/* How many cookies one ticket is swapped for: a double click makes two. */
+#define LMI_CONTENDERS_MAX 32
+
 struct lmi_check_facts {
     struct lmi_entry cookie;
     struct lmi_life life;
@@ -26,6 +29,7 @@ struct lmi_redeem_facts {
     enum lmi_service service; /* which the request is for */
     bool right_token;         /* the path's is the ticket's */
     bool same_origin;         /* the browser is the one that spent the ticket */
+    size_t contenders;        /* the cookies that a spent ticket has */
     bool confirmed, passive;
     enum lmi_account_fact account; /* the ticket's */
 };

@@ -87,6 +87,25 @@ lmi_session_next(struct lmi *lmi, struct lmi_session_list *list,
 }
 
 enum lmi_rc
+lmi_session_count(struct lmi *lmi, uint64_t out[LMI_SERVICES + 1],
+                  struct lmi_err *err)
+{
+    struct lmi_session_list list = {.service = 0};
+    struct lmi_entry entry;
+    bool more = true;
+    int64_t seen;
+    enum lmi_rc rc = LMI_OK;
+
+    memset(out, 0, (LMI_SERVICES + 1) * sizeof *out);
+    while (rc == LMI_OK && more) {
+        rc = next_live(lmi, &list, &more, &entry, &seen, err);
+        if (rc == LMI_OK && more)
+            out[entry.record.service]++;
+    }
+    return rc;
+}
+
+enum lmi_rc
 lmi_session_end_id(struct lmi *lmi, struct lmi_text id, struct lmi_text user,
                    bool *found_out, struct lmi_session *out,
                    struct lmi_err *err)

@@ -92,7 +92,8 @@ lmi_redeem_decide(const struct lmi_redeem_facts *facts)
         if (has_cookie(facts) &&
             memcmp(cookie->peer, facts->ticket.id.key, LMI_STORE_KEY) == 0)
             return LMI_AGAIN;
-        if (has_cookie(facts) || !in_grace(facts))
+        if (has_cookie(facts) || !in_grace(facts) ||
+            facts->contenders >= LMI_CONTENDERS_MAX)
             return LMI_SPENT;
     } else if (has_cookie(facts) && strcmp(cookie->user, ticket->user) != 0 &&
                !facts->confirmed) {
@@ -146,6 +147,33 @@ read_origin(struct lmi *lmi, const struct lmi_access *access,
     return rc;
 }
 
+/* The cookies of a spent ticket. */
+static enum lmi_rc
+count_contenders(struct lmi *lmi, const struct lmi_entry *ticket, size_t *out,
+                 struct lmi_err *err)
+{
+    const struct lmi_record *record = &ticket->record;
+    struct lmi_store_cursor cursor, *after = NULL;
+    struct lmi_entry entry;
+    uint8_t group[LMI_GROUP];
+    bool more = true;
+    enum lmi_rc rc = lmi_entry_group(lmi, record->user, record->service,
+                                     record->digits, group, err);
+
+    while (rc == LMI_OK && more) {
+        rc = lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, group, LMI_GROUP,
+                            after, &more, &cursor, err);
+        after = &cursor;
+        if (rc == LMI_OK && more && cursor.id.kind == LMI_KIND_COOKIE) {
+            rc = lmi_entry_find(lmi, &cursor.id, &entry, err);
+            *out +=
+                rc == LMI_OK && entry.good &&
+                memcmp(entry.record.peer, ticket->id.key, LMI_STORE_KEY) == 0;
+        }
+    }
+    return rc;
+}
+
 static enum lmi_rc
 gather(struct lmi *lmi, const struct lmi_access *access, struct redemption *out,
        struct lmi_err *err)
@@ -169,6 +197,9 @@ gather(struct lmi *lmi, const struct lmi_access *access, struct redemption *out,
         rc = lmi_entry_life(lmi, &facts->cookie, &facts->cookie_life, err);
     facts->right_token =
         facts->ticket.good && lmi_token_is(access->token, ticket->digits);
+    if (rc == LMI_OK && facts->ticket.good &&
+        ticket->state == LMI_STATE_SPENT && in_grace(facts))
+        rc = count_contenders(lmi, &facts->ticket, &facts->contenders, err);
     if (rc == LMI_OK && account_decides(facts))
         rc = lmi_entry_account(lmi, ticket, &facts->account, err);
     return rc;
@@ -355,5 +386,8 @@ lmi_session_redeem(struct lmi *lmi, const struct lmi_access *access,
     } else {
         lmi_wipe(out, sizeof *out);
     }
+    lmi_count(lmi_counters_of(lmi), rc == LMI_OK
+                                        ? LMI_NUMBER(redemptions) + outcome
+                                        : LMI_NUMBER(redemption_faults));
     return lmi_fault(lmi, rc, err);
 }

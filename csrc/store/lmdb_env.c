@@ -744,6 +744,51 @@ lmi_lmdb_check_readers(struct lmi_lmdb_env *env)
     lmi_lock_give(env->lock, LMI_TURN_OPEN);
 }
 
+/* The views that are read from, as mdb_reader_list() writes them. */
+struct views {
+    uint64_t last, oldest;
+    int64_t pid;
+};
+
+/* A line is "PID THREAD COMMIT", with - if nothing is being read. */
+static int
+view_line(const char *line, void *context)
+{
+    struct views *views = context;
+    long long pid;
+    unsigned long long commit;
+
+    if (sscanf(line, "%lld %*s %llu", &pid, &commit) == 2 &&
+        commit < views->oldest) {
+        views->oldest = commit;
+        views->pid = pid;
+    }
+    return 0;
+}
+
+int
+lmi_lmdb_report(struct lmi_lmdb *lmdb, struct lmi_lmdb_env *env,
+                struct lmi_store_report *out)
+{
+    struct statvfs vfs;
+    MDB_envinfo info;
+    int code = mdb_env_info(env->mdb, &info);
+    struct views views = {.last = info.me_last_txnid,
+                          .oldest = info.me_last_txnid};
+
+    if (code == 0 && statvfs(lmdb->folder[LMI_DURABLE], &vfs) != 0)
+        code = errno;
+    if (code != 0)
+        return code;
+    mdb_reader_list(env->mdb, view_line, &views);
+    out->readers = info.me_numreaders;
+    out->readers_max = info.me_maxreaders;
+    out->behind = views.last - views.oldest;
+    out->behind_pid = views.pid;
+    out->free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+    return 0;
+}
+
 enum lmi_rc
 lmi_lmdb_leave(struct lmi_lmdb *lmdb, enum lmi_store_part part, int code,
                const char *text, struct lmi_err *err)

@@ -117,3 +117,13 @@ lmi_store_next(struct lmi_store *store, enum lmi_store_part part,
     return store->backend->next(store->self, part, prefix, prefix_len, after,
                                 found_out, cursor_out, err);
 }
+
+enum lmi_rc
+lmi_store_report(struct lmi_store *store, struct lmi_store_report *out,
+                 struct lmi_err *err)
+{
+    *out = (struct lmi_store_report){.clock = 0};
+    return store->backend->report == NULL
+               ? LMI_OK
+               : store->backend->report(store->self, out, err);
+}

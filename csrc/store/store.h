@@ -127,6 +127,11 @@ LMI_RC lmi_store_next(struct lmi_store *store, enum lmi_store_part part,
                       const struct lmi_store_cursor *after, bool *found_out,
                       struct lmi_store_cursor *cursor_out, struct lmi_err *err);
 
+/* As lmi_store_report_get(), of the durable part; zeros where a backend can't
+ * tell. */
+LMI_RC lmi_store_report(struct lmi_store *store, struct lmi_store_report *out,
+                        struct lmi_err *err);
+
 /* The table of functions behind the calls above; one for each backend. */
 struct lmi_store_backend {
     enum lmi_rc (*open)(const struct lmi_store_where *where, void **out,
@@ -147,6 +152,8 @@ struct lmi_store_backend {
                         const struct lmi_store_cursor *after, bool *found_out,
                         struct lmi_store_cursor *cursor_out,
                         struct lmi_err *err);
+    enum lmi_rc (*report)(void *self, struct lmi_store_report *out,
+                          struct lmi_err *err); /* NULL: can't tell */
 };
 
 #endif

@@ -175,7 +175,8 @@ expect_redeem(const struct lmi_redeem_facts *facts, bool alive,
     if (state == LMI_STATE_SPENT && other == OWN)
         return LMI_AGAIN;
     if (state == LMI_STATE_SPENT &&
-        (has_cookie || !facts->same_origin || spent > NOW || spent < NOW - 10))
+        (has_cookie || !facts->same_origin || spent > NOW || spent < NOW - 10 ||
+         facts->contenders >= 32))
         return LMI_SPENT;
     if (state != LMI_STATE_SPENT && of_other_user(other) && !facts->confirmed)
         return LMI_CONFIRM;
@@ -201,6 +202,7 @@ test_redeem(void)
         facts.service = pick(2) ? LMI_CPANEL : LMI_WHM;
         facts.right_token = pick(2);
         facts.same_origin = pick(2);
+        facts.contenders = pick(2) ? 32 : 31;
         facts.confirmed = pick(2);
         facts.passive = pick(2);
         facts.account = (enum lmi_account_fact)pick(3);

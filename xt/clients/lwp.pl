@@ -35,11 +35,7 @@ sub open_with {
     my $answer = $client->request($request);
     my $said   = decode_json( $answer->content );
     return $answer->code . " $said->{status}" if !$said->{security_token};
-    return shown(
-        $client->get(
-            $BASE . ( $slash // q{} ) . "$said->{security_token}$page"
-        )
-    );
+    return shown( $client->get( $BASE . ( $slash // q{} ) . "$said->{security_token}$page" ) );
 }
 
 # Opens a page with one of the cookies, put into a header by hand.
@@ -48,18 +44,15 @@ sub with_cookie {
     my $answer = client()->request( POST $ONLY, \@FORM );
     my ($token) = $answer->content =~ /"security_token":"([^"]+)"/;
     my ($cookie) =
-      $choose->( map { /\A([^;]*)/ } $answer->header('Set-Cookie') );
+        $choose->( map { /\A([^;]*)/ } $answer->header('Set-Cookie') );
     return shown( client()->get( "$BASE$token$page", Cookie => $cookie ) );
 }
 
 sub refresh {
     my $client = client();
-    my $answer = $client->simple_request( POST "$BASE/login/",
-        [ @FORM, goto_uri => '/refresh' ] );
+    my $answer = $client->simple_request( POST "$BASE/login/", [ @FORM, goto_uri => '/refresh' ] );
     $client->cookie_jar->extract_cookies($answer);
-    my ($target) =
-      $answer->content =~
-      m{META HTTP-EQUIV="refresh" CONTENT="2;URL=(/cpsess[^"]*)"};
+    my ($target) = $answer->content =~ m{META HTTP-EQUIV="refresh" CONTENT="2;URL=(/cpsess[^"]*)"};
     return shown( $client->get("$BASE$target") );
 }
 
@@ -79,8 +72,8 @@ sub theme {
 sub followed {
     my $answer = client()->request( POST "$CLEAR/login/", \@FORM );
     return ( $answer->request->uri . $answer->content ) =~ /cpsess/
-      ? 'cpsess'
-      : 'none';
+        ? 'cpsess'
+        : 'none';
 }
 
 my %recipe = (
@@ -101,26 +94,20 @@ my %recipe = (
         );
     },
     multipart => sub {
-        open_with( '/multipart', POST $ONLY, \@FORM,
-            Content_Type => 'form-data' );
+        open_with( '/multipart', POST $ONLY, \@FORM, Content_Type => 'form-data' );
     },
-    origin =>
-      sub { open_with( '/origin', POST $ONLY, \@FORM, Origin => $CLEAR ) },
+    origin  => sub { open_with( '/origin', POST $ONLY, \@FORM, Origin => $CLEAR ) },
     foreign => sub {
-        open_with( '/foreign', POST $ONLY, \@FORM,
-            Origin => 'https://portal.example' );
+        open_with( '/foreign', POST $ONLY, \@FORM, Origin => 'https://portal.example' );
     },
     slashes  => sub { open_with( '/slashes', POST( $ONLY, \@FORM ), q{/} ) },
     appended => sub { shown( client()->get("$ENV{URL}&goto_uri=/appended") ) },
-    login    =>
-      sub { shown( client()->get("$ENV{LOGIN_URL}&goto_uri=%2flogin-form") ) },
-    theme => \&theme,
-    wrong =>
-      sub { open_with( '/wrong', POST $ONLY, [ @FORM[ 0 .. 2 ], 'wrong' ] ) },
-    get   => sub { open_with( '/get',   GET in_query($ONLY) ) },
-    query => sub { open_with( '/query', POST in_query($ONLY) ) },
-    clear =>
-      sub { open_with( '/clear', POST "$CLEAR/login/?login_only=1", \@FORM ) },
+    login    => sub { shown( client()->get("$ENV{LOGIN_URL}&goto_uri=%2flogin-form") ) },
+    theme    => \&theme,
+    wrong    => sub { open_with( '/wrong', POST $ONLY, [ @FORM[ 0 .. 2 ], 'wrong' ] ) },
+    get      => sub { open_with( '/get',   GET in_query($ONLY) ) },
+    query    => sub { open_with( '/query', POST in_query($ONLY) ) },
+    clear    => sub { open_with( '/clear', POST "$CLEAR/login/?login_only=1", \@FORM ) },
     followed => \&followed,
 );
 

@@ -42,8 +42,7 @@ sub follow {
 
 sub get {
     my ( $url, $cookie ) = @_;
-    return $client->get( $url,
-        { headers => $cookie ? { Cookie => $cookie } : {} } );
+    return $client->get( $url, { headers => $cookie ? { Cookie => $cookie } : {} } );
 }
 
 sub post {
@@ -57,7 +56,7 @@ sub open_with {
     my $said = decode_json( $answer->{content} );
     return "$answer->{status} $said->{status}" if !$said->{security_token};
     my @cookies =
-      $how{choose} ? $how{choose}->( cookies($answer) ) : cookies($answer);
+        $how{choose} ? $how{choose}->( cookies($answer) ) : cookies($answer);
     my $url = $BASE . ( $how{slash} // q{} ) . "$said->{security_token}$page";
     return shown( get( $url, join q{; }, @cookies ) );
 }
@@ -65,23 +64,21 @@ sub open_with {
 sub refresh {
     my $answer = post( "$BASE/login/", [ @FORM, goto_uri => '/refresh' ] );
     my ($target) =
-      $answer->{content} =~
-      m{META HTTP-EQUIV="refresh" CONTENT="2;URL=(/cpsess[^"]*)"};
+        $answer->{content} =~ m{META HTTP-EQUIV="refresh" CONTENT="2;URL=(/cpsess[^"]*)"};
     return shown( get( "$BASE$target", join q{; }, cookies($answer) ) );
 }
 
 sub multipart {
     my $boundary = 'form-' . time;
     my %field    = @FORM;
-    my $body     = join q{}, map {
-qq(--$boundary\r\nContent-Disposition: form-data; name="$_"\r\n\r\n$field{$_}\r\n)
-    } sort keys %field;
+    my $body     = join q{},
+        map { qq(--$boundary\r\nContent-Disposition: form-data; name="$_"\r\n\r\n$field{$_}\r\n) }
+        sort keys %field;
     return $client->post(
         $ONLY,
         {
             content => "$body--$boundary--\r\n",
-            headers =>
-              { 'Content-Type' => "multipart/form-data; boundary=$boundary" }
+            headers => { 'Content-Type' => "multipart/form-data; boundary=$boundary" }
         }
     );
 }
@@ -100,12 +97,7 @@ my $query  = $client->www_form_urlencode( \@FORM );
 my %recipe = (
     json => sub { open_with( '/json', post( $ONLY, \@FORM ) ) },
     jar  => sub {
-        shown(
-            follow(
-                "$BASE/login/",
-                post( "$BASE/login/", [ @FORM, goto_uri => '/jar' ] )
-            )
-        );
+        shown( follow( "$BASE/login/", post( "$BASE/login/", [ @FORM, goto_uri => '/jar' ] ) ) );
     },
     refresh => \&refresh,
     first   => sub {
@@ -122,15 +114,12 @@ my %recipe = (
     },
     multipart => sub { open_with( '/multipart', multipart() ) },
     origin    => sub {
-        open_with( '/origin',
-            post( $ONLY, \@FORM, Origin => 'https://localhost' ) );
+        open_with( '/origin', post( $ONLY, \@FORM, Origin => 'https://localhost' ) );
     },
     foreign => sub {
-        open_with( '/foreign',
-            post( $ONLY, \@FORM, Origin => 'https://portal.example' ) );
+        open_with( '/foreign', post( $ONLY, \@FORM, Origin => 'https://portal.example' ) );
     },
-    slashes =>
-      sub { open_with( '/slashes', post( $ONLY, \@FORM ), slash => q{/} ) },
+    slashes  => sub { open_with( '/slashes', post( $ONLY, \@FORM ), slash => q{/} ) },
     appended => sub {
         my $url = "$ENV{URL}&goto_uri=/appended";
         shown( follow( $url, get($url) ) );
@@ -140,9 +129,7 @@ my %recipe = (
         shown( follow( $url, get($url) ) );
     },
     theme => \&theme,
-    wrong =>
-      sub { open_with( '/wrong', post( $ONLY, [ @FORM[ 0 .. 2 ], 'wrong' ] ) ) }
-    ,
+    wrong => sub { open_with( '/wrong', post( $ONLY, [ @FORM[ 0 .. 2 ], 'wrong' ] ) ) },
     get   => sub { open_with( '/get',   get("$ONLY&$query") ) },
     query => sub { open_with( '/query', $client->post("$ONLY&$query") ) },
     clear => sub {

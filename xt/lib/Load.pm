@@ -92,11 +92,11 @@ sub heard {
 }
 
 my $CLIENTS  = 10;
-my $TOO_LONG = 15;    # seconds
+my $PATIENCE = 15;    # seconds
 
 # Logins and requests of honest clients at a TLS port, which begin evenly over a time.
 # Each is sent on a connection of its own. Options: port; users, with the password
-# 'secret'; count of logins; seconds. Returns what happened, a hash each: what (login
+# 'secret'; count of logins; seconds; patience. Returns what happened, a hash each: what (login
 # or page), status (0 without an answer) and took (seconds).
 sub honest {
     my (%option) = @_;
@@ -108,7 +108,7 @@ sub honest {
             for my $number ( grep { $_ % $CLIENTS == $client - 1 } 0 .. $option{count} - 1 ) {
                 my $wait = $start + $number * $option{seconds} / $option{count} - time;
                 sleep $wait if $wait > 0;
-                _visit( $option{port}, $option{users}[ $number % @{ $option{users} } ] );
+                _visit( $option{users}[ $number % @{ $option{users} } ], %option );
             }
         }
     );
@@ -124,28 +124,23 @@ sub _named {
 
 # A login and a request of its session; prints a line for each.
 sub _visit {
-    my ( $port, $user ) = @_;
-    my $login = _timed( login => $port, '/login/', "user=$user&pass=secret" );
-    my ($cookie) = ( $login->{header}{'set-cookie'} // q{} ) =~ /\A([^;]*)/;
-    _timed(
-        page => $port,
-        $login->{header}{location} // q{/}, undef, 'Cookie: ' . ( $cookie // q{} )
-    );
-    return;
-}
-
-sub _timed {
-    my ( $what, $port, @request ) = @_;
-    my $start  = time;
-    my $answer = eval {
-        local $SIG{ALRM} = sub { die "too long\n" };
-        alarm $TOO_LONG;
-        Serve::request( $port, 1, @request );
+    my ( $user, %option ) = @_;
+    my $ask = sub {
+        my ( $what,  @request ) = @_;
+        my ( $start, $answer )  = time;
+        eval {
+            local $SIG{ALRM} = sub { die "too long\n" };
+            alarm $option{patience} // $PATIENCE;
+            $answer = Serve::request( $option{port}, 1, @request );
+        };
+        alarm 0;
+        printf "%s %s %.3f\n", $what, $answer ? $answer->{status} : 0, time - $start;
+        return $answer->{header} // {};
     };
-    alarm 0;
-    $answer //= { status => 0 };
-    printf "%s %s %.3f\n", $what, $answer->{status}, time - $start;
-    return $answer;
+    my $login    = $ask->( login => '/login/', "user=$user&pass=secret" );
+    my ($cookie) = ( $login->{'set-cookie'} // q{} ) =~ /\A([^;]*)/;
+    $ask->( page => $login->{location} // q{/}, undef, 'Cookie: ' . ( $cookie // q{} ) );
+    return;
 }
 
 1;

@@ -28,6 +28,22 @@ sub list {
     };
 }
 
+# What is wrong, as enum lmi_part numbers it.
+my @PARTS = qw(store key site settings);
+
+sub health {
+    my ($self) = @_;
+    my %wrong;
+    for my $number ( 0 .. $#PARTS ) {
+        my $detail = $self->_look($number) // next;
+        $wrong{ $PARTS[$number] } = $detail;
+    }
+    my $log = $self->log_state;
+    $wrong{log} = length $log->{detail} ? $log->{detail} : 'lines are missing'
+        if !$log->{written} || $log->{since};
+    return %wrong;
+}
+
 sub show {
     my ( $self, %which ) = @_;
     _know( \%which, qw(id user) );
@@ -118,8 +134,9 @@ Exchanges a ticket for a cookie, in one atomic and durable step.
     fresh     of another user                confirm
     spent     of the ticket's own session    again: nothing is written
     spent     none, at most 10 s ago, from   granted: a new cookie; of all
-              the same address and agent     cookies of the ticket, only the
-                                             first that is used stays valid
+              the same address and agent     cookies of the ticket, 32 at
+                                             most, only the first that is used
+                                             stays valid
     spent     any other                      spent
     unknown   any                            unknown
 
@@ -335,6 +352,70 @@ was made; C<since>, when the first of the lines that are missing was lost, in
 seconds since 1970, otherwise 0; C<detail>, the reason, if C<written> is 0. If lines
 are missing, it tries to write the line that says so. Processes that were forked
 after the object was first used count together.
+
+=head2 health
+
+    my %wrong = $sessions->health;
+
+What is not in order: a sentence for each of C<store>, C<key>, C<site>, C<settings> and
+C<log>; nothing if all is well. Only what a login or check would open anyway is opened or
+made. C<settings>: the file has changed and can't be used, so that the old settings
+stay in force. C<log>: lines can't be written, or are missing.
+
+=head2 try_log, log_state
+
+    $sessions->try_log('the server starts') or die $Cpanel::LogMeIn::detail;
+    my $state = $sessions->log_state;
+
+C<try_log> writes a line to the log, reads it back from a file, and returns whether it
+is there. C<log_state> is a hash: C<written> (lines can be written), C<lost> (lines
+lost so far), C<since> (when the first of those that are missing was lost; 0: none is)
+and C<detail> (why not).
+
+=head2 numbers
+
+    my $numbers = $sessions->numbers;
+
+What all objects of this process have done, and processes that it has forked, since
+the module was loaded: a hash of
+
+=over 4
+
+=item C<logins>
+
+By service, then by reason: see L<Cpanel::LogMeIn/get_loggedin_url>. Logins without a
+valid service are those of C<none>. Logins at other servers are not counted.
+
+=item C<redemptions>, C<checks>
+
+By outcome, as C<redeem> and C<check> return it.
+
+=item C<faults>
+
+Of all of these, by the code that messages contain: C<SITE>, C<STORE> and so on.
+
+=item C<login_seconds>, C<check_seconds>, C<wait_seconds>
+
+The durations of logins and checks, and what remained of the wait when a login was
+refused for one. Each is a hash of C<sum>, in seconds, and C<counts>, a list of pairs: a
+bound in seconds, and how many were not longer, but longer than the bound before. The
+last bound is undef.
+
+=back
+
+=head2 count_sessions
+
+    my %live = $sessions->count_sessions;
+
+The number of live sessions of each service. It looks at all of them, and dies if the
+store is faulty.
+
+=head2 count_refusal
+
+    $sessions->count_refusal( $service, $reason );
+
+For servers: counts a login that was refused before C<log_in> was called. The reason is
+one of C<log_in>, or C<busy>; the service may be undef.
 
 =head1 WHAT A SESSION IS
 

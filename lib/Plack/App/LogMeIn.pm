@@ -7,6 +7,7 @@ use Plack::Util::Accessor        qw(logins_at_once ports service sessions);
 use Cpanel::LogMeIn              ();
 use Cpanel::LogMeIn::Session     ();
 use Plack::App::LogMeIn::Answer  ();
+use Plack::App::LogMeIn::Numbers ();
 use Plack::App::LogMeIn::Page    ();
 use Plack::App::LogMeIn::Request ();
 use Plack::App::LogMeIn::Slots   ();
@@ -51,6 +52,10 @@ sub prepare_app {
     $self->{answer} = Plack::App::LogMeIn::Answer->new(
         page => Plack::App::LogMeIn::Page->new(%setting),
         hsts => $setting{hsts}
+    );
+    $self->{numbers} = Plack::App::LogMeIn::Numbers->new(
+        answer   => $self->{answer},
+        sessions => $self->sessions
     );
     $self->{slots}         = Plack::App::LogMeIn::Slots->new( $folder, $self->logins_at_once );
     $self->{failurl_hosts} = _failurl_hosts( $setting{failurl_hosts} );
@@ -118,6 +123,7 @@ sub judge {
 sub refusal {
     my ( $self, $env, $status ) = @_;
     my $request = $self->_request($env);
+    $self->sessions->count_refusal( $request->service, 'busy' ) if $status == 503;
     return $self->_complete( $request, $self->{answer}->refuse_at_server( $request, $status ) );
 }
 
@@ -144,9 +150,9 @@ sub _route {
     my ( $self, $request ) = @_;
     return 'bad_request'                     if !$request->clean;
     return $self->_route_at_socket($request) if $request->at_gateway_socket;
-    my $path = $request->path;
-    return $self->_health                     if $path eq '/logmein/health';
-    return $self->_check($request)            if $path eq '/logmein/check';
+    my $told = $self->{numbers}->route($request);
+    return $told                              if $told;
+    return $self->_check($request)            if $request->path eq '/logmein/check';
     return 'bad_host'                         if !$request->has_good_host;
     return 'no_service'                       if !$request->service;
     return $self->_route_clear_text($request) if !$request->secure;
@@ -548,6 +554,12 @@ sub login_order {
     };
 }
 
+# True if store and site can be opened.
+sub _is_well {
+    my ($self) = @_;
+    return eval { $self->sessions->open; 1 };
+}
+
 # Calls the core for a login, with a limited number of parallel hash computations.
 # If the gateway is too busy, returns nothing. The slots are in the store's folder,
 # which _is_well creates if necessary. If the store is faulty, no slot is needed: the
@@ -558,15 +570,19 @@ sub _ask_core {
     my $well = !$request->env->{'logmein.slot'} && $self->_is_well;
     my $slot = $well                            && eval { $self->{slots}->take($PATIENCE) };
     return $self->sessions->$how(%login) if $slot || !$well;
-    return { login_ok => 0, reason => $@ ? 'fault' : 'busy' };
+    my $reason = $@ ? 'fault' : 'busy';
+    $self->sessions->count_refusal( $login{service}, $reason );
+    return { login_ok => 0, reason => $reason };
 }
 
 sub _log_in {
     my ( $self, $request, $wish ) = @_;
     my $by_url = $request->is_cross_site;
     my %field  = %{ $wish->{field} };
-    return $self->_refuse_login( $request, $wish, { reason => 'no_user' } )
-        if !length( $field{user} // q{} );
+    if ( !length( $field{user} // q{} ) ) {
+        $self->sessions->count_refusal( $request->service, 'parameter' );
+        return $self->_refuse_login( $request, $wish, { reason => 'no_user' } );
+    }
     my $answer = $self->_ask_core(
         $request,
         $by_url ? 'log_in_by_url' : 'log_in',
@@ -707,20 +723,6 @@ sub _is_believed {
 
 # For front servers.
 
-sub _is_well {
-    my ($self) = @_;
-    my ( undef, $reason ) = $self->sessions->check(
-        service => 'cpanel',
-        cookie  => 'nobody%3a' . 'A' x 43,
-    );
-    return $reason ne 'fault';
-}
-
-sub _health {
-    my ($self) = @_;
-    return $self->{answer}->text( $self->_is_well ? ( 200, 'ok' ) : ( 503, 'fault' ) );
-}
-
 # Only status 204 allows the request.
 sub _check {
     my ( $self, $request ) = @_;
@@ -841,11 +843,54 @@ first; what another site embeds is refused.
 
 For front servers; see L</FRONT SERVERS>.
 
+=item C</logmein/live>
+
+200 C<ok>, always: the process answers.
+
 =item C</logmein/health>
 
-200 if the store can be read, otherwise 503.
+200 C<ok> if logins and checks are possible, otherwise 503 C<fault>. Programs of this
+machine (see below) are also told why, in a word for each part. After C<fault>:
+
+    store       it can't be opened or read
+    key         key_file is missing, or is not the store's key
+    site        etc/passwd or etc/shadow can't be read
+
+After C<warning>, with the status that the others determine:
+
+    settings    the file is invalid or missing; older settings are in force
+    log         lines can't be written, or some are missing
+
+For example, C<fault store> or C<ok warning settings log>. L<Cpanel::LogMeIn::Session/health>
+has the sentences.
+
+=item C</logmein/metrics>
+
+Numbers in the text format of Prometheus, for programs of this machine; 404 for others.
+Processes that were forked after the gateway was made count together.
+
+    logmein_logins_total{service,reason}    reasons are those of get_loggedin_url,
+                                            and busy: no place in the queue
+    logmein_sessions{service}               live sessions
+    logmein_redemptions_total{outcome}      see Cpanel::LogMeIn::Session
+    logmein_checks_total{outcome}
+    logmein_faults_total{code}              SITE, STORE and so on
+    logmein_login_duration_seconds          a histogram: the time of a login,
+                                            without waiting for its turn
+    logmein_check_duration_seconds          a histogram
+    logmein_login_wait_seconds              a histogram: refused logins during a
+                                            wait, by what remained of it
+    logmein_log_lost_lines_total
+    logmein_healthy{part}                   1 or 0
+
+Sessions are counted one by one, about 100,000 in a second.
 
 =back
+
+Programs of this machine are clients of the socket for front servers, and those that
+connect from a loopback address which is not in C<trusted_proxies>, with a C<Host> of
+this machine and without C<Forwarded>, C<Via>, C<X-Forwarded-*> and C<X-Real-IP>. A front
+server must not pass on requests to F</logmein/>.
 
 All other paths need a session's cookie and its token in the path. If the token is
 wrong or missing, the answer is a page with the heading "Invalid Security Token". The

@@ -6,11 +6,13 @@ use JSON::PP ();
 
 our $VERSION = '0.01';
 
-my $RETRY    = 5;                                                                    # seconds
-my $NO_STORE = 'no-cache, no-store, must-revalidate, private';
-my $FAULT    = 'This is not possible at the moment. Please try again later.';
-my $BUSY     = 'Too many people are logging in at this moment. Please try again.';
-my $BY_POST  = 'Send user and pass in the body of a POST request.';
+my $RETRY      = 5;                                                                    # seconds
+my $NO_STORE   = 'no-cache, no-store, must-revalidate, private';
+my $FAULT      = 'This is not possible at the moment. Please try again later.';
+my $BUSY       = 'Too many people are logging in at this moment. Please try again.';
+my $NO_SERVICE = 'No service answers at this port. Run the app with "logmein serve --app FILE", or'
+    . ' set its option service or ports.';
+my $BY_POST = 'Send user and pass in the body of a POST request.';
 
 # The gateway's refusals: status, text and headers. Those of logins have the text of
 # the core.
@@ -36,7 +38,7 @@ my %REFUSAL = (
     login_wait        => [ 429, 'Too many failed logins.' ],
     method            => [ 405, 'Use GET or POST.', Allow => 'GET, HEAD, POST' ],
     no_length         => [ 411, 'The length of the body is missing.' ],
-    no_service        => [ 404, 'No service answers at this port.' ],
+    no_service        => [ 404, $NO_SERVICE ],
     no_session        => [ 401, 'Please log in.' ],
     not_found         => [ 404, 'Not found.' ],
     other_user        => [ 409, 'You are logged in as another user.' ],
