@@ -213,6 +213,14 @@ for my $case (
     );
 }
 is( opened( '/', '&goto_uri=/a&goto_uri=/b' )->{status}, 400, '... but two are refused' );
+is( ask( $app, "$token/?goto_uri=/a&goto_uri=/b", %alice )->{status},
+    200, '... unless they are those of a page' );
+is(
+    header_of( ask( $app, '/logmein/check', HTTP_X_ORIGINAL_URI => '/?goto_uri=/a' ),
+        'X-LogMeIn-Login' ),
+    '/login/?goto_uri=%2F%3Fgoto_uri%3D%2Fa',
+    '... which the browser comes back to'
+);
 $link = ( $site->login )[2] =~ s{\Ahttps://[^/]+}{}r;
 $link =~ s{/[?]}{?};
 like( header_of( ask( $app, "$link&goto_uri=/a" ), 'Location' ),

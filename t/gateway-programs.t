@@ -285,6 +285,8 @@ is( $answer->{status}, 200, 'login_by_get: a login by GET' );
 like( $answer->{body},    qr{\A\{"status":1,"redirect":"(/cpsess\d{10})/x",}, '... is answered' );
 like( cookie_of($answer), qr/\Acpsession=alice%3a/,                           '... with a cookie' );
 is( ask( $by_get, "$LOGIN&user=alice&pass=wrong" )->{status}, 401, '... and checked' );
+is( ask( $by_get, "$LOGIN&$FORM", content('application/json') )->{status},
+    200, '... whatever type a missing body is said to have' );
 is( ask( $by_get, "$LOGIN&$FORM", REQUEST_METHOD => 'POST' )->{status},
     200, '... also by a POST without a form' );
 is( ask( $by_get, "$LOGIN&$FORM&pass=x" )->{status}, 400, '... but not with two passwords' );

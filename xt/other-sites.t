@@ -104,6 +104,7 @@ sub markup {
 }
 
 my $browser = Browser->new($driver);
+END { undef $_ for $browser, $driver }    # in this order
 
 # The page is given once it is complete; what it asks for may still be under way.
 sub show {
@@ -151,14 +152,11 @@ sub ticket_url {
     return $url;
 }
 
-# URLs that another site may use, and what of them the log shows: two logouts, a
-# ticket, and wrong tokens.
+# URLs that another site may use, and what of them the log shows: a logout, a ticket,
+# and wrong tokens.
 sub targets {
-    my ( $name, $token, @wrong ) = @_;
-    my @paths = (
-        "/logout/?k=$name", "$token/logout/?k=$name",
-        map { sprintf '/cpsess%010d/%s', $_, $name } @wrong
-    );
+    my ( $name, @wrong ) = @_;
+    my @paths = ( "/logout/?k=$name", map { sprintf '/cpsess%010d/%s', $_, $name } @wrong );
     return ( ticket_url("ticket-$name") => "/ticket-$name", map { ( "$home$_" => $_ ) } @paths );
 }
 
@@ -170,7 +168,7 @@ for my $origin ( sort keys %ORIGIN ) {
     my $html = q{};
     my @arrive;
     for my $kind ( sort keys %EMBEDDED ) {
-        my %target = targets( "$origin-$kind", $token, 1 .. 3 );
+        my %target = targets( "$origin-$kind", 1 .. 3 );
         push @arrive, values %target;
         $html .= markup( $kind, $_ ) for sort keys %target;
     }
@@ -182,7 +180,7 @@ for my $origin ( sort keys %ORIGIN ) {
     my $wrong = 3;
     my @lost;
     for my $kind ( sort keys %LEAVING ) {
-        my %target = targets( "$origin-$kind", $token, ++$wrong );
+        my %target = targets( "$origin-$kind", ++$wrong );
         for my $url ( sort keys %target ) {
             show( $origin, markup( $kind, $url ) );
             push @lost, missing( $target{$url} );

@@ -160,7 +160,7 @@ sub _route {
     return $self->_route_login($request)  if $rest =~ $LOGIN_PATH;
     return $self->_route_logout($request) if $rest =~ $LOGOUT_PATH;
     my $ticket   = $request->ticket;
-    my $goto_uri = $request->target_of_ticket;
+    my $goto_uri = defined $ticket ? $request->target_of_ticket : undef;
     return 'bad_request'                                  if !$request->clean;
     return $self->_redeem( $request, $ticket, $goto_uri ) if defined $ticket;
     my ( $session, $reason ) = $self->_check_session($request);
@@ -730,7 +730,7 @@ sub _check {
     my $refused  = sub { return $self->_refuse( $original, 'no_session', text => 'no', @_ ) };
     return $refused->() if !$original->clean || !$original->secure || !$original->service;
     my $ticket   = $original->ticket;
-    my $goto_uri = $original->target_of_ticket;
+    my $goto_uri = defined $ticket ? $original->target_of_ticket : $original->goto_uri;
     return $refused->() if !$original->clean || !$original->has_good_host;
     return $refused->(
         headers => [

@@ -228,11 +228,13 @@ sub form_fault {
     return;
 }
 
-# Reads the form; returns the name of a refusal if it is none, otherwise undef.
+# Reads the form of a POST; returns the name of a refusal if it is none, otherwise
+# undef.
 sub read_form {
     my ($self) = @_;
-    my $env    = $self->{env};
-    my $fault  = $self->form_fault;
+    return if $self->{method} ne 'POST';
+    my $env   = $self->{env};
+    my $fault = $self->form_fault;
     return $fault if $fault;
     my $body = q{};
     while ( length $body <= $BODY_MAX ) {
