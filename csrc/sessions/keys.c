@@ -26,8 +26,9 @@ static enum lmi_rc
 key_fail(struct lmi_err *err, int os_errno, const char *path, const char *text,
          const char *remedy)
 {
-    return lmi_fail(err, os_errno == EACCES ? LMI_RIGHTS : LMI_KEY, os_errno,
-                    path, text, remedy);
+    lmi_fail(err, os_errno == EACCES ? LMI_RIGHTS : LMI_KEY, os_errno, path,
+             text, remedy);
+    return lmi_err_name(err, os_errno == EROFS ? "store.read-only" : NULL);
 }
 
 /* The folder that a key lies in, opened, with its owner's rights taken on. */

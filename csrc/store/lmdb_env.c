@@ -385,7 +385,7 @@ start_fail(struct lmi_err *err, int code, const char *path)
     } else if (code == EAGAIN) {
         text = "is in use by another process with this process's id";
         remedy = "do not share a store between PID namespaces";
-    } else if (code != EROFS && code != EACCES) {
+    } else if (code < 0) {
         name = "store.damaged";
     }
     store_fail(err, code, path, text, remedy);
