@@ -659,15 +659,16 @@ numbers_hash(pTHX_ const struct lmi_numbers *numbers)
     return object;
 }
 
-/* What the doctor says of a note: its place and words apart. */
+/* What the doctor says of a fault: its place and words apart. */
 static SV *
-note_hash(pTHX_ const struct lmi_note *note)
+fault_hash(pTHX_ const char *name, const struct lmi_err *err)
 {
-    const struct lmi_err *err = &note->err;
     HV *hash = newHV();
 
-    if (note->name != NULL)
-        (void)hv_stores(hash, "name", newSVpv(note->name, 0));
+    if (name != NULL)
+        (void)hv_stores(hash, "name", newSVpv(name, 0));
+    if (err->name != NULL)
+        (void)hv_stores(hash, "fault", newSVpv(err->name, 0));
     (void)hv_stores(hash, "code", newSVpv(lmi_rc_name(err->code), 0));
     (void)hv_stores(hash, "place", newSVpv(err->location, 0));
     (void)hv_stores(hash, "text", newSVpv(err->text, 0));
@@ -704,7 +705,7 @@ die_of(pTHX_ enum lmi_rc rc, const struct lmi_err *err)
 static struct lmi *
 sessions_or_die(pTHX_ SV *self)
 {
-    struct lmi_err err = {LMI_OK, 0, NULL, NULL, ""};
+    struct lmi_err err = {.code = LMI_OK};
     struct lmi *lmi = sessions_of(aTHX_ self, &err);
 
     die_of(aTHX_ err.code, &err);
@@ -924,7 +925,7 @@ PREINIT:
     struct lmi_login ask;
     struct lmi_login_answer answer;
     struct lmi *lmi;
-    struct lmi_err err = {LMI_OK, 0, NULL, NULL, ""};
+    struct lmi_err err = {.code = LMI_OK};
 PPCODE:
     settle(aTHX_ &ST(0), items);
     if (items % 2 == 0)
@@ -1096,7 +1097,7 @@ PPCODE:
     EXTEND(SP, LMI_NOTES + 1);
     mPUSHn((NV)report.left_out);
     for (i = 0; i < report.count; i++)
-        PUSHs(note_hash(aTHX_ &report.notes[i]));
+        PUSHs(fault_hash(aTHX_ report.notes[i].name, &report.notes[i].err));
 
 void
 _store_report(self)
@@ -1107,8 +1108,13 @@ PREINIT:
     struct lmi_err err;
 PPCODE:
     lmi = sessions_or_die(aTHX_ self);
-    die_of(aTHX_ lmi_store_report_get(lmi, &report, &err), &err);
-    XPUSHs(store_report_hash(aTHX_ &report));
+    if (lmi_store_report_get(lmi, &report, &err) == LMI_OK) {
+        XPUSHs(store_report_hash(aTHX_ &report));
+    } else { /* no report, and why */
+        EXTEND(SP, 2);
+        PUSHs(&PL_sv_undef);
+        PUSHs(fault_hash(aTHX_ err.name, &err));
+    }
 
 void
 _next(self, cursor, user, service)

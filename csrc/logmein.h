@@ -47,7 +47,8 @@ const char *lmi_rc_name(enum lmi_rc rc);
 /*
  * An error record; there is nothing to free. `location` is a path, with line
  * and key where known; it may be empty and is cut at its size. `text` and
- * `remedy` are static sentences without a full stop, or NULL.
+ * `remedy` are static sentences without a full stop, or NULL. `name` is static
+ * too, and stays when the sentences are reworded: for programs; NULL: none.
  */
 struct lmi_err {
     enum lmi_rc code;
@@ -55,6 +56,7 @@ struct lmi_err {
     const char *text;
     const char *remedy;
     char location[320];
+    const char *name; /* such as "key.mode" */
 };
 
 /* Writes "LOCATION: TEXT: OS ERROR (REMEDY)", cut at size, terminated. */
@@ -485,12 +487,12 @@ LMI_RC lmi_serves_host(struct lmi *lmi, struct lmi_text host, bool *out,
 /*
  * What an operator should know of the site's files. name is "site.line",
  * "site.twice", "site.domain-owner", "hashes.scheme", "hashes.cost",
- * "hashes.form" or "hashes.mixed"; NULL if the file itself can't be used. The
- * place in err is a path, with a line where there is one; it is no error of
- * the call. Notes beyond the last one are counted in left_out. Lines of other
- * accounts are not looked at by a login, and slow down none: only this call
- * does. It reads every file of the site, and of its first 1,000 domains; no
- * hash leaves it.
+ * "hashes.form" or "hashes.mixed"; NULL if the file itself can't be used: then
+ * err.name is "missing", "owner" or NULL. The place in err is a path, with a
+ * line where there is one; it is no error of the call. Notes beyond the last
+ * one are counted in left_out. Lines of other accounts are not looked at by a
+ * login, and slow down none: only this call does. It reads every file of the
+ * site, and of its first 1,000 domains; no hash leaves it.
  */
 #define LMI_NOTES 32
 struct lmi_note {
@@ -505,7 +507,10 @@ struct lmi_site_report {
 LMI_RC lmi_site_report_get(struct lmi *lmi, struct lmi_site_report *out,
                            struct lmi_err *err);
 
-/* The state of the open store. */
+/*
+ * The state of the open store. If it can't be opened, err->name says why where
+ * that is known: "store." or "key.", and a word.
+ */
 struct lmi_store_report {
     int64_t clock; /* of the last commit that noted it; 0: none did */
     uint32_t readers, readers_max;

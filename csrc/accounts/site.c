@@ -136,10 +136,12 @@ lmi_site_each_line(struct lmi_site *site, const char *path, bool needed,
 
     if (rc != LMI_OK)
         return rc;
-    if (fd < 0)
-        return needed
-                   ? lmi_file_fail(&rules, path, 0, "is not there", NULL, err)
-                   : LMI_OK;
+    if (fd < 0 && !needed)
+        return LMI_OK;
+    if (fd < 0) {
+        lmi_file_fail(&rules, path, 0, "is not there", NULL, err);
+        return lmi_err_name(err, "missing");
+    }
     rc = lmi_file_each_line(fd, visit, context, LMI_SITE, path, err);
     close(fd);
     return rc;

@@ -34,10 +34,18 @@ lmi_fail(struct lmi_err *err, enum lmi_rc code, int os_errno,
     err->os_errno = os_errno;
     err->text = text;
     err->remedy = remedy;
+    err->name = NULL;
     err->location[0] = '\0';
     if (location != NULL)
         lmi_err_add_location(err, "%s", location);
     return code;
+}
+
+enum lmi_rc
+lmi_err_name(struct lmi_err *err, const char *name)
+{
+    err->name = name;
+    return err->code;
 }
 
 enum lmi_rc

@@ -12,6 +12,12 @@ enum lmi_rc lmi_fail(struct lmi_err *err, enum lmi_rc code, int os_errno,
                      const char *location, const char *text,
                      const char *remedy);
 
+/*
+ * Names the error that is there, and returns its code. name must be static;
+ * programs may compare it, which they must not do with texts.
+ */
+enum lmi_rc lmi_err_name(struct lmi_err *err, const char *name);
+
 /* The fault LMI_MEMORY. */
 enum lmi_rc lmi_no_memory(struct lmi_err *err);
 

@@ -82,13 +82,14 @@ owner_ok(const struct stat *st, const struct lmi_file_rules *rules)
 /* The first rule that the opened file breaks, or NULL. */
 static const char *
 broken_rule(const struct stat *st, const struct lmi_file_rules *rules,
-            const char **remedy)
+            const char **remedy, const char **name)
 {
-    *remedy = NULL;
+    *remedy = *name = NULL;
     if (!S_ISREG(st->st_mode))
         return "is not a regular file";
     if (!owner_ok(st, rules)) {
         *remedy = "chown it";
+        *name = "owner";
         return "belongs to another user";
     }
     if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0) {
@@ -107,7 +108,7 @@ lmi_file_open(int dir_fd, const char *path, const struct lmi_file_rules *rules,
               int *fd_out, struct lmi_err *err)
 {
     struct stat st;
-    const char *text = NULL, *remedy = NULL;
+    const char *text = NULL, *remedy = NULL, *name = NULL;
     int os_errno = 0;
     int fd = openat(dir_fd, path,
                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -124,7 +125,7 @@ lmi_file_open(int dir_fd, const char *path, const struct lmi_file_rules *rules,
         os_errno = errno;
         text = "can't be examined";
     } else {
-        text = broken_rule(&st, rules, &remedy);
+        text = broken_rule(&st, rules, &remedy, &name);
     }
     if (text == NULL) {
         *fd_out = fd;
@@ -132,7 +133,8 @@ lmi_file_open(int dir_fd, const char *path, const struct lmi_file_rules *rules,
     }
     if (fd >= 0)
         close(fd);
-    return lmi_file_fail(rules, path, os_errno, text, remedy, err);
+    lmi_file_fail(rules, path, os_errno, text, remedy, err);
+    return lmi_err_name(err, name);
 }
 
 #define MAX_LINKS 8

@@ -48,7 +48,8 @@ enum lmi_rc lmi_file_fail(const struct lmi_file_rules *rules, const char *path,
 /*
  * Opens path, relative to dir_fd (AT_FDCWD allowed), for reading. The last
  * component must be a regular file, not a link, not writable by group or
- * others, and as the rules say. Never blocks on a FIFO.
+ * others, and as the rules say. Never blocks on a FIFO. The error is named
+ * "owner" if it belongs to another user, and has no name otherwise.
  */
 LMI_RC lmi_file_open(int dir_fd, const char *path,
                      const struct lmi_file_rules *rules, int *fd_out,

@@ -228,11 +228,13 @@ lmi_enter_site(struct lmi *lmi, struct lmi_site **out, struct lmi_err *err)
 static const struct lmi_store_id meta_id = {.kind = LMI_KIND_META};
 
 static enum lmi_rc
-another_key(struct lmi_err *err, const char *path, const char *text)
+another_key(struct lmi_err *err, const char *name, const char *path,
+            const char *text)
 {
-    return lmi_fail(err, LMI_KEY, 0, path, text,
-                    "bring the key back, or name it as key_file_old; without "
-                    "it, empty the store: everybody logs in again");
+    lmi_fail(err, LMI_KEY, 0, path, text,
+             "bring the key back, or name it as key_file_old; without "
+             "it, empty the store: everybody logs in again");
+    return lmi_err_name(err, name);
 }
 
 static enum lmi_rc
@@ -247,7 +249,7 @@ fingerprint_check(const struct lmi *lmi, struct lmi_keys *keys,
         rc = lmi_keys_verify(keys, LMI_MAC_META, "", 0, there->bytes, LMI_HASH,
                              &good, old_out, err);
     if (rc == LMI_OK && !good)
-        rc = another_key(err, lmi->settings->key_file,
+        rc = another_key(err, "key.other", lmi->settings->key_file,
                          "is not the key that the store was made with");
     return rc;
 }
@@ -295,14 +297,14 @@ keys_open(struct lmi *lmi, bool known, struct lmi_err *err)
     if (rc != LMI_OK || found)
         return rc;
     if (known)
-        return another_key(err, settings->key_file,
+        return another_key(err, "key.missing", settings->key_file,
                            "is missing, and the store was made with it");
     rc = lmi_keys_make(lmi->crypto, settings->key_file, err);
     if (rc == LMI_OK)
         rc = lmi_keys_load(lmi->crypto, settings->key_file, old, &found,
                            &lmi->keys, err);
     if (rc == LMI_OK && !found)
-        rc = another_key(err, settings->key_file, "vanished");
+        rc = another_key(err, "key.missing", settings->key_file, "vanished");
     return rc;
 }
 
@@ -353,7 +355,7 @@ lmi_key_look(struct lmi *lmi, struct lmi_err *err)
             settings->key_file_old[0] != '\0' ? settings->key_file_old : NULL,
             &found, &keys, err);
     if (rc == LMI_OK && !found)
-        rc = another_key(err, settings->key_file, "is missing");
+        rc = another_key(err, "key.missing", settings->key_file, "is missing");
     else if (rc == LMI_OK && known)
         rc = fingerprint_check(lmi, keys, &there, &old, err);
     lmi_keys_free(keys);

@@ -26,8 +26,9 @@ static enum lmi_rc
 key_fail(struct lmi_err *err, int os_errno, const char *path, const char *text,
          const char *remedy)
 {
-    return lmi_fail(err, os_errno == EACCES ? LMI_RIGHTS : LMI_KEY, os_errno,
-                    path, text, remedy);
+    lmi_fail(err, os_errno == EACCES ? LMI_RIGHTS : LMI_KEY, os_errno, path,
+             text, remedy);
+    return lmi_err_name(err, os_errno == EROFS ? "store.read-only" : NULL);
 }
 
 /* The folder that a key lies in, opened, with its owner's rights taken on. */
@@ -50,8 +51,10 @@ folder_open(struct key_folder *folder, const char *path, struct lmi_err *err)
     lmi_file_folder(path, folder->dir);
     folder->name = strrchr(path, '/') + 1;
     folder->dir_fd = open(folder->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder->dir_fd < 0 || fstat(folder->dir_fd, &st) != 0)
-        return key_fail(err, errno, path, "its folder can't be opened", NULL);
+    if (folder->dir_fd < 0 || fstat(folder->dir_fd, &st) != 0) {
+        key_fail(err, errno, path, "its folder can't be opened", NULL);
+        return lmi_err_name(err, "key.folder");
+    }
     folder->uid = st.st_uid;
     return lmi_owner_enter(&folder->saved, st.st_uid, st.st_gid, path, err);
 }
@@ -73,14 +76,20 @@ key_check(int fd, int dir_fd, const char *path, struct lmi_err *err)
         lmi_file_remove_drafts(dir_fd, DRAFT_STEM, &st);
     if (fstat(fd, &st) != 0)
         return key_fail(err, errno, path, "can't be examined", NULL);
-    if ((st.st_mode & 077) != 0)
-        return key_fail(err, 0, path, "is open to others than its owner",
-                        "chmod 0600 it, and make a new one if in doubt");
-    if (st.st_nlink != 1)
-        return key_fail(err, 0, path, "has more than one hard link",
-                        "remove the other name");
-    if (st.st_size != KEY_SIZE)
-        return key_fail(err, 0, path, "is not 32 bytes long", NULL);
+    if ((st.st_mode & 077) != 0) {
+        key_fail(err, 0, path, "is open to others than its owner",
+                 "chmod 0600 it, and make a new one if in doubt");
+        return lmi_err_name(err, "key.mode");
+    }
+    if (st.st_nlink != 1) {
+        key_fail(err, 0, path, "has more than one hard link",
+                 "remove the other name");
+        return lmi_err_name(err, "key.links");
+    }
+    if (st.st_size != KEY_SIZE) {
+        key_fail(err, 0, path, "is not 32 bytes long", NULL);
+        return lmi_err_name(err, "key.size");
+    }
     return LMI_OK;
 }
 
@@ -104,6 +113,7 @@ key_read(const char *path, char **key_out, struct lmi_err *err)
     rc = lmi_file_open(folder.dir_fd, folder.name, &rules, &fd, err);
     if (rc != LMI_OK) {
         lmi_err_add_location(err, " (key)");
+        lmi_err_name(err, err->name != NULL ? "key.owner" : "key.unusable");
         goto out;
     }
     if (fd < 0)
@@ -153,9 +163,11 @@ lmi_keys_load(struct lmi_crypto *crypto, const char *path, const char *old_path,
                             : mac_load(crypto, path, &keys->current, err);
     if (rc == LMI_OK && old_path != NULL)
         rc = mac_load(crypto, old_path, &keys->old, err);
-    if (rc == LMI_OK && old_path != NULL && keys->old == NULL)
-        rc = key_fail(err, 0, old_path, "is not there",
-                      "take key_file_old out of the settings");
+    if (rc == LMI_OK && old_path != NULL && keys->old == NULL) {
+        key_fail(err, 0, old_path, "is not there",
+                 "take key_file_old out of the settings");
+        rc = lmi_err_name(err, "key.old-missing");
+    }
     *found_out = rc == LMI_OK && keys->current != NULL;
     if (*found_out)
         *out = keys;

@@ -99,7 +99,7 @@ store_fail(struct lmi_err *err, int code, const char *location,
     lmi_fail(err, rc, code > 0 ? code : 0, location, text, remedy);
     if (code < 0) /* LMDB's own codes; the texts are static and short */
         lmi_err_add_location(err, " (%s)", mdb_strerror(code));
-    return rc;
+    return lmi_err_name(err, code == EROFS ? "store.read-only" : NULL);
 }
 
 static enum lmi_rc
@@ -108,15 +108,18 @@ folder_check(int fd, uid_t owner, const char *path, struct stat *st,
 {
     if (fstat(fd, st) != 0)
         return store_fail(err, errno, path, "can't be examined", NULL);
-    if (geteuid() != 0 && st->st_uid != geteuid())
-        return lmi_fail(err, LMI_RIGHTS, 0, path, "belongs to another user",
-                        "call as its owner, or as root");
+    if (geteuid() != 0 && st->st_uid != geteuid()) {
+        lmi_fail(err, LMI_RIGHTS, 0, path, "belongs to another user",
+                 "call as its owner, or as root");
+        return lmi_err_name(err, "store.owner");
+    }
     if (owner != (uid_t)-1 && st->st_uid != owner)
         return store_fail(err, 0, path, "does not belong to the store's owner",
                           "chown it");
-    if ((st->st_mode & 077) != 0)
-        return store_fail(err, 0, path, "is open to group or others",
-                          "chmod 0700 it");
+    if ((st->st_mode & 077) != 0) {
+        store_fail(err, 0, path, "is open to group or others", "chmod 0700 it");
+        return lmi_err_name(err, "store.mode");
+    }
     return LMI_OK;
 }
 
@@ -177,9 +180,10 @@ folder_open(const char *path, uid_t owner, gid_t group, int *fd_out,
             fchown(fd, owner, group) != 0)
             rc = store_fail(err, errno, path, "can't be given away", NULL);
     }
-    if (fd < 0)
-        return store_fail(err, errno, path, "can't be opened as a folder",
-                          NULL);
+    if (fd < 0) {
+        store_fail(err, errno, path, "can't be opened as a folder", NULL);
+        return lmi_err_name(err, "store.no-folder");
+    }
     if (rc == LMI_OK)
         rc = folder_check(fd, owner, path, st, err);
     if (rc == LMI_OK)
@@ -195,26 +199,31 @@ file_check(int dir_fd, const char *name, uid_t owner, const char *folder,
            struct lmi_err *err)
 {
     struct stat st;
-    const char *text = NULL;
+    const char *text, *fault;
 
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT
                    ? LMI_OK
                    : store_fail(err, errno, folder, "can't be examined", NULL);
-    if (!S_ISREG(st.st_mode))
+    if (!S_ISREG(st.st_mode)) {
         text = "is not a regular file";
-    else if (st.st_uid != owner)
+        fault = "store.file-kind";
+    } else if (st.st_uid != owner) {
         text = "does not belong to the folder's owner";
-    else if ((st.st_mode & 077) != 0)
+        fault = "store.file-owner";
+    } else if ((st.st_mode & 077) != 0) {
         text = "is open to group or others";
-    else if (st.st_nlink != 1)
+        fault = "store.file-mode";
+    } else if (st.st_nlink != 1) {
         text = "has more than one hard link";
-    if (text == NULL)
+        fault = "store.links";
+    } else {
         return LMI_OK;
+    }
     store_fail(err, 0, folder, text,
                "another user has put it there: find out who");
     lmi_err_add_location(err, "/%s", name);
-    return err->code;
+    return lmi_err_name(err, fault);
 }
 
 /* The kernel's name for this boot. */
@@ -366,7 +375,7 @@ lock_fail(struct lmi_err *err, const char *path)
 static enum lmi_rc
 start_fail(struct lmi_err *err, int code, const char *path)
 {
-    const char *text = "can't be opened by LMDB", *remedy = NULL;
+    const char *text = "can't be opened by LMDB", *remedy = NULL, *name = NULL;
 
     if (code == ETIMEDOUT)
         return lock_fail(err, path);
@@ -376,8 +385,11 @@ start_fail(struct lmi_err *err, int code, const char *path)
     } else if (code == EAGAIN) {
         text = "is in use by another process with this process's id";
         remedy = "do not share a store between PID namespaces";
+    } else if (code < 0) {
+        name = "store.damaged";
     }
-    return store_fail(err, code, path, text, remedy);
+    store_fail(err, code, path, text, remedy);
+    return name != NULL ? lmi_err_name(err, name) : err->code;
 }
 
 /* LMDB's lock file, with space for all that LMDB may write there. */

@@ -44,7 +44,7 @@ sub run {
     my ( $class, %option ) = @_;
     my $self = bless { option => \%option, findings => [], sound => [] }, $class;
 
-    # The core's texts are told apart below.
+    # The reasons of the system in English, as all else is.
     POSIX::setlocale( POSIX::LC_MESSAGES(), 'C' );
     local $ENV{LOGMEIN_CONF} = $option{config} // $ENV{LOGMEIN_CONF};
     delete local $ENV{LOGMEIN_CONF} if !length( $ENV{LOGMEIN_CONF} // q{} );
@@ -258,9 +258,9 @@ sub _file_fault {
     my ($file) = $note->{place} =~ m{/(passwd|shadow|shells|userdomains|localdomains|resellers)\z};
     $file = 'mailbox' if !defined $file || $note->{place} =~ m{/etc/[^/]+/shadow\z};
     my $what =
-          $note->{code} eq 'RIGHTS'       ? 'unreadable'
-        : $note->{text} eq 'is not there' ? 'missing'
-        :                                   'unsafe';
+          $note->{code} eq 'RIGHTS'              ? 'unreadable'
+        : ( $note->{fault} // q{} ) eq 'missing' ? 'missing'
+        :                                          'unsafe';
     return "site.$file-$what";
 }
 
@@ -324,28 +324,6 @@ sub _look_at_users {
 
 # The store, its key, and the clock.
 
-# What the core says of a store that can't be opened, and how it is named.
-my @STORE = (
-    [ qr/Read-only file system/                       => 'store.read-only' ],
-    [ qr/is not the key that the store was made with/ => 'key.other' ],
-    [ qr/is missing, and the store was made with it/  => 'key.missing' ],
-    [ qr/is open to others than its owner/            => 'key.mode' ],
-    [ qr/is not 32 bytes long/                        => 'key.size' ],
-    [ qr/[(]key[)]: belongs to another user/          => 'key.owner' ],
-    [ qr/[(]key[)]: /                                 => 'key.unusable' ],
-    [ qr/data[.]mdb: has more than one hard link/     => 'store.links' ],
-    [ qr/has more than one hard link/                 => 'key.links' ],
-    [ qr/: is not there [(]take key_file_old/         => 'key.old-missing' ],
-    [ qr/its folder can't be opened/                  => 'key.folder' ],
-    [ qr/: belongs to another user/                   => 'store.owner' ],
-    [ qr/does not belong to the folder's owner/       => 'store.file-owner' ],
-    [ qr/mdb[\w-]*: is open to group or others/       => 'store.file-mode' ],
-    [ qr/: is open to group or others/                => 'store.mode' ],
-    [ qr/can't be opened as a folder/                 => 'store.no-folder' ],
-    [ qr/is not a regular file/                       => 'store.file-kind' ],
-    [ qr/can't be opened by LMDB/                     => 'store.damaged' ],
-);
-
 # Returns whether this user may use the store. What is not there yet is not made.
 sub _look_at_store {
     my ($self) = @_;
@@ -363,8 +341,8 @@ sub _look_at_store {
         $self->_sound("$folder is empty: the first login makes the store");
         return 1;
     }
-    my $report = eval { $self->{sessions}->_store_report };
-    return $self->_store_unusable if !$report;
+    my ( $report, $fault ) = $self->{sessions}->_store_report;
+    return $self->_store_unusable($fault) if !$report;
     $self->_look_at_volatile;
     $self->_judge_store( $folder, $report );
     $self->_judge_clock($report);
@@ -378,13 +356,12 @@ sub _store_fault {
 }
 
 sub _store_unusable {
-    my ($self) = @_;
-    my $detail = $Cpanel::LogMeIn::detail;
-    my ($row)  = grep { $detail =~ $_->[0] } @STORE;
-    my $denied = $detail =~ /Permission denied/;
-    my $name   = $row ? $row->[1] : $denied ? 'store.owner' : 'store.unusable';
-    return $self->_store_fault( $denied && $name =~ /folder/ ? 'store.owner' : $name,
-        _split_detail($detail) );
+    my ( $self, $fault ) = @_;
+    my $name   = $fault->{name} // q{};
+    my $denied = $fault->{code} eq 'RIGHTS';
+    $name = $denied ? 'store.owner' : 'store.unusable'
+        if !length $name || ( $denied && $name =~ /folder/ );
+    return $self->_store_fault( $name, $fault->{place}, _text_of($fault), $fault->{remedy} // q{} );
 }
 
 # Of the way to the folder one part at most may be missing.
