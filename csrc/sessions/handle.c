@@ -238,7 +238,8 @@ fingerprint_leave(struct lmi *lmi, const struct lmi_store_value *old,
 
     mine.len = LMI_HASH;
     if (rc == LMI_OK)
-        rc = lmi_store_apply(lmi->store, LMI_DURABLE, &op, 1, 0, &done, err);
+        rc = lmi_store_apply(lmi->store, LMI_DURABLE, &op, 1, lmi_now(lmi),
+                             &done, err);
     if (rc != LMI_OK || done)
         return rc;
     /* Another process was first: its key must be ours as well. */
