@@ -175,9 +175,12 @@ is_named(pTHX_ SV *sv, const char *name)
     return text.len == strlen(name) && memEQ(text.ptr, name, text.len);
 }
 
-/* The parameters of a login; unknown ones pass, as the original lets them. */
+/*
+ * The parameters of a login. Of the documented call, which does as the
+ * original, unknown ones are ignored; of a gateway's they are wrong.
+ */
 static void
-read_login(pTHX_ struct lmi_login *ask, SV **list, I32 count)
+read_login(pTHX_ struct lmi_login *ask, SV **list, I32 count, bool gateway)
 {
     const struct argument arguments[] = {
         {"user", &ask->user},
@@ -197,6 +200,8 @@ read_login(pTHX_ struct lmi_login *ask, SV **list, I32 count)
         text = argument_of(arguments, text_of(aTHX_ list[i]));
         if (text != NULL)
             *text = text_of(aTHX_ list[i + 1]);
+        else if (gateway && !is_named(aTHX_ list[i], "caller_uid"))
+            croak("Unknown argument '%" SVf "'.", SVfARG(list[i]));
     }
 }
 
@@ -280,7 +285,7 @@ log_in_remotely(pTHX_ struct lmi_login *ask, I32 ax, I32 count,
     const struct lmi_settings *settings;
     struct lmi_err err;
 
-    read_login(aTHX_ ask, &ST(0), count);
+    read_login(aTHX_ ask, &ST(0), count, false);
     if (remote == NULL)
         lmi_login_fail(handle_of(aTHX), ask, SvPV_nolen(reason), answer);
     else if (lmi_settings_get(handle_of(aTHX), &settings, &err) == LMI_OK)
@@ -363,6 +368,7 @@ read_flags(pTHX_ struct lmi_access *access, SV **list, I32 count)
         {"confirmed", &access->confirmed},
         {"uncounted", &access->uncounted},
         {"any_token", &access->any_token},
+        {"foreign", &access->foreign},
     };
     size_t f;
     I32 i;
@@ -386,8 +392,10 @@ read_access(pTHX_ SV **list, I32 count)
         {"token", &access.token},     {"service", &service},
         {"address", &access.address}, {"agent", &access.agent},
         {"method", &access.method},   {"purpose", &access.purpose},
+        {"destination", &access.destination},
         {"confirmed", &flag},         {"uncounted", &flag},
-        {"any_token", &flag},         {NULL, NULL},
+        {"any_token", &flag},         {"foreign", &flag},
+        {NULL, NULL},
     };
     SV *service_sv = NULL;
     I32 i;
@@ -538,6 +546,151 @@ push_settings(pTHX_ const struct lmi_settings *settings)
     PUTBACK;
 }
 
+static SV *
+health_hash(pTHX_ const struct lmi_log_health *health,
+            const struct lmi_err *err)
+{
+    char text[LMI_DETAIL_SIZE] = "";
+    HV *hash = newHV();
+
+    if (!health->written)
+        lmi_err_format(err, text, sizeof text);
+    (void)hv_stores(hash, "written", newSViv(health->written));
+    (void)hv_stores(hash, "lost", newSVnv((NV)health->lost));
+    (void)hv_stores(hash, "since", newSVnv((NV)health->since));
+    (void)hv_stores(hash, "detail", newSVpv(text, 0));
+    return sv_2mortal(newRV_noinc((SV *)hash));
+}
+
+/* Figures by name, those of an array of a struct lmi_numbers. */
+static void
+store_figure(pTHX_ HV *hash, const char *name, uint64_t figure)
+{
+    (void)hv_store(hash, name, (I32)strlen(name), newSVnv((NV)figure), 0);
+}
+
+static HV *
+store_hash(pTHX_ HV *hash, const char *name)
+{
+    HV *inner = newHV();
+
+    (void)hv_store(hash, name, (I32)strlen(name), newRV_noinc((SV *)inner), 0);
+    return inner;
+}
+
+static const char *
+service_name(int number)
+{
+    return number == 0 ? "none"
+                       : lmi_service_info((enum lmi_service)number)->name;
+}
+
+static void
+store_logins(pTHX_ HV *hash, const struct lmi_numbers *numbers)
+{
+    HV *inner;
+    int service, reason;
+
+    for (service = 0; service <= LMI_SERVICES; service++) {
+        inner = store_hash(aTHX_ hash, service_name(service));
+        for (reason = 0; reason < LMI_REASONS; reason++)
+            store_figure(aTHX_ inner,
+                         lmi_reason_name((enum lmi_reason)reason),
+                         numbers->logins[service][reason]);
+        store_figure(aTHX_ inner, "busy", numbers->busy[service]);
+    }
+}
+
+static void
+store_outcomes(pTHX_ HV *hash, const uint64_t *outcomes, uint64_t faults)
+{
+    int outcome;
+
+    for (outcome = 0; outcome < LMI_OUTCOMES; outcome++)
+        store_figure(aTHX_ hash, lmi_outcome_name((enum lmi_outcome)outcome),
+                     outcomes[outcome]);
+    store_figure(aTHX_ hash, "fault", faults);
+}
+
+/* { sum => seconds, counts => [ [ bound in seconds, count ], ... ] }; the last
+ * bound is undef. */
+static void
+store_durations(pTHX_ HV *hash, const struct lmi_numbers *numbers,
+                enum lmi_duration which)
+{
+    const struct lmi_durations *durations = &numbers->durations[which];
+    AV *counts = newAV(), *pair;
+    size_t i;
+
+    (void)hv_stores(hash, "counts", newRV_noinc((SV *)counts));
+    (void)hv_stores(hash, "sum", newSVnv((NV)durations->sum / 1e6));
+    for (i = 0; i <= LMI_BOUNDS; i++) {
+        pair = newAV();
+        av_push(counts, newRV_noinc((SV *)pair));
+        av_push(pair, i < LMI_BOUNDS
+                          ? newSVnv((NV)lmi_duration_bound(which, i) / 1e6)
+                          : newSV(0));
+        av_push(pair, newSVnv((NV)durations->count[i]));
+    }
+}
+
+static SV *
+numbers_hash(pTHX_ const struct lmi_numbers *numbers)
+{
+    HV *hash = newHV(), *faults;
+    SV *object = sv_2mortal(newRV_noinc((SV *)hash));
+    int rc;
+
+    store_logins(aTHX_ store_hash(aTHX_ hash, "logins"), numbers);
+    store_outcomes(aTHX_ store_hash(aTHX_ hash, "redemptions"),
+                   numbers->redemptions, numbers->redemption_faults);
+    store_outcomes(aTHX_ store_hash(aTHX_ hash, "checks"), numbers->checks,
+                   numbers->check_faults);
+    faults = store_hash(aTHX_ hash, "faults");
+    for (rc = LMI_OK + 1; rc < LMI_RCS; rc++)
+        store_figure(aTHX_ faults, lmi_rc_name((enum lmi_rc)rc),
+                     numbers->faults[rc]);
+    store_durations(aTHX_ store_hash(aTHX_ hash, "login_seconds"), numbers,
+                    LMI_LOGIN_TIME);
+    store_durations(aTHX_ store_hash(aTHX_ hash, "check_seconds"), numbers,
+                    LMI_CHECK_TIME);
+    store_durations(aTHX_ store_hash(aTHX_ hash, "wait_seconds"), numbers,
+                    LMI_WAIT_TIME);
+    return object;
+}
+
+/* What the doctor says of a note: its place and words apart. */
+static SV *
+note_hash(pTHX_ const struct lmi_note *note)
+{
+    const struct lmi_err *err = &note->err;
+    HV *hash = newHV();
+
+    if (note->name != NULL)
+        (void)hv_stores(hash, "name", newSVpv(note->name, 0));
+    (void)hv_stores(hash, "code", newSVpv(lmi_rc_name(err->code), 0));
+    (void)hv_stores(hash, "place", newSVpv(err->location, 0));
+    (void)hv_stores(hash, "text", newSVpv(err->text, 0));
+    (void)hv_stores(hash, "errno", newSViv(err->os_errno));
+    if (err->remedy != NULL)
+        (void)hv_stores(hash, "remedy", newSVpv(err->remedy, 0));
+    return sv_2mortal(newRV_noinc((SV *)hash));
+}
+
+static SV *
+store_report_hash(pTHX_ const struct lmi_store_report *report)
+{
+    HV *hash = newHV();
+
+    (void)hv_stores(hash, "clock", newSVnv((NV)report->clock));
+    (void)hv_stores(hash, "readers", newSVuv(report->readers));
+    (void)hv_stores(hash, "readers_max", newSVuv(report->readers_max));
+    (void)hv_stores(hash, "behind", newSVnv((NV)report->behind));
+    (void)hv_stores(hash, "behind_pid", newSVnv((NV)report->behind_pid));
+    (void)hv_stores(hash, "free", newSVnv((NV)report->free_bytes));
+    return sv_2mortal(newRV_noinc((SV *)hash));
+}
+
 /* For the operator's calls, where a fault must not look like an end. */
 static void
 die_of(pTHX_ enum lmi_rc rc, const struct lmi_err *err)
@@ -595,7 +748,7 @@ PPCODE:
     if (complaint != NULL) {
         lmi_login_answer_refuse(&answer, complaint);
     } else {
-        read_login(aTHX_ &ask, &ST(0), items);
+        read_login(aTHX_ &ask, &ST(0), items, false);
         ask.may_leave = true;
         lmi_login(handle_of(aTHX), &ask, &answer);
         if (answer.route == LMI_ROUTE_HOST ||
@@ -778,7 +931,7 @@ PPCODE:
         croak("The arguments must be pairs of a name and a value.");
     Zero(&ask, 1, struct lmi_login);
     read_caller(aTHX_ &ask, &ST(1), items - 1);
-    read_login(aTHX_ &ask, &ST(1), items - 1);
+    read_login(aTHX_ &ask, &ST(1), items - 1, true);
     ask.here = true;
     ask.dual_use = ix == 0;
     lmi = sessions_of(aTHX_ self, &err);
@@ -831,6 +984,131 @@ PREINIT:
 PPCODE:
     lmi = sessions_or_die(aTHX_ self);
     die_of(aTHX_ lmi_open(lmi, &err), &err);
+
+void
+try_log(self, text)
+    SV *self
+    SV *text
+PREINIT:
+    const char *notice;
+    struct lmi *lmi;
+    struct lmi_err err;
+    bool good;
+PPCODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(text);
+    notice = string_of(aTHX_ ST(1));
+    lmi = sessions_or_die(aTHX_ self);
+    good = lmi_log_try(lmi, notice != NULL ? notice : "", &err) == LMI_OK;
+    if (!good)
+        set_fault(aTHX_ &err);
+    PUSHs(good ? &PL_sv_yes : &PL_sv_no);
+
+void
+log_state(self)
+    SV *self
+PREINIT:
+    struct lmi_log_health health;
+    struct lmi *lmi;
+    struct lmi_err err;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_log_look(lmi, &health, &err), &err);
+    PUSHs(health_hash(aTHX_ &health, &err));
+
+void
+_look(self, part)
+    SV *self
+    int part
+PREINIT:
+    struct lmi *lmi;
+    struct lmi_err err;
+    char text[LMI_DETAIL_SIZE];
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    if (lmi_health_look(lmi, (enum lmi_part)part, &err) == LMI_OK)
+        XSRETURN_EMPTY;
+    lmi_err_format(&err, text, sizeof text);
+    mXPUSHp(text, strlen(text));
+
+void
+numbers(self)
+    SV *self
+PREINIT:
+    struct lmi_numbers numbers;
+    struct lmi *lmi;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    lmi_numbers_get(lmi, &numbers);
+    XPUSHs(numbers_hash(aTHX_ &numbers));
+
+void
+count_sessions(self)
+    SV *self
+PREINIT:
+    uint64_t counts[LMI_SERVICES + 1];
+    struct lmi *lmi;
+    struct lmi_err err;
+    int service;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_session_count(lmi, counts, &err), &err);
+    EXTEND(SP, 2 * LMI_SERVICES);
+    for (service = 1; service <= LMI_SERVICES; service++) {
+        mPUSHp(service_name(service), strlen(service_name(service)));
+        mPUSHn((NV)counts[service]);
+    }
+
+void
+count_refusal(self, service, reason)
+    SV *self
+    SV *service
+    SV *reason
+PREINIT:
+    enum lmi_service which;
+    enum lmi_reason why;
+    struct lmi *lmi;
+PPCODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(service);
+    PERL_UNUSED_VAR(reason);
+    lmi = sessions_or_die(aTHX_ self);
+    which = SvOK(ST(1)) ? service_of(aTHX_ ST(1)) : (enum lmi_service)0;
+    if (is_named(aTHX_ ST(2), "busy"))
+        lmi_count_busy(lmi, which);
+    else if (string_of(aTHX_ ST(2)) != NULL &&
+             lmi_reason_parse(SvPV_nolen(ST(2)), &why))
+        lmi_count_login(lmi, which, why);
+    else
+        croak("There is no such reason of a refusal.");
+
+void
+_site_report(self)
+    SV *self
+PREINIT:
+    struct lmi_site_report report;
+    struct lmi *lmi;
+    struct lmi_err err;
+    size_t i;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_site_report_get(lmi, &report, &err), &err);
+    EXTEND(SP, LMI_NOTES + 1);
+    mPUSHn((NV)report.left_out);
+    for (i = 0; i < report.count; i++)
+        PUSHs(note_hash(aTHX_ &report.notes[i]));
+
+void
+_store_report(self)
+    SV *self
+PREINIT:
+    struct lmi_store_report report;
+    struct lmi *lmi;
+    struct lmi_err err;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_store_report_get(lmi, &report, &err), &err);
+    XPUSHs(store_report_hash(aTHX_ &report));
 
 void
 _next(self, cursor, user, service)
@@ -918,6 +1196,25 @@ PREINIT:
 CODE:
     lmi = sessions_or_die(aTHX_ self);
     die_of(aTHX_ lmi_serves_host(lmi, host, &RETVAL, &err), &err);
+OUTPUT:
+    RETVAL
+
+bool
+_is_known(self, user, address)
+    SV *self
+    SV *user
+    SV *address
+PREINIT:
+    struct lmi *lmi;
+    struct lmi_err err;
+CODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(user);
+    PERL_UNUSED_VAR(address);
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_login_is_known(lmi, text_of(aTHX_ ST(1)),
+                                    text_of(aTHX_ ST(2)), &RETVAL, &err),
+           &err);
 OUTPUT:
     RETVAL
 

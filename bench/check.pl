@@ -10,11 +10,11 @@ use lib $Bin;
 use Cpanel::LogMeIn::Session ();
 use Worker                   ();
 
-my @accesss;
+my @accesses;
 open my $file, '<', $ARGV[0] or die "$ARGV[0]: $!\n";
 while ( my $line = <$file> ) {
     chomp $line;
-    push @accesss, [ split / /, $line ];
+    push @accesses, [ split / /, $line ];
 }
 close $file or die "$ARGV[0]: $!\n";
 
@@ -25,8 +25,8 @@ my $at       = 0;
 sub check {
     my ($count) = @_;
     for ( 1 .. $count ) {
-        $at = ( $at + 982451653 ) % @accesss;
-        my ( $cookie, $token ) = @{ $visitors[$at] };
+        $at = ( $at + 982451653 ) % @accesses;
+        my ( $cookie, $token ) = @{ $accesses[$at] };
         $sessions->check( cookie => $cookie, token => $token, service => 'cpanel' )
             or die "bench: a session was not granted: $Cpanel::LogMeIn::detail\n";
     }

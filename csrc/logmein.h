@@ -6,7 +6,7 @@
  *  - Inputs are borrowed for the call. Outputs belong to the caller, who
  *    releases each with the function named beside it; all accept NULL.
  *  - Times are seconds since 1970 by the server's clock.
- *  - Nothing here prints, exits or aborts.
+ *  - Nothing here exits or aborts, or prints, but for the log: see below.
  */
 #ifndef LMI_LOGMEIN_H
 #define LMI_LOGMEIN_H
@@ -34,7 +34,9 @@ enum lmi_rc {
     LMI_ELSEWHERE, /* the hostname is another machine's */
     LMI_LIBRARY,   /* libcurl or jansson is missing */
     LMI_SOCKET,    /* the gateway's socket is not trusted, or does not answer */
+    LMI_LOG,       /* the log can't be written; no login fails for that */
 };
+#define LMI_RCS (LMI_LOG + 1)
 
 /* The result of a function that can fail; it must not be ignored. */
 #define LMI_RC LMI_CHECK enum lmi_rc
@@ -64,8 +66,8 @@ void lmi_err_format(const struct lmi_err *err, char *out, size_t size);
  * them, the site, the store and its key. The machine's OpenSSL configuration
  * does not apply to it, and stays in force for the rest of the process.
  *
- * `like` is a handle of the same thread whose OpenSSL context the new one
- * shares; NULL: none.
+ * `like` is a handle of the same thread whose OpenSSL context and counters the
+ * new one shares; NULL: none.
  */
 struct lmi;
 LMI_RC lmi_new(const struct lmi *like, struct lmi **out, struct lmi_err *err);
@@ -105,6 +107,32 @@ bool lmi_settings_show(const struct lmi_settings *settings, size_t number,
 /* The same by name; false if there is no such setting. */
 bool lmi_settings_find(const struct lmi_settings *settings, const char *name,
                        char *value_out, size_t size);
+
+/*
+ * The log: syslog, a file or standard error, as the settings say. A line that
+ * can't be written fails no call: it is counted, standard error is told once a
+ * minute, and when a line can be written again, another one says how many are
+ * missing. Processes that a handle's process forks count together with it.
+ *
+ * lmi_log_try() writes the line "NOTICE text", and reads it back from a file:
+ * for servers, which do not start without a log. LMI_OK if it is there, or if
+ * nothing is to be logged; else LMI_LOG.
+ */
+LMI_RC lmi_log_try(struct lmi *lmi, const char *text, struct lmi_err *err);
+
+/*
+ * How the log is now, for a server's reports of its health. err is filled
+ * unless lines can be written; while lines are missing, the one that says so
+ * is tried.
+ */
+struct lmi_log_health {
+    bool written;  /* lines can be written, or nothing is to be logged */
+    uint64_t lost; /* lines, since the handle was made */
+    int64_t since; /* when the first of those that are missing was lost, 0:
+                      none is missing */
+};
+LMI_RC lmi_log_look(struct lmi *lmi, struct lmi_log_health *out,
+                    struct lmi_err *err);
 
 /*
  * A string as a caller has it. LATIN1: one byte a character. UTF8: characters
@@ -171,7 +199,7 @@ const char *lmi_uri_read(struct lmi_text text, char out[LMI_URI_MAX + 1]);
 /*
  * Is the address one of these, or inside one of these networks? The list is of
  * addresses and of ADDRESS/BITS, separated by blanks, as trusted_proxies is.
- * False for anything that is no address.
+ * False for anything that is not an address.
  */
 bool lmi_address_listed(struct lmi_text address, const char *list);
 
@@ -187,6 +215,7 @@ enum lmi_reason {
     LMI_REASON_TFA_WRONG,  /* ... another one */
     LMI_REASON_OK,
 };
+#define LMI_REASONS (LMI_REASON_OK + 1)
 
 /* "fault", "invalid", "tfa_needed" and so on: the names above. Static. */
 const char *lmi_reason_name(enum lmi_reason reason);
@@ -270,8 +299,19 @@ void lmi_login_answer_wipe(struct lmi_login_answer *answer);
 void lmi_login_fail(struct lmi *lmi, const struct lmi_login *ask,
                     const char *reason, struct lmi_login_answer *out);
 
-/* The answers for a call that could not be read, text is static, and for one
- * that could not begin. */
+/*
+ * Has this user logged in from this address during the last 30 days, or, with
+ * IPv6, from the same 64 bits? From there a user's failures are counted apart.
+ * False for an address that never counts: this machine's, a proxy's; and for
+ * what is no user or no address. One read of the store; whether there is such
+ * an account is not looked at.
+ */
+LMI_RC lmi_login_is_known(struct lmi *lmi, struct lmi_text user,
+                          struct lmi_text address, bool *out,
+                          struct lmi_err *err);
+
+/* The answer for wrong parameters, with this text; and the one for a fault
+ * before the login began. */
 void lmi_login_answer_refuse(struct lmi_login_answer *out, const char *text);
 void lmi_login_answer_fault(struct lmi_login_answer *out,
                             const struct lmi_err *err);
@@ -314,7 +354,7 @@ struct lmi_session {
     bool redeemed;     /* false: ticket or dual-use cookie not used yet */
 };
 
-/* What comes of a ticket, or of a cookie. */
+/* The outcome for a ticket or a cookie. */
 enum lmi_outcome {
     LMI_UNKNOWN = 0,   /* no such ticket or session, or it has ended */
     LMI_WRONG_TOKEN,   /* the token in the path is not this session's */
@@ -325,6 +365,7 @@ enum lmi_outcome {
     LMI_AGAIN,         /* spent, by the session whose cookie is sent */
     LMI_GRANTED,
 };
+#define LMI_OUTCOMES (LMI_GRANTED + 1)
 
 /* "unknown", "wrong_token" and so on: the names above. Static. */
 const char *lmi_outcome_name(enum lmi_outcome outcome);
@@ -340,10 +381,12 @@ struct lmi_access {
     struct lmi_text token;
     enum lmi_service service;
     struct lmi_text address, agent;
-    struct lmi_text method;  /* HEAD and OPTIONS never redeem */
-    struct lmi_text purpose; /* Sec-Purpose or Purpose: "prefetch" neither */
+    struct lmi_text method;      /* only GET and POST redeem, or none */
+    struct lmi_text destination; /* Sec-Fetch-Dest: only "document", or none */
+    struct lmi_text purpose;     /* Sec-Purpose or the like: not "prefetch" */
     bool confirmed; /* the user has agreed to become the ticket's user */
-    bool uncounted; /* a wrong token is no miss: for favicon.ico and the like */
+    bool foreign;   /* another site caused the request: see check */
+    bool uncounted; /* a wrong token is not counted: for favicon.ico */
     bool any_token; /* end: the cookie alone says which session */
 };
 
@@ -359,7 +402,8 @@ struct lmi_redeemed {
 /*
  * Swaps a ticket for a cookie, in one durable and atomic step. The rules:
  *
- *   ticket   live cookie of this service      outcome
+ *   ticket   live cookie of this service,     outcome
+ *            a dual-use cookie included
  *   fresh    none, or of the same user        GRANTED; the old session ends
  *   fresh    of another user                  CONFIRM; if confirmed, GRANTED
  *   spent    of the ticket's own session      AGAIN; nothing is written
@@ -381,7 +425,8 @@ LMI_RC lmi_session_redeem(struct lmi *lmi, const struct lmi_access *access,
  * noted, at most once a minute, so that the idle limit starts anew; at that
  * moment the account is read again, and a session ends whose account may not
  * log in any more, or has another password. Three different wrong tokens end
- * a session, too.
+ * a session, too. Those of foreign requests don't, but after three of them no
+ * foreign request is granted any more.
  */
 LMI_RC lmi_session_check(struct lmi *lmi, const struct lmi_access *access,
                          enum lmi_outcome *outcome_out, struct lmi_session *out,
@@ -411,6 +456,11 @@ LMI_RC lmi_session_next(struct lmi *lmi, struct lmi_session_list *list,
                         bool *found_out, struct lmi_session *out,
                         struct lmi_err *err);
 
+/* The number of live sessions, by service. Looks at all of them: about one
+ * second for each 100,000. */
+LMI_RC lmi_session_count(struct lmi *lmi, uint64_t out[LMI_SERVICES + 1],
+                         struct lmi_err *err);
+
 /*
  * Ends the one session with this public id, for an operator or for its user:
  * with a user, only if it is that user's. Looks at all of them, or of the
@@ -432,9 +482,94 @@ LMI_RC lmi_session_discard(struct lmi *lmi, struct lmi_text ticket,
 LMI_RC lmi_serves_host(struct lmi *lmi, struct lmi_text host, bool *out,
                        struct lmi_err *err);
 
+/*
+ * What an operator should know of the site's files. name is "site.line",
+ * "site.twice", "site.domain-owner", "hashes.scheme", "hashes.cost",
+ * "hashes.form" or "hashes.mixed"; NULL if the file itself can't be used. The
+ * place in err is a path, with a line where there is one; it is no error of
+ * the call. Notes beyond the last one are counted in left_out. Lines of other
+ * accounts are not looked at by a login, and slow down none: only this call
+ * does. It reads every file of the site, and of its first 1,000 domains; no
+ * hash leaves it.
+ */
+#define LMI_NOTES 32
+struct lmi_note {
+    const char *name;
+    struct lmi_err err;
+};
+struct lmi_site_report {
+    size_t count;
+    uint64_t left_out;
+    struct lmi_note notes[LMI_NOTES];
+};
+LMI_RC lmi_site_report_get(struct lmi *lmi, struct lmi_site_report *out,
+                           struct lmi_err *err);
+
+/* The state of the open store. */
+struct lmi_store_report {
+    int64_t clock; /* of the last commit that noted it; 0: none did */
+    uint32_t readers, readers_max;
+    uint64_t behind;     /* commits since the oldest view that is read from */
+    int64_t behind_pid;  /* the process that has it; 0: none has */
+    uint64_t free_bytes; /* for the store's owner, in its file system */
+};
+LMI_RC lmi_store_report_get(struct lmi *lmi, struct lmi_store_report *out,
+                            struct lmi_err *err);
+
 /* Removes what has expired, in steps between which logins go on. */
 LMI_RC lmi_session_purge(struct lmi *lmi, uint64_t *removed_out,
                          struct lmi_err *err);
+
+/*
+ * Is this part in order, as far as can be seen without changing anything?
+ * LMI_OK, or what is wrong with it: for a server's reports of its health.
+ */
+enum lmi_part {
+    LMI_PART_STORE,   /* it can be opened, and both its parts read */
+    LMI_PART_KEY,     /* the file holds the store's key; LMI_OK if the store is
+                         faulty */
+    LMI_PART_SITE,    /* etc/passwd and etc/shadow can be read */
+    LMI_PART_SETTINGS /* the file can be used, should it be read again */
+};
+LMI_RC lmi_health_look(struct lmi *lmi, enum lmi_part part,
+                       struct lmi_err *err);
+
+/*
+ * What a handle, those like it, and processes forked later have done since the
+ * first of these handles was made. Logins that have left the process are not
+ * counted.
+ */
+enum lmi_duration {
+    LMI_LOGIN_TIME, /* of a login, without waiting for its turn */
+    LMI_CHECK_TIME, /* of a check of a cookie */
+    LMI_WAIT_TIME,  /* what remained of the wait, at each login refused so */
+};
+#define LMI_DURATIONS (LMI_WAIT_TIME + 1)
+#define LMI_BOUNDS 10
+struct lmi_durations {
+    /* Those that are not longer than lmi_duration_bound() of the same number,
+     * nor counted before; then all others. */
+    uint64_t count[LMI_BOUNDS + 1];
+    uint64_t sum; /* microseconds */
+};
+struct lmi_numbers {
+    uint64_t logins[LMI_SERVICES + 1][LMI_REASONS]; /* 0: no valid service */
+    uint64_t busy[LMI_SERVICES + 1]; /* logins refused before they began */
+    uint64_t redemptions[LMI_OUTCOMES], redemption_faults;
+    uint64_t checks[LMI_OUTCOMES], check_faults;
+    uint64_t faults[LMI_RCS]; /* by enum lmi_rc, of all of these */
+    struct lmi_durations durations[LMI_DURATIONS];
+};
+void lmi_numbers_get(const struct lmi *lmi, struct lmi_numbers *out);
+
+/* A bound in microseconds; number is below LMI_BOUNDS. */
+uint64_t lmi_duration_bound(enum lmi_duration which, size_t number);
+
+/* Counts a login that a server has refused itself: for this reason, or because
+ * there was no place for it. service may be 0. */
+void lmi_count_login(struct lmi *lmi, enum lmi_service service,
+                     enum lmi_reason reason);
+void lmi_count_busy(struct lmi *lmi, enum lmi_service service);
 
 #define LMI_HASH_SIZE 384 /* as libcrypt's CRYPT_OUTPUT_SIZE */
 

@@ -111,17 +111,34 @@ is( guess( user => 'other', remote_addr => '2001:db8:0:2::1' ),
     'invalid', '... and others another' );
 is( guess( user => 'third', remote_addr => '::ffff:192.0.2.99' ), 'invalid', 'a mapped address' );
 
+# A translator's address counts by the IPv4 address in it.
+at( $second += 90_000 );
+guess( user => "none$_", remote_addr => '64:ff9b::192.0.2.70' ) for 1 .. 28;
+guess( user => 'none29', remote_addr => '192.0.2.70' );
+guess( user => 'none30', remote_addr => '::ffff:192.0.2.70' );
+is( guess( user => 'none', remote_addr => $_ ), 1, "one source has had its thirty: $_" )
+    for '64:ff9b::c000:246', '192.0.2.70';
+is( guess( user => 'none', remote_addr => '64:ff9b::192.0.2.71' ),
+    'invalid', 'behind a translator each IPv4 address is a source' );
+for my $number ( 1 .. 30 ) { guess( user => "none$number", remote_addr => "64:ff9b::1:0:$number" ) }
+is( guess( user => 'none', remote_addr => '64:ff9b::1:0:99' ),
+    1, 'control: what is not a translator\'s has 64 bits' );
+
 # Addresses that are not counted as sources.
 at( $second += 90_000 );
-$site->{settings}{trusted_proxies} = '198.51.100.0/24 2001:db8:9::/48';
+$site->{settings}{trusted_proxies} = '198.51.100.0/24 2001:db8:9::/48 64:ff9b::203.0.113.9';
 at($second);
-for my $address ( '127.0.0.1', '127.9.9.9', '::1', '198.51.100.200', '2001:db8:9:9::9' ) {
+for my $address (
+    '127.0.0.1',       '127.9.9.9', '::1', '198.51.100.200',
+    '2001:db8:9:9::9', '64:ff9b::203.0.113.9'
+    )
+{
     guess( user => "free$_", remote_addr => $address ) for 1 .. 31;
     is( guess( user => 'free-at-last', remote_addr => $address ),
         'invalid', "$address is no source" );
     $site->forget;
 }
-for my $address ( '198.51.101.1', '2001:db8:a::1' ) {
+for my $address ( '198.51.101.1', '2001:db8:a::1', '64:ff9b::198.51.100.9' ) {
     guess( user => "free$_", remote_addr => $address ) for 1 .. 30;
     is( guess( user => 'free-at-last', remote_addr => $address ), 1, "control: $address is one" );
 }
@@ -161,6 +178,63 @@ is( attempt(@home), 'ok', 'a source is known for 30 days' );
 at( $second += 30 * 86_400 + 1 );
 for my $number ( 1 .. 9 ) { guess( remote_addr => "192.0.2.$number" ) }
 is( attempt(@home), 1, '... and then is a stranger' );
+
+# is_known() asks for the same, and changes nothing.
+sub known {
+    my ( $user, $address ) = @_;
+    return Cpanel::LogMeIn::Session->is_known( user => $user, address => $address ) ? 'yes' : 'no';
+}
+at( $second += 90_000 );
+$site->{settings}{trusted_proxies} = '198.51.100.7';
+at($second);
+my ( $ipv4, $ipv6 ) = qw(203.0.113.60 2001:db8:7:7::1);
+guess( user => 'carol', remote_addr => $ipv4 ) for 1 .. 2;
+is( known( 'carol', $ipv4 ), 'no', 'failures make no source known' );
+for my $address ( $ipv4, $ipv6, '127.0.0.1', '198.51.100.7' ) {
+    is( attempt( user => 'carol', remote_addr => $address ), 'ok', "carol logs in from $address" );
+}
+is( known( 'carol', $ipv4 ),                  'yes', '... then is_known() knows her source' );
+is( known( 'carol', "::ffff:$ipv4" ),         'yes', '... in its mapped form, too' );
+is( known( 'carol', "64:ff9b::$ipv4" ),       'yes', '... and behind a translator' );
+is( known( 'carol', '203.0.113.61' ),         'no',  '... but not its neighbour' );
+is( known( 'bob',   $ipv4 ),                  'no',  '... nor for another user' );
+is( known( 'carol', '2001:db8:7:7:abcd::9' ), 'yes', '... of IPv6, 64 bits' );
+is( known( 'carol', '2001:db8:7:8::1' ),      'no',  '... and no more' );
+is( known( 'carol', $_ ), 'no', "... and never $_" ) for '127.0.0.1', '198.51.100.7';
+$site->{settings}{trusted_proxies} .= " $ipv4";
+at($second);
+is( known( 'carol', $ipv4 ), 'no', '... nor what has become a proxy since' );
+$site->{settings}{trusted_proxies} = '198.51.100.7';
+at($second);
+my $of_no_source = grep { known( @{$_} ) ne 'no' }
+    map { ( [ 'carol', $_ ], [ $_, $ipv4 ] ) } undef, q{}, 'x', "$ipv4\n", "$ipv4:80", [$ipv4],
+    "$ipv4\0", 'carol ', "carol\0", '../carol', '@carol', 'a' x 300, "\x{2028}";
+is( $of_no_source, 0, 'what is no user or no address is not known' );
+my $files = sub {
+    join q{}, map {
+        do { local ( @ARGV, $/ ) = $_; <> }
+    } glob "$site->{dir}/store/*/*.mdb";
+};
+my $before = $files->();
+known( "user$_", "192.0.2.$_" ) for 1 .. 9;
+ok( length $before && $before eq $files->(), 'it changes no byte of the store' );
+guess( user => 'user1', remote_addr => $ipv4 );
+isnt( $files->(), $before, 'control: a failed login does' );
+at( $second + 30 * 86_400 - 1 );
+is( known( 'carol', $ipv4 ), 'yes', 'a source is known for 30 days' );
+at( $second += 30 * 86_400 );
+is( known( 'carol', $ipv4 ), 'no', '... and no longer' );
+ok(
+    !eval { Cpanel::LogMeIn::Session->is_known( name => 'carol' ); 1 }
+        && $@ =~ /\AUnknown argument 'name'[.]/,
+    'an argument that it does not know'
+);
+$site->{settings}{test_fault} = 'store-away';
+at($second);
+ok( !eval { known( 'carol', $ipv4 ); 1 } && $@ =~ /\AThe sessions can't be read: /,
+    'a fault is no answer' );
+delete @{ $site->{settings} }{qw(test_fault trusted_proxies)};
+at($second);
 
 # REMOTE_ADDR is used in CGI scripts only.
 at( $second += 90_000 );

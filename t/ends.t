@@ -39,6 +39,25 @@ is( check_reason($session), 'granted', 'nor are those for favicon.ico and the li
 check_reason( $session, token => wrong($_) ) for 8 .. 9;
 is( check_reason($session), 'unknown', 'control: two more, and it has ended' );
 
+# What another site sends is no miss, but after three wrong tokens nothing of it is
+# allowed.
+$session = open_session();
+is( check_reason( $session, foreign => 1 ),
+    'granted', 'a request of another site with the right token' );
+check_reason( $session, token => wrong($_), foreign => 1 ) for 1, 2, 2, 1;
+check_reason( $session, token => $_, foreign => 1 ) for @harmless;
+is( check_reason( $session, foreign => 1 ), 'granted', '... also after two wrong ones' );
+check_reason( $session, token => wrong(3), foreign => 1 );
+is( check_reason( $session, foreign => 1 ), 'wrong_token', '... but not after three' );
+is( check_reason($session),                 'granted',     '... which end nothing' );
+check_reason( $session, token => wrong($_), foreign => 1 ) for 4 .. 20;
+check_reason( $session, token => wrong($_) ) for 21, 22;
+is( check_reason($session), 'granted', '... nor do they count as misses' );
+is( check_reason( open_session(), foreign => 1 ),
+    'granted', '... and other sessions are not concerned' );
+check_reason( $session, token => wrong(23) );
+is( check_reason($session), 'unknown', 'control: three of its own end it' );
+
 my ( $one, $two ) = ( open_session(), open_session() );
 check_reason( $one, token => wrong($_) ) for 1 .. 3;
 is( check_reason($two), 'granted', 'another session of the same user lives' );

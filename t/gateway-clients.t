@@ -6,18 +6,12 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use Clients qw(has run_client);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 
 plan skip_all => 'The gateway needs Plack, HTML::Template and IO::Socket::SSL'
     if !eval { require HTML::Template; require HTTP::Server::PSGI; require IO::Socket::SSL; 1 };
-
-# Independent of the caller's network settings: no proxy, no other certificates. The
-# clients run without the sanitizer of a build.
-delete @ENV{
-    grep { /(?:_proxy|_CA_BUNDLE|\ASSL_CERT_FILE|\ASSL_CERT_DIR|\ALD_PRELOAD)\z/i }
-        keys %ENV
-};
 
 my $site = Test::Cpanel::LogMeIn->new(
     accounts => { alice => 'secret' },
@@ -33,22 +27,6 @@ my $ca   = $site->certificate;
 my %have = Cpanel::LogMeIn::settings();
 my $base = "https://localhost:$have{'port.cpanel'}";
 my $dir  = $site->dir;
-
-# Runs a client and returns what it prints, errors included.
-sub run_client {
-    my (@command) = @_;
-    return Test::Cpanel::LogMeIn::in_child(
-        sub {
-            open STDERR, '>&', \*STDOUT or die "STDERR: $!";
-            exec @command or die "$command[0]: $!";
-        }
-    );
-}
-
-sub has {
-    my (@command) = @_;
-    return system("@command >/dev/null 2>&1") == 0;
-}
 
 # Writes a script to a file, for an interpreter.
 sub run_script {

@@ -305,8 +305,8 @@ for my $target ( '/login/', '/login/?login_only=1' ) {
 my $long = ask( $app, '/login/', form => 'user=alice&pass=' . 'x' x 1_048_576 );
 is( $long->{status}, 413, 'a login form of a mebibyte' );
 is( ask( $app, '/login/', form => 'user=alice&pass=secret', CONTENT_TYPE => $_ )->{status},
-    413, "a login form of the type $_" )
-    for qw(application/json multipart/form-data text/plain);
+    415, "a login form of the type $_" )
+    for qw(application/json multipart/mixed text/plain);
 is( ask( $app, '/login/', form => 'user=alice&pass=secret', CONTENT_LENGTH => $_ )->{status},
     413, "a login form with '$_' bytes" )
     for '-1', '1x', 99_999_999_999;

@@ -110,6 +110,13 @@ like(
     qr{/cpsess[0-9]{10}/login/\?session=lmt_[\w-]{43}&goto_uri=%2fa%2520b%3fx%3d1%26y%3d2\z},
     'login_url = login: goto_uri is a parameter, encoded as a whole'
 );
+for my $home ( q{/}, q{}, undef, '&goto_uri=/', '/json-api/dummy' ) {
+    like(
+        ( login($home) )[2],
+        qr{/cpsess[0-9]{10}/login/\?session=lmt_[\w-]{43}\z},
+        '... and left out for the home page: ' . ( $home // 'undef' )
+    );
+}
 $site->write_settings;
 
 # Where a browser goes: tabs and line ends dropped, backslashes turned, dot

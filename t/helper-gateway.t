@@ -51,6 +51,35 @@ ok( $listens->($port), 'it listens' );
 undef $served;
 ok( !$listens->($port), '... as long as there is a site' );
 
+# A remote login, at the gateway of another site: its URL is opened there.
+SKIP: {
+    skip 'remote logins need libcurl and jansson', 1
+        if !eval { require Cpanel::LogMeIn::Remote; 1 };
+    my $there = Test::Cpanel::LogMeIn->new( accounts => { bob => 'hidden' }, gateway => 1 );
+    my $here  = Test::Cpanel::LogMeIn->new(
+        accounts => { alice => 'secret' },
+        settings => {
+            backend        => 'remote',
+            remote_ca_file => $there->certificate,
+            $there->ports
+        }
+    );
+    my %bob    = ( user => 'bob', pass => 'hidden' );
+    my $remote = login_ok( \%bob, 'a login at another site' );
+    login_fails( {}, '... which does not know the accounts of this one' );
+    unlike( $remote, qr/lmt_/, '... has no ticket' );
+    my $session = url_redeems_ok( $remote, '... its URL opens there' );
+    is( $session->{user}, 'bob', '... as the right user' );
+    session_ok( $session, '... and lives there' );
+    $there->account( bob => undef );
+    $remote = ( $here->login(%bob) )[2];
+    is( $remote, undef, 'an account that is gone there' );
+    undef $there;
+    my ( undef, $reason ) =
+        $here->redeem('https://localhost:1/cpsess0123456789/login/?session=a%3ab');
+    is( $reason, 'elsewhere', 'the URL of an unknown server' );
+}
+
 # This test is killed, and can't clean up.
 my $pid = open( my $out, '-|' ) // die "fork: $!";
 if ( !$pid ) {

@@ -126,6 +126,32 @@ is( run_cgi($script)->{body}, '|GET||-|192.0.2.1|-|-', '... without a form' );
 $site->write_file( $script, "exit 3;\n" );
 is( run_cgi($script)->{exit} >> 8, 3, '... that fails' );
 
+# What a web server answers with 500
+for my $case (
+    [ 'dies',      qq{print "Status: 200 OK\\r\\n\\r\\nfine"; die "oh\\n";\n},      qr/\Aoh\n\z/ ],
+    [ 'is killed', qq{\$| = 1; print "A: b\\r\\n\\r\\nfine"; kill KILL => \$\$;\n}, qr/\A\z/ ],
+    [ 'says nothing',       "exit 0;\n",                                   qr/\A\z/ ],
+    [ 'has no head',        qq{print "<p>Hello</p>\\n\\n";\n},             qr/\A\z/ ],
+    [ 'has half a head',    qq{print "Content-Type: text/plain\\r\\n";\n}, qr/\A\z/ ],
+    [ 'can\'t be compiled', "use strict; \$x = 1;\n",                      qr/Global symbol/ ],
+    )
+{
+    my ( $what, $code, $error ) = @{$case};
+    $site->write_file( $script, $code );
+    $answer = run_cgi($script);
+    is( $answer->{status}, 500, "a script that $what: status 500" );
+    like( $answer->{error}, $error, '... and what it logs' );
+}
+$answer = run_cgi("$scratch/nowhere.cgi");
+is( $answer->{status}, 500, 'a script that is not there: status 500' );
+like( $answer->{error}, qr{/nowhere[.]cgi}, '... and its name' );
+$site->write_file( $script, "#!/nowhere/perl\n", oct 755 );
+$answer = run_cgi($script);
+is( $answer->{status}, 500, 'a script without its interpreter: status 500' );
+like( $answer->{error}, qr{\Q$script\E: No such file}, '... and why' );
+$site->write_file( $script, qq{print "Content-Type: text/plain\\n\\n";\n} );
+is( run_cgi($script)->{status}, 200, 'control: an empty page' );
+
 # One that logs in and prints a Location, as the documented script does.
 $site->write_file( $script, <<'PERL' );
 use Cpanel::LogMeIn;
@@ -152,20 +178,37 @@ login_fails_like( { pass => 'wrong' }, qr/unicorn/, 'three' );
 login_fails_like( {}, qr/Login OK/, 'four' );
 url_redeems_ok( 'https://localhost:2083/cpsess0123456789/?session=lmt_x', 'five' );
 url_redeems_ok( undef, 'six' );
+url_redeems_ok( 'https://panel.example:2083/cpsess0123456789/login/?session=alice%3axyz', 'nine' );
 session_ok( {}, 'seven' );
 my $session = url_redeems_ok( scalar login_ok( {}, 'fine' ), 'fine, too' );
 session_ended_ok( $session, 'eight' );
 done_testing();
 PERL
-is( $status, 8, 'eight tests that must fail do' ) or diag($said);
-like( $said, qr/^not ok \d+ - $_$/m, "... $_" ) for qw(one two three four five six seven eight);
+is( $status, 9, 'nine tests that must fail do' ) or diag($said);
+like( $said, qr/^not ok \d+ - $_$/m, "... $_" )
+    for qw(one two three four five six seven eight nine);
 like( $said, qr/Failed test 'one'\n#   at \Q$scratch\E\/test[.]pl line 3/, '... and are found' );
-like( $said, qr/the password is wrong/,                                    '... with the reason' );
+like( $said, qr/no site of this test has made the URL/, '... or that they can\'t know' );
+like( $said, qr/the password is wrong/,                 '... with the reason' );
 
 # Wrong arguments.
 for my $case (
-    [ [ colour   => 1 ], qr/Unknown option 'colour'/ ],
+    [ [ colour => 1 ],                   qr/Unknown option 'colour'/ ],
+    [ ['accounts'],                      qr/pairs of a name and a value/ ],
+    [ [ accounts => 'alice' ],           qr/'accounts' must be a hash/ ],
+    [ [ resellers => 'alice' ],          qr/'resellers' must be a list/ ],
+    [ [ settings => { colour => 1 } ],   qr/The setting 'colour = 1' names an unknown key/ ],
+    [ [ settings => { hsts => 'yes' } ], qr/The setting 'hsts = yes' must be no, or a number/ ],
+    [
+        [ settings => { log => "none\nhsts = 1" } ],
+        qr/The setting 'log' must be a string of one line/
+    ],
+    [ [ settings => { domains => [] } ], qr/The setting 'domains' must be a string of one line/ ],
+    [ [ clock    => 'noon' ],            qr/The setting 'test_clock = noon' must be a time/ ],
+    [ [ clock    => -1 ],                qr/The setting 'test_clock = -1' must be a time/ ],
+    [ [ fault    => 'fire' ],            qr/The setting 'test_fault = fire' must be one of/ ],
     [ [ accounts => { alice => { size => 1 } } ], qr/Unknown key 'size'/ ],
+    [ [ accounts => { alice => [] } ],            qr/'alice' must be a password or a hash/ ],
     [ [ accounts => { alice => {} } ],            qr/'alice' has no password/ ],
     [
         [ accounts => { a => 1, b => 1, 'x@y.example' => 1 } ],
@@ -176,6 +219,42 @@ for my $case (
     my ( $given, $why ) = @{$case};
     ok( !eval { Test::Cpanel::LogMeIn->new( @{$given} ) }, 'an exception' );
     like( $@, qr/$why.* at \Q$0\E line/, "... says why: $why" );
+}
+
+ok( !eval { run_cgi( 'x', form => {}, colour => 1 ) }, 'an exception of run_cgi' );
+like( $@, qr/Unknown option 'colour' at \Q$0\E line/, '... names the option' );
+
+# Refused settings change nothing.
+{
+    my $kept = Test::Cpanel::LogMeIn->new( settings => { page_title => 'Kept' } );
+    my $log  = $kept->log_text;
+    for my $call (
+        sub { $kept->settings( page_title => 'New', session_idle => 5 ) },
+        sub { $kept->clock('soon') },
+        sub { $kept->fault('flood') }
+        )
+    {
+        ok( !eval { $call->(); 1 }, 'a bad value is an exception' );
+        like( $@, qr/\AThe setting '\w+ = \w+' must .* at \Q$0\E line/, '... where it is given' );
+        is( { Cpanel::LogMeIn::settings() }->{page_title}, 'Kept', '... and nothing changes' );
+    }
+    login_ok( {}, 'logins go on' );
+    is( scalar( () = $kept->log_text =~ /TEST/g ), 0, '... and no log tells of it' );
+    $kept->settings( store => undef, log => undef );
+    login_ok( {}, 'what is undefined has the default of the site' );
+    ok( -e $kept->dir . '/store/data.mdb', '... not of the machine' );
+}
+
+# No login leaves the machine.
+{
+    my $local = Test::Cpanel::LogMeIn->new;
+    my ( $ok, undef, $own ) = $local->login( hostname => 'portal.invalid' );
+    ok( $ok, 'a login for a portal\'s name is checked here' ) or diag($Cpanel::LogMeIn::detail);
+    like( $own, qr{\Ahttps://portal[.]invalid:2083/}, '... with that name in its URL' );
+    url_redeems_ok( $own, '... which opens' );
+    $local->settings( backend => 'auto', remote_hosts => 'none.invalid' );
+    unlike( ( $local->login( hostname => 'portal.invalid' ) )[1],
+        qr/Login OK/, 'control: it leaves if that is asked for' );
 }
 
 # The site is removed when the object is destroyed, and when the test ends, dies, or

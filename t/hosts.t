@@ -9,7 +9,8 @@ use Sys::Hostname ();
 use Test::More;
 use Test::Cpanel::LogMeIn;
 
-my $site = Test::Cpanel::LogMeIn->new( settings => { remote_hosts => 'none.invalid' } );
+my $site =
+    Test::Cpanel::LogMeIn->new( settings => { backend => 'auto', remote_hosts => 'none.invalid' } );
 my $OTHER_HOST =
     eval { require Cpanel::LogMeIn::Remote; 1 }
     ? 'Logins at this server are not allowed.'

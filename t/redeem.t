@@ -66,16 +66,38 @@ is( $reason,            'granted', 'confirmed: granted' );
 is( $session->{user},   'alice',   '... to the user of the ticket' );
 is( check_reason($bob), 'unknown', '... the other session has ended' );
 
-# A cookie of another service, an ended one and an unused dual-use cookie are ignored.
+# A dual-use cookie that was not used yet is a live session, too.
+for my $case ( [ alice => 'granted' ], [ bob => 'confirm' ] ) {
+    my ( $user, $expected ) = @{$case};
+    my $unused = dual_use();
+    %ticket = ticket( user => $user );
+    is( reason_of( %ticket, cookie => $unused->{cookie} ),
+        $expected, "fresh ticket of $user, a dual-use cookie of alice's not yet used: $expected" );
+    is( check_reason($unused), $user eq 'alice' ? 'unknown' : 'granted', '... the session' );
+}
+my $unused = dual_use();
+is( reason_of( ticket( user => 'bob' ), cookie => $unused->{cookie}, confirmed => 1 ),
+    'granted', '... confirmed: granted' );
+is( check_reason($unused), 'unknown', '... and the other session has ended' );
+$unused = dual_use();
+my $both = redeem(
+    ticket  => $unused->{cookie},
+    cookie  => $unused->{cookie},
+    token   => $unused->{token},
+    service => 'cpanel',
+    %BROWSER
+);
+ok( $both, 'a dual-use cookie that is sent as ticket and as cookie: granted' );
+is( check_reason($both),   'granted', '... and the new cookie works' );
+is( check_reason($unused), 'unknown', '... but not the old one' );
+
+# A cookie of another service and an ended one are ignored.
 my $whm = new_session( service => 'whm' );
 is( reason_of( ticket( user => 'bob' ), cookie => $whm->{cookie} ),
     'granted', "fresh ticket, another service's cookie: granted" );
 is( check_reason($whm), 'granted', '... which lives on' );
 is( reason_of( ticket( user => 'bob' ), cookie => 'alice%3a' . 'A' x 43 ),
     'granted', 'fresh ticket, a cookie that is none: granted' );
-my $unused = dual_use();
-is( reason_of( ticket( user => 'bob' ), cookie => $unused->{cookie} ),
-    'granted', 'fresh ticket, a dual-use cookie not yet used: granted' );
 
 # spent, the session's own cookie
 %ticket  = ticket();
@@ -185,19 +207,32 @@ is( reason_of(%ticket), 'granted', '... spends nothing' );
 # Requests that only look.
 %ticket = ticket();
 for my $look (
-    [ method  => 'HEAD' ],
-    [ method  => 'OPTIONS' ],
-    [ method  => 'head' ],
-    [ purpose => 'prefetch' ],
-    [ purpose => 'prefetch;anonymous-client-ip' ],
-    [ purpose => 'Prefetch' ],
-    [ purpose => 'prerender' ],
-    [ purpose => 'preview' ],
+    [ method      => 'HEAD' ],
+    [ method      => 'OPTIONS' ],
+    [ method      => 'head' ],
+    [ method      => 'get' ],
+    [ destination => 'Document' ],
+    [ method      => 'PUT' ],
+    [ method      => 'TRACE' ],
+    [ method      => 'FOO' ],
+    [ method      => q{} ],
+    [ destination => 'image' ],
+    [ destination => 'empty' ],
+    [ destination => 'iframe' ],
+    [ destination => 'documents' ],
+    [ destination => q{} ],
+    [ purpose     => 'prefetch' ],
+    [ purpose     => 'prefetch;anonymous-client-ip' ],
+    [ purpose     => 'Prefetch' ],
+    [ purpose     => 'prerender' ],
+    [ purpose     => 'preview' ],
     )
 {
     is( reason_of( %ticket, @{$look} ), 'passive', "@{$look} only looks" );
 }
-is( reason_of( %ticket, method => 'GET', purpose => '' ), 'granted', 'control: GET redeems' );
+is( reason_of( %ticket, method => 'GET', purpose => '', destination => 'document' ),
+    'granted', 'control: GET redeems' );
+is( reason_of( ticket(), method => 'POST' ), 'granted', 'control: POST, too' );
 
 # Dual-use cookies.
 sub dual_use {

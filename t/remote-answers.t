@@ -118,6 +118,14 @@ my %good = (
         . "Set-Cookie: whostmgrsession=b\r\n$set\r\nSet-Cookie: session=c\r\n$size\r\n\r\n$body",
     'a second of its own' =>
         "HTTP/1.1 200 OK\r\n$set\r\nSet-Cookie: cpsession=other\r\n$size\r\n\r\n$body",
+    (
+        map {
+            +"one that ends $_" =>
+                "HTTP/1.1 200 OK\r\nSet-Cookie: cpsession=$_; HttpOnly; path=/\r\n"
+                . "$set\r\nSet-Cookie: cpsession=$_\r\n$size\r\n\r\n$body"
+        } qw(expired closed deleted Expired),
+        q{}
+    ),
     chunked => "HTTP/1.1 200 OK\r\n$set\r\nTransfer-Encoding: chunked\r\n\r\n"
         . sprintf(
         "5\r\n%s\r\n%x;x=y\r\n%s\r\n0\r\nX-Trailer: 1\r\n\r\n",
@@ -188,10 +196,18 @@ my %bad = (
     '201'        => "HTTP/1.1 201 Made\r\n$set\r\n\r\n$yes",
     '204'        => "HTTP/1.1 204 None\r\n$set\r\n\r\n",
     'no cookie'  => "$ok\r\n$yes",
-    'another service'       => "${ok}Set-Cookie: whostmgrsession=$VALUE\r\n\r\n$yes",
-    'a longer name'         => "${ok}Set-Cookie: xcpsession=$VALUE\r\n\r\n$yes",
-    'another case'          => "${ok}Set-Cookie: CPSESSION=$VALUE\r\n\r\n$yes",
-    'an empty cookie'       => "${ok}Set-Cookie: cpsession=\r\n\r\n$yes",
+    'another service' => "${ok}Set-Cookie: whostmgrsession=$VALUE\r\n\r\n$yes",
+    'a longer name'   => "${ok}Set-Cookie: xcpsession=$VALUE\r\n\r\n$yes",
+    'another case'    => "${ok}Set-Cookie: CPSESSION=$VALUE\r\n\r\n$yes",
+    'an empty cookie' => "${ok}Set-Cookie: cpsession=\r\n\r\n$yes",
+    (
+        map { +"a cookie $_" => "${ok}Set-Cookie: cpsession=$_\r\n\r\n$yes" }
+            qw(expired closed deleted Expired)
+    ),
+    'only ended ones' =>
+        "${ok}Set-Cookie: cpsession=expired\r\nSet-Cookie: cpsession=closed\r\n\r\n$yes",
+    'a bad one behind' =>
+        "${ok}Set-Cookie: cpsession=expired\r\nSet-Cookie: cpsession=a b\r\n\r\n$yes",
     'a comma'               => "${ok}Set-Cookie: cpsession=a,b\r\n\r\n$yes",
     'a space'               => "${ok}Set-Cookie: cpsession=a b\r\n\r\n$yes",
     'an ampersand'          => "${ok}Set-Cookie: cpsession=a&goto_uri=b\r\n\r\n$yes",
@@ -233,6 +249,57 @@ $bad{"the token $_"} = "$ok$set\r\n\r\n{\"status\":1,\"security_token\":$_}" for
 for my $name ( sort keys %bad ) {
     is_deeply( [ answered( $bad{$name} ) ], [ 0, $STRANGE, undef, undef ], "not believed: $name" );
 }
+
+# What the operator is told of an answer that is none: its status, and where it points.
+sub detail_of {
+    answered(@_);
+    return $Cpanel::LogMeIn::detail =~ s{\Aat https://localhost:$port: }{}r;
+}
+for my $status ( 301, 302, 303, 307, 308, 401, 404 ) {
+    is(
+        detail_of("HTTP/1.1 $status x\r\nLocation: /x\r\n\r\n"),
+        "status $status, Location /x: not an answer to a login",
+        "the detail of $status"
+    );
+}
+my %told = (
+    "HTTP/1.1 302 Found\r\n" => 'status 302: not an answer to a login',
+    "HTTP/1.1 302 Found\r\nLocation: /a\r\nLocation: /b\r\n" =>
+        'status 302, Location /a: not an answer to a login',
+    "HTTP/1.1 102 x\r\nLocation: /x\r\n\r\nHTTP/1.1 302 Found\r\n" =>
+        'status 302: not an answer to a login',
+    "HTTP/1.1 200 OK\r\nLocation: /x\r\n"     => 'status 200, Location /x: no JSON with "status":1',
+    "HTTP/1.1 500 Broken\r\nLocation: /x\r\n" => 'status 500',
+);
+for my $head ( sort keys %told ) {
+    is( detail_of("$head\r\n"), $told{$head}, $told{$head} );
+}
+my %shown = (
+    'https://h.example:2083/cpsess1/?session=SECRET&x#SECRET' => 'https://h.example:2083/cpsess1/',
+    '/a#?SECRET'                                              => '/a',
+    'https://SECRET:SECRET@h.example/a@b'                     => 'https://h.example/a@b',
+    '//SECRET@SECRET@h.example'                               => '//h.example',
+    "/\e[31m\x7f\\\xe9 \x01\t<" => '/\x1b[31m\x7f\x5c\xe9\x20\x01\x09<',
+    q{/} . 'a' x 199            => q{/} . 'a' x 199,
+    q{/} . 'a' x 900            => q{/} . 'a' x 199 . '...',
+    q{/} . "\x01" x 900         => q{/} . '\x01' x 49 . '...',
+    '/back/secret/'             => 'not shown',
+    '/back/%73ecre%74/'         => 'not shown',
+);
+for my $location ( sort keys %shown ) {
+    is(
+        detail_of("HTTP/1.1 302 Found\r\nLocation: $location\r\n\r\n"),
+        "status 302, Location $shown{$location}: not an answer to a login",
+        "... and its Location $shown{$location}"
+    );
+}
+is(
+    detail_of("HTTP/1.1 302 Found\r\nLocation: ?SECRET\r\n\r\n"),
+    'status 302: not an answer to a login',
+    '... of which a query is nothing'
+);
+unlike( $site->log_text, qr/SECRET|secret/, 'neither is in the log' );
+
 my @longest =
     answered( success( 'cpsession', value => 'a' x 1024 ), goto_uri => q{/} . q{&} x 2047 );
 is(

@@ -17,7 +17,7 @@ my $lacking = lacks('remote');
 plan skip_all => $lacking if $lacking;
 
 my $NOBODY = 65_534;
-my $site   = Test::Cpanel::LogMeIn->new( waits => 1 );
+my $site   = Test::Cpanel::LogMeIn->new( waits => 1, settings => { backend => 'auto' } );
 my $run    = $site->dir . '/run';
 my $socket = "$run/gateway.sock";
 my %port   = ( cpanel => 8083, whm => 8087, webmail => 8096 );
@@ -143,7 +143,7 @@ answers( good( url => 'https://other.example:8083/cpsess0123456789/' ) );
 is( ( ask( hostname => 'other.example', tfa_token => 'x' ) )[1],
     'Login OK', 'backend = local, any name' );
 is( $gateway->form->{tfa_token}, 'x', '... and a two-factor code' );
-$site->settings( backend => undef );
+$site->settings( backend => 'auto' );
 
 # The gateway's messages are passed on.
 for my $case (
@@ -230,7 +230,7 @@ like( ( $site->login )[2], qr/session=lmt_[\w-]{43}/, 'nor does who may read the
 chmod 0, $site->path('etc/shadow') if $< != 0;
 $site->settings( backend => 'remote', remote_hosts => 'none.invalid' );
 is( ( ask() )[1], 'Logins at this server are not allowed.', 'nor does backend = remote' );
-$site->settings( backend => undef, remote_hosts => undef );
+$site->settings( backend => 'auto', remote_hosts => undef );
 is( $gateway->count('connected'), 0, '... and the gateway has heard nothing' );
 is( ( ask() )[0],                 1, 'control: the others do' );
 cmp_ok( $gateway->count('connected'), '>', 0, '... and it has heard of them' );

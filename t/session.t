@@ -286,6 +286,11 @@ for my $case (
     ok( !eval { $sessions->check( @{$with} ); 1 }, "an exception: $why" );
     like( $@, $why, '... that says why' );
 }
+for my $method (qw(list show revoke check redeem end log_in log_in_by_url)) {
+    ok( !eval { $sessions->$method( service => 'cpanel', colour => 1 ); 1 },
+        "$method dies of an argument that it does not know" );
+    like( $@, qr/\AUnknown argument 'colour'/, '... and names it' );
+}
 
 # A fault is neither "granted" nor "unknown".
 at(0);

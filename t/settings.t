@@ -36,6 +36,8 @@ my %keys = (
     gateway_socket              => [ ['/run/x'],           ['x'] ],
     socket_callers              => [ [ '', 'www-data x' ], [] ],
     trusted_proxies             => [ ['192.0.2.1'],        [] ],
+    login_by_get                => [ [qw(yes no)],         [ 'maybe', '' ] ],
+    failurl_hosts               => [ ['x.example y:8443'], [] ],
     hsts                        => [ [ 'no', 31_536_000 ], [ 'yes', 0 ] ],
     test_clock                  => [ [1_700_000_000],      [ 'now', -1, '' ] ],
     test_fault                  => [ ['none'],             ['fire'] ],
@@ -45,11 +47,12 @@ my %keys = (
     remote_timeout              => [ [ 1, 300 ],           [ 0, 301 ] ],
     remote_forward_to           => [ ['x'],                [] ],
     insecure_remote_skip_verify => [ [qw(yes no)],         ['maybe'] ],
-    log                         => [ [qw(none syslog)],    [ 'file', 'file:x', 'stderr', '' ] ],
-    log_unknown_users           => [ [qw(yes no)],         [1] ],
-    page_title                  => [ ['A = B # C'],        [] ],
-    page_logo                   => [ ['x'],                [] ],
-    page_footer                 => [ ['x'],                [] ],
+    log               => [ [qw(none syslog)], [ 'files', 'file:x', 'stdout', 'journal', '' ] ],
+    log_format        => [ [qw(text json)],   [ 'xml', '' ] ],
+    log_unknown_users => [ [qw(yes no)],      [1] ],
+    page_title        => [ ['A = B # C'],     [] ],
+    page_logo         => [ ['x'],             [] ],
+    page_footer       => [ ['x'],             [] ],
 );
 
 for my $key ( sort keys %keys ) {

@@ -17,7 +17,7 @@ plan skip_all => 'cpan-audit is not installed'
 # The modules from outside the core distribution, with their versions.
 my $code =
       q{use Cpanel::LogMeIn::Server; use Plack::App::LogMeIn; use Plack::Middleware::LogMeIn;}
-    . q{ require IO::Socket::SSL; require Plack; require Starman; require Starman::Server;}
+    . q{ require IO::Socket::SSL; require Plack; require Net::Server;}
     . q{ for ( sort keys %INC ) { s/[.]pm\z// or next; s{/}{::}g; print $_, q{ }, $_->VERSION // 0, qq{\n} }};
 my ( $status, $out ) = run( '.', "$^X -Iblib/lib -Iblib/arch -e '$code'" );
 is( $status, 0, 'the gateway loads' ) or diag($out);
@@ -25,7 +25,8 @@ my %version = map { split / /, $_, 2 } split /\n/, $out;
 delete @version{ grep { /\A(?:Cpanel|Plack::(?:App|Middleware)::LogMeIn)/ } keys %version };
 my @foreign = grep { !Module::CoreList::is_core( $_, undef, $] ) } sort keys %version;
 ok( $version{$_}, "$_ is one of the modules, " . ( $version{$_} // 'no' ) )
-    for qw(HTML::Template IO::Socket::SSL Net::SSLeay Plack Starman URI::Escape);
+    for
+    qw(AnyEvent HTML::Template HTTP::Parser::XS IO::Socket::SSL Net::Server Net::SSLeay Plack URI::Escape);
 
 # The advisories for a module of this version: their names. The version of a
 # distribution is that of its main module, if that is loaded.

@@ -11,7 +11,7 @@ use File::Find     qw(find);
 use File::Temp     qw(tempdir);
 use Test::More;
 use lib 'xt/lib';
-use Author qw(built_clone clone read_file run tracked);
+use Author qw(built_clone clone perl_files read_file run tracked);
 
 my $folder = built_clone();
 
@@ -44,7 +44,22 @@ sub includers {
     return @objects;
 }
 
-my ( $status, $out ) = run( $folder, 'make' );
+# Programs that no other test runs.
+sub complaint_about {
+    my ($program) = @_;
+    my ( $status, $out ) = run( $folder, "perl -Mblib -Ibench -It/lib -Ixt/lib -c $program" );
+    return $status == 0 ? q{} : $out;
+}
+my @programs = grep { m{\Abench/} } perl_files();
+cmp_ok( scalar @programs, '>', 5, 'the programs of bench are found' );
+is( complaint_about($_), q{}, "$_ compiles" ) for @programs, 'xt/long/mutants';
+run( $folder, q{echo 'use strict; print @nobody;' >bench/bad.pl} );
+like( complaint_about('bench/bad.pl'), qr/\@nobody/, 'control: one that does not compile' );
+
+my ( $status, $out ) = run( $folder, q{make -s -C bench WARNINGS='-Wall -Wextra -Werror'} );
+is( $status, 0, 'the C programs of bench compile without a warning' ) or diag($out);
+
+( $status, $out ) = run( $folder, 'make' );
 unlike( $out, qr/\bcc\b|-c -o/, 'a second make compiles nothing' );
 
 for my $header ( qw(accounts/shadow.h remote/wire.h),

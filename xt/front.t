@@ -1,15 +1,16 @@
 #!/usr/bin/perl
 
-# nginx and Apache in front of the gateway, with the unchanged files in examples/;
-# fail2ban's filter; the systemd unit.
+# nginx and Apache in front of the gateway, with the unchanged files in examples/; the
+# systemd unit.
 
 use strict;
 use warnings;
 use blib;
-use lib    qw(t/lib xt/lib);
-use Author qw(has_program read_file run);
-use Front  ();
-use Serve  qw(free_base raw request);
+use lib      qw(t/lib xt/lib);
+use Author   qw(has_program read_file run);
+use Front    ();
+use JSON::PP ();
+use Serve    qw(free_base raw request);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 
@@ -118,9 +119,25 @@ sub serves_well {
     $site->forget;
     is( request( $port{cpanel}, 1, '/login/', 'a=' . 'b' x 70_000 )->{status},
         413, 'a login form has its limits' );
+    $site->write_file( "$dir/long", 'a=' . 'b' x 5_000_000 );
+
+    for my $case (
+        [ '/login/',              413, qr/\AThe form is too long/ ],
+        [ '/login/?login_only=1', 413, qr/\A[{]"status":0,/ ],
+        [ '/x',                   401, qr/Log in/ ],
+        [ '/json-api/x',          403, qr/\A[{]"status":0,/ ],
+        )
+    {
+        my ( $target, $status, $text ) = @{$case};
+        my ( undef, $told ) = run( '.',
+            "curl -sk --data-binary '\@$dir/long' -w '%{http_code}' https://localhost:$port{cpanel}$target"
+        );
+        like( $told, qr/$status\z/, "$name: 5 MB to $target: $status" );
+        like( $told, $text,         '... in the words of the gateway' );
+    }
     is( request( $port{cpanel}, 1, "/logmein/$_", undef, 'X-Original-URI: /' )->{status},
         404, "$name: /logmein/$_ is not for browsers" )
-        for qw(check health);
+        for qw(check health live metrics);
 
     # Clear text
     for my $clear ( $base, $name eq 'nginx' ? $port{cpanel} : () ) {
@@ -153,6 +170,26 @@ sub serves_well {
         : ()
         );
 
+    like(
+        raw(
+            $port{cpanel}, 1, "GET $_ HTTP/1.1\r\nHost: local\"host\r\nConnection: close\r\n\r\n"
+        ),
+        qr{\AHTTP/1.1 400 },
+        "$name: the gateway refuses a Host that is none, at $_"
+    ) for '/login/', '/x', '/cpsess0123456789/x';
+
+    # Fields that Connection names are not passed on.
+    my @hidden = map { "X-Forwarded-$_" } qw(For Port Proto);
+    $answer = raw( $port{cpanel}, 1,
+              "POST /login/ HTTP/1.1\r\nHost: localhost:$port{cpanel}\r\nContent-Length: 22\r\n"
+            . 'Connection: '
+            . join( ', ', 'close', @hidden )
+            . "\r\nX-Forwarded-For: 192.0.2.66\r\n"
+            . "Content-Type: application/x-www-form-urlencoded\r\n\r\nuser=alice&pass=secret" );
+    like( $answer, qr{\AHTTP/1.1 302 }, "$name: a client can't hide what the front says" );
+    my ($last) = $site->log_text =~ /.*^([^\n]*alice "login" SUCCESS[^\n]*)/ms;
+    like( $last, qr/ 127[.]0[.]0[.]1 - alice /, '... nor the address that it comes from' );
+
     my $log = read_file( $front->{access} );
     like(
         $log,
@@ -162,6 +199,21 @@ sub serves_well {
     unlike( $log, qr/lmt_|session/, '... without their secrets' );
     my @left = grep { index( $log, $_ ) >= 0 } @tickets;
     is( "@left", q{}, '... none of ' . @tickets );
+    return;
+}
+
+# The gateway is stopped and does not answer.
+sub is_unavailable {
+    my ($name) = @_;
+    for my $target ( '/', '/login/', '/cpsess0123456789/x' ) {
+        my $answer = request( $port{cpanel}, 1, $target );
+        is( $answer->{status}, 503, "$name without the gateway: $target is 503" );
+        like(
+            $answer->{body},
+            qr/\AThis is not possible at the moment[.] Please try again later[.]$/,
+            '... in our words'
+        );
+    }
     return;
 }
 
@@ -191,6 +243,16 @@ SKIP: {
     $gateway->stop;
     is( request( $port{cpanel}, 1, "$where/", undef, "Cookie: $cookie" )->{status},
         503, '... opens nothing while the gateway is stopped' );
+    is_unavailable('nginx');
+    for my $target ( '/login/?login_only=1', '/cpsess0123456789/json-api/x', '/execute/x' ) {
+        my $told = eval { JSON::PP::decode_json( request( $port{cpanel}, 1, $target )->{body} ) };
+        is( $told && $told->{status}, 0, "... $target is told so in JSON" );
+    }
+    like(
+        request( $port{cpanel}, 1, '/xml-api/x' )->{body},
+        qr{\A<[?]xml .*<status>0</status>}s,
+        '... and /xml-api/x in XML'
+    );
     $gateway = Serve->new( '--front', $files{front}, '--base', $base, '--no-socket' );
     is( request( $port{cpanel}, 1, "$where/", undef, "Cookie: $cookie" )->{status},
         200, '... and all again when it is back' );
@@ -211,43 +273,9 @@ SKIP: {
         'examples/panel.psgi', '--no-socket' );
     my $apache = Front::apache(%files);
     serves_well( 'Apache', sub { qr{id="user">alice<.*id="path">/x[+]z<}s }, $apache );
+    $gateway->stop;
+    is_unavailable('Apache');
     is( $apache->stop, 0, 'Apache stops' );
-}
-
-# fail2ban
-SKIP: {
-    skip 'fail2ban is not installed', 1 if !has_program('fail2ban-regex');
-    my $matched = sub {
-        my ($lines) = @_;
-        $site->write_file( "$dir/lines", $lines );
-        my ( undef, $out ) =
-            run( '.', "fail2ban-regex '$dir/lines' '$ENV{PWD}/examples/fail2ban/filter.conf'" );
-        my ($count) = $out =~ /Lines: \d+ lines, \d+ ignored, (\d+) matched/ or diag($out);
-        my ($dates) = $out =~ /Date template hits:\n(.*?)\n\n/s;
-        return $count;
-    };
-    unlink "$dir/log";
-    $site->settings( log_unknown_users => 'yes' );
-    my @from = ( remote_addr => '192.0.2.7' );
-    $site->login( pass => 'wrong',  @from );
-    $site->login( user => 'nobody', @from );
-    $site->login( user => 'nobody', remote_addr => '2001:db8::7' );
-    $site->login( user => 'alice',  @from );
-    $site->login( user => 'bob',    @from );
-    $site->login( pass => 'wrong' );
-    $site->fault('store-away');
-    $site->login(@from);
-    $site->fault(undef);
-    my $log = $site->log_text;
-    is( scalar( () = $log =~ / LOGIN /g ), 7, 'seven logins are logged' ) or diag($log);
-    is( $matched->($log), 3, 'fail2ban counts the three that it should' ) or diag($log);
-    my $syslog = join q{},
-        map { s/\A\[[^\]]*\] /Nov 24 12:00:00 host perl[12]: logmein: /r . "\n" } split /\n/, $log;
-    is( $matched->($syslog), 3, '... in syslog, too' );
-    my ($line) = $log =~ /^(.*the password is wrong)$/m;
-    is( $matched->("$line\n"), 1, 'one line' );
-    is( $matched->( $line =~ s/192[.]0[.]2[.]7 - alice/- - 192.0.2.7/r . "\n" ),
-        0, 'control: an address as a name is none' );
 }
 
 # systemd

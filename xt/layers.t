@@ -17,15 +17,25 @@ for my $line ( $drawing =~ /^ {4,}(\S.*->.*)$/mg ) {
     $below{ $folders[$_] }{ $folders[ $_ + 1 ] } = 1 for 0 .. $#folders - 1;
 }
 
+# The folders that can be reached from one by the arrows.
 sub reachable {
-    my ($from) = @_;
-    return map { ( $_, reachable($_) ) } sort keys %{ $below{$from} // {} };
+    my ( $arrows, $from ) = @_;
+    my ( %seen, @next );
+    push @next, keys %{ $arrows->{$from} // {} };
+    while ( defined( my $folder = pop @next ) ) {
+        push @next, keys %{ $arrows->{$folder} // {} } if !$seen{$folder}++;
+    }
+    return \%seen;
 }
 
-sub set_of {
-    return { map { $_ => 1 } @_ };
+sub circles {
+    my ($arrows) = @_;
+    return grep { reachable( $arrows, $_ )->{$_} } sort keys %{$arrows};
 }
-my %may = map { ( $_ => set_of( $_, reachable($_) ) ) } keys %below, 'base';
+is_deeply( [ circles( \%below ) ], [], 'arrows run one way' );
+is_deeply( [ circles( { %below, base => { login => 1 } } ) ]->[0], 'accounts',
+    'control: a circle' );
+my %may = map { ( $_ => { $_ => 1, %{ reachable( \%below, $_ ) } } ) } keys %below, 'base';
 
 # The parts that the drawing names, as FOLDER/PART.
 my ( $folder, @parts );

@@ -13,7 +13,7 @@ use lib 'xt/lib';
 use Author qw(run);
 use Test::Cpanel::LogMeIn;
 
-my $site  = Test::Cpanel::LogMeIn->new;
+my $site  = Test::Cpanel::LogMeIn->new( settings => { backend => 'auto' } );
 my $login = q{Cpanel::LogMeIn::get_loggedin_url( user => 'alice', pass => 'secret',}
     . q{ hostname => 'localhost', service => 'cpanel', goto_uri => '/' ) or die;};
 

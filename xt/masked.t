@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# nginx in front of the gateway, and the gateway alone: no log holds a ticket, a
-# cookie or a password of a thousand logins (ten thousand with XT_LONG=1), and no
-# spelling of a field brings a client's word on who it is to the app.
+# A thousand logins through nginx (ten thousand with XT_LONG=1): no log holds a ticket,
+# a cookie or a password of them. At nginx, Apache and the gateway alone: no spelling of
+# a field brings a client's word on who and where it is to the app.
 
 use strict;
 use warnings;
@@ -15,10 +15,12 @@ use Serve  qw(free_base raw request);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 
-plan skip_all => 'nginx is not installed' if !has_program('nginx');
+for my $program (qw(nginx apache2)) {
+    plan skip_all => "$program is not installed" if !has_program($program);
+}
 
-my $LOGINS = $ENV{XT_LONG} ? 10_000 : 1_000;
-my ( $base, $plain ) = ( free_base(6), free_base(6) );
+my $LOGINS   = $ENV{XT_LONG} ? 10_000 : 1_000;
+my $base     = free_base(6);
 my $port     = $base + 1;
 my $PASSWORD = 'secret';
 
@@ -94,22 +96,10 @@ note( "5: $LOGINS logins, " . @seen . ' secrets in a log' );
 cmp_ok( scalar( found('user1') ),             '>', $LOGINS / 2,  'control: the logs tell of them' );
 cmp_ok( length $log{"$dir/nginx/access.log"}, '>', 50 * $LOGINS, "control: nginx's, too" );
 
-# Who a client says that it is.
-$nginx = undef;
-rename "$dir/nginx", "$dir/nginx.old" or die $!;
-$gateway = Serve->new( '--front', $files{front}, '--no-socket', '--base', $base );
-$nginx   = Front::nginx(%files);
-my ( $token, $cookie ) = log_in( $port, 1 ) or BAIL_OUT('no login');
-
-# The gateway alone serves the same sessions at other ports.
-$site->settings(
-    'port.cpanel'  => $plain + 1,
-    'port.whm'     => $plain + 3,
-    'port.webmail' => $plain + 5
-);
-my $alone = Serve->new( '--base', $plain, '--no-socket', '--app', "$dir/echo.psgi" );
-my @NAMES = map { ( $_, tr/-/_/r, uc, lc ) }
-    qw(X-LogMeIn-User X-LogMeIn-Service X-Remote-User Remote-User X-Forwarded-User);
+# Who a client says that it is, and where it and its server are.
+my @NAMES = qw(X-LogMeIn-User X-LogMeIn-Service X-Remote-User Remote-User X-Forwarded-User
+    Forwarded Proxy X-Forwarded-Prefix X-Real-IP);
+my $FIELD  = join q{|}, map { 'HTTP_' . uc tr/-/_/r } @NAMES;
 my @SHAPES = (
     sub { "$_[0]: mallory\r\n" },
     sub { "$_[0]:mallory\r\n$_[0]: mallory\r\n" },
@@ -120,31 +110,60 @@ my @SHAPES = (
     sub { "A: b\r\n $_[0]: mallory\r\n" },
     sub { "A: b\r$_[0]: mallory\r\n" },
 );
+
+# The session is alice's; each server is asked with it in all shapes.
+my ( $token, $cookie );
 my ( $sent, $passed, @told ) = ( 0, 0 );
 
-for my $where ( [ $port, $token, $cookie ], [ $plain + 1, $token, $cookie ] ) {
-    my ( $at, @own ) = @{$where};
-    for my $name (@NAMES) {
+sub ask {
+    my ( $at, @fields ) = @_;
+    my $head = join "\r\n", "GET $token/x HTTP/1.1", "Host: localhost:$at", 'Connection: close',
+        "Cookie: $cookie";
+    return raw( $at, 1, join q{}, "$head\r\n", @fields, "\r\n" ) // q{};
+}
+
+sub try_at {
+    my ( $at, $name ) = @_;
+    for my $field ( map { ( $_, tr/-/_/r, uc, lc ) } @NAMES ) {
         for my $shape (@SHAPES) {
-            my $answer = raw( $at, 1,
-                      "GET $own[0]/x HTTP/1.1\r\nHost: localhost:$at\r\nConnection: close\r\n"
-                    . $shape->($name)
-                    . "Cookie: $own[1]\r\n\r\n" ) // q{};
+            my $answer = ask( $at, $shape->($field) );
             $sent++;
             $passed++ if $answer =~ /^PANEL/m;
-            push @told, "$at $name: $1"
-                if $answer =~ /^((?:HTTP_\w*(?:USER|SERVICE)|REMOTE_USER)=.*mallory)/mi;
+            push @told, "$name, $field: $1"
+                if $answer =~ /^((?:$FIELD|REMOTE_USER)=.*mallory)/mi;
         }
     }
+    my $page = ask( $at, "X-Other: mallory\r\n" );
+    like( $page, qr/^HTTP_X_OTHER=mallory/m, "control: $name: another field reaches the app" );
+    like(
+        $page,
+        qr/^(?:HTTP_X_LOGMEIN|REMOTE)_USER=alice/m,
+        'control: ... and so does the name of the session'
+    );
+    return;
 }
+
+sub front_gateway {
+    my (@app) = @_;
+    my @group = $< == 0 ? ( '--front-group', 'www-data' ) : ();
+    return Serve->new( '--front', $files{front}, '--no-socket', '--base', $base, @group, @app );
+}
+$gateway = front_gateway();
+$nginx   = Front::nginx( %files, name => 'second' );
+( $token, $cookie ) = log_in( $port, 1 ) or BAIL_OUT('no login');
+try_at( $port, 'nginx' );
+$_->stop for $nginx, $gateway;
+
+$gateway = front_gateway( '--app', "$dir/echo.psgi" );
+my $apache = Front::apache(%files);
+try_at( $port, 'Apache' );
+$_->stop for $apache, $gateway;
+
+$gateway = Serve->new( '--base', $base, '--no-socket', '--app', "$dir/echo.psgi" );
+try_at( $port, 'the gateway alone' );
 
 is( scalar @told, 0, "$sent raw requests: the app is told nothing by the client" )
     or diag( join "\n", @told );
 note( "37: $sent raw requests, " . @told . ' of a client\'s names reach the app' );
 cmp_ok( $passed, '>', $sent / 4, "control: $passed of them reach it" );
-my $page = raw( $port, 1,
-    "GET $token/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: $cookie\r\nX-Other: mallory\r\n\r\n"
-);
-like( $page, qr/^HTTP_X_OTHER=mallory/m,      'control: another field of a client does' );
-like( $page, qr/^HTTP_X_LOGMEIN_USER=alice/m, 'control: and so does the name of the session' );
 done_testing();

@@ -27,7 +27,7 @@ my $valgrind = 'valgrind -q --error-exitcode=99 --leak-check=full --num-callers=
 # XT_LONG=1.
 my @left_out = (
     qw(decide decoy faults known password race wipe),
-    $ENV{XT_LONG} ? () : qw(evict flood forks record stolen token unknown)
+    $ENV{XT_LONG} ? () : qw(busy evict flood forks record stolen token unknown)
 );
 for my $program ( map { m{(\w+)[.]c\z} } sort glob 't/core/*.c' ) {
     next if grep { $_ eq $program } @left_out;

@@ -3,14 +3,13 @@
 #include <crypt.h>
 #include <string.h>
 
+#include "accounts/shadow.h"
 #include "base/error.h"
 
 /* When even the decoy would cost too much. */
 #define PLAIN_DECOY "$y$j9T$......................$"
 
-/* libcrypt's base 64; a digit's value is its place. */
-static const char digits64[] =
-    "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+static const char digits64[] = LMI_CRYPT_DIGITS;
 
 /* bcrypt's cost is a power of two: a quarter is two less. */
 static const struct limits {
@@ -225,6 +224,23 @@ lmi_password_hash_ok(const char *hash, enum lmi_ceiling ceiling,
         return is_base64(rest, scheme->hash_len);
     salt = lmi_next_field(&rest, '$');
     return is_salt(salt, scheme->max_salt) && is_base64(rest, scheme->hash_len);
+}
+
+enum lmi_hash_state
+lmi_password_hash_judge(const char *hash, enum lmi_ceiling ceiling)
+{
+    const struct scheme *scheme = schemes;
+    const struct scheme *end = scheme + sizeof schemes / sizeof schemes[0];
+    struct lmi_bytes rest = lmi_bytes_of(hash);
+
+    if (lmi_password_hash_ok(hash, ceiling, 1))
+        return LMI_HASH_OK;
+    while (scheme < end && !lmi_take_prefix(&rest, scheme->prefix))
+        scheme++;
+    if (scheme == end)
+        return LMI_HASH_SCHEME;
+    return affordable_scheme(hash, ceiling, 1, &rest) == NULL ? LMI_HASH_COST
+                                                              : LMI_HASH_FORM;
 }
 
 /* bcrypt looks at 72 bytes only; a longer password would match too much. */

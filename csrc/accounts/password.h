@@ -21,6 +21,16 @@ enum lmi_ceiling {
 bool lmi_password_hash_ok(const char *hash, enum lmi_ceiling ceiling,
                           size_t pass_len);
 
+/* Why a hash is not accepted, or that it is, for the shortest password. */
+enum lmi_hash_state {
+    LMI_HASH_OK = 0,
+    LMI_HASH_SCHEME, /* another scheme than the accepted ones */
+    LMI_HASH_COST,   /* above the ceiling, or no cost at all */
+    LMI_HASH_FORM,   /* not what libcrypt makes */
+};
+enum lmi_hash_state lmi_password_hash_judge(const char *hash,
+                                            enum lmi_ceiling ceiling);
+
 /*
  * Computes exactly one hash, whatever the outcome: with the stored hash if it
  * is acceptable, else with the decoy setting, which can't match. pass has no

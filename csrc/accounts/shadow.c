@@ -12,7 +12,7 @@ lmi_line_text(enum lmi_line line)
         [LMI_LINE_TOO_LONG] = "is too long",
         [LMI_LINE_CONTROL] = "holds a control byte",
         [LMI_LINE_FIELDS] = "does not have nine fields",
-        [LMI_LINE_NUMBER] = "has a date that is no number",
+        [LMI_LINE_NUMBER] = "has a date that is not a number",
         [LMI_LINE_HASH] = "has a hash of impossible length",
     };
 
@@ -52,48 +52,39 @@ lmi_shadow_parse(struct lmi_bytes line, struct lmi_shadow_entry *out)
     return LMI_LINE_GOOD;
 }
 
-/* The length of "$6$", "$6$rounds=9000$", "$y$j9T$"; 0 for other schemes. */
-static size_t
-prefix_length(const char *hash, size_t len)
-{
-    static const char *const schemes[] = {"$1$", "$5$", "$6$", "$y$", "$gy$"};
-    const size_t count = sizeof schemes / sizeof schemes[0];
-    struct lmi_bytes rest = {hash, len};
-    size_t i = 0;
-
-    while (i < count && !lmi_take_prefix(&rest, schemes[i]))
-        i++;
-    if (i == count || rest.len == 0)
-        return 0;
-    if (hash[1] != 'y' && hash[1] != 'g' &&
-        (rest.len <= 7 || memcmp(rest.ptr, "rounds=", 7) != 0))
-        return len - rest.len;
-    const char *dollar = memchr(rest.ptr, '$', rest.len);
-    return dollar != NULL ? (size_t)(dollar - hash) + 1 : 0;
-}
-
-/* Splits a hash into what comes before its salt, and the salt's length. */
+/*
+ * Splits a hash into what stands before its salt, as "$6$", "$6$rounds=9000$"
+ * or "$y$j9T$", and the salt's length; false for other schemes.
+ */
 static bool
-split(const char *hash, size_t len, size_t *prefix_len, size_t *salt_len)
+split(struct lmi_bytes hash, size_t *prefix_len, size_t *salt_len)
 {
-    const char *dollar;
+    struct lmi_bytes rest = hash, salt;
 
-    if (len == 60 && hash[0] == '$' && hash[1] == '2' && hash[6] == '$') {
+    if (hash.len == 60 && lmi_take_prefix(&rest, "$2") && hash.ptr[6] == '$') {
         *prefix_len = 7; /* "$2b$10$", and 22 characters */
         *salt_len = 22;
         return true;
     }
-    if (len > 14 && memcmp(hash, "$7$", 3) == 0)
-        *prefix_len = 14; /* "$7$", one character for N, five for r and p */
-    else
-        *prefix_len = prefix_length(hash, len);
-    if (*prefix_len == 0 || *prefix_len >= LMI_PREFIX_SIZE)
+    if (lmi_take_prefix(&rest, "$7$")) { /* one digit for N, five for r and p */
+        size_t cost = rest.len < 11 ? rest.len : 11;
+        rest.ptr += cost;
+        rest.len -= cost;
+    } else if (lmi_take_prefix(&rest, "$y$") ||
+               lmi_take_prefix(&rest, "$gy$")) {
+        lmi_next_field(&rest, '$');
+    } else if (!lmi_take_prefix(&rest, "$1$") &&
+               !lmi_take_prefix(&rest, "$5$") &&
+               !lmi_take_prefix(&rest, "$6$")) {
         return false;
-    dollar = memchr(hash + *prefix_len, '$', len - *prefix_len);
-    if (dollar == NULL)
-        return false;
-    *salt_len = (size_t)(dollar - hash) - *prefix_len;
-    return *salt_len <= LMI_SALT_MAX;
+    } else if (rest.len >= 7 && memcmp(rest.ptr, "rounds=", 7) == 0) {
+        lmi_next_field(&rest, '$');
+    }
+    *prefix_len = hash.len - rest.len;
+    salt = lmi_next_field(&rest, '$');
+    *salt_len = salt.len;
+    return *prefix_len < LMI_PREFIX_SIZE && salt.len <= LMI_SALT_MAX &&
+           rest.ptr > salt.ptr + salt.len; /* there was a dollar */
 }
 
 static bool
@@ -143,24 +134,17 @@ same_as_last(struct lmi_histogram *histogram, const char *hash, size_t len)
 void
 lmi_histogram_line(struct lmi_histogram *histogram, struct lmi_bytes line)
 {
-    const char *colon = line.len > 0 ? memchr(line.ptr, ':', line.len) : NULL;
-    size_t prefix_len, salt_len, len;
-    const char *hash, *end;
+    size_t prefix_len, salt_len;
 
-    if (colon == NULL || colon + 1 == line.ptr + line.len || colon[1] != '$')
+    lmi_next_field(&line, ':');
+    if (line.len == 0 || line.ptr[0] != '$')
         return;
-    hash = colon + 1;
-    len = line.len - (size_t)(hash - line.ptr);
-    if (same_as_last(histogram, hash, len)) {
-        histogram->rows[histogram->last].count++;
-        return;
+    if (!same_as_last(histogram, line.ptr, line.len)) {
+        struct lmi_bytes hash = lmi_next_field(&line, ':');
+        if (!split(hash, &prefix_len, &salt_len))
+            return;
+        histogram->last = row_of(histogram, hash.ptr, prefix_len, salt_len);
     }
-    end = memchr(hash, ':', len);
-    if (end != NULL)
-        len = (size_t)(end - hash);
-    if (!split(hash, len, &prefix_len, &salt_len))
-        return;
-    histogram->last = row_of(histogram, hash, prefix_len, salt_len);
     histogram->rows[histogram->last].count++;
 }
 
@@ -188,10 +172,7 @@ lmi_histogram_setting(const struct lmi_histogram *histogram,
 void
 lmi_decoy_salt(struct lmi_decoy *decoy, const uint8_t *bytes, size_t len)
 {
-    static const char digits[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                 "abcdefghijklmnopqrstuvwxyz";
-
     for (size_t i = 0; i + 1 < decoy->salt_len; i++)
         decoy->setting[decoy->salt + i] =
-            digits[(bytes[i % len] + i / len) & 63];
+            LMI_CRYPT_DIGITS[(bytes[i % len] + i / len) & 63];
 }

@@ -8,13 +8,17 @@
 #define LMI_SALT_MAX 86
 #define LMI_DECOY_SIZE (LMI_PREFIX_SIZE + LMI_SALT_MAX + 2)
 
+/* libcrypt's digits of base 64, by their value. */
+#define LMI_CRYPT_DIGITS                                                       \
+    "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
 /* What is wrong with a line, worst last; a good line is LMI_LINE_GOOD. */
 enum lmi_line {
     LMI_LINE_GOOD = 0,
     LMI_LINE_TOO_LONG,
     LMI_LINE_CONTROL, /* a control byte */
     LMI_LINE_FIELDS,  /* not nine fields */
-    LMI_LINE_NUMBER,  /* a date that is no number */
+    LMI_LINE_NUMBER,  /* a date that is not a number */
     LMI_LINE_HASH,    /* a hash longer than any that libcrypt makes */
 };
 

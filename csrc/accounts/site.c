@@ -113,14 +113,6 @@ search_line(void *context, struct lmi_bytes line, uint64_t number, bool whole)
         search->match(search, line, number, whole);
 }
 
-static enum lmi_rc
-search_fd(int fd, struct search *search, const char *location,
-          struct lmi_err *err)
-{
-    search->key_len = strlen(search->key);
-    return lmi_file_each_line(fd, search_line, search, LMI_SITE, location, err);
-}
-
 static struct lmi_file_rules
 site_rules(const struct lmi_site *site)
 {
@@ -128,10 +120,15 @@ site_rules(const struct lmi_site *site)
         .code = LMI_SITE, .root = site->root, .max_size = SITE_FILE_MAX};
 }
 
-/* One pass over a file of the site. Missing is a fault if it is needed. */
-static enum lmi_rc
-search_file(struct lmi_site *site, const char *path, bool needed,
-            struct search *search, struct lmi_err *err)
+const char *
+lmi_site_root(const struct lmi_site *site)
+{
+    return site->root;
+}
+
+enum lmi_rc
+lmi_site_each_line(struct lmi_site *site, const char *path, bool needed,
+                   lmi_line_visitor *visit, void *context, struct lmi_err *err)
 {
     const struct lmi_file_rules rules = site_rules(site);
     int fd;
@@ -143,9 +140,18 @@ search_file(struct lmi_site *site, const char *path, bool needed,
         return needed
                    ? lmi_file_fail(&rules, path, 0, "is not there", NULL, err)
                    : LMI_OK;
-    rc = search_fd(fd, search, path, err);
+    rc = lmi_file_each_line(fd, visit, context, LMI_SITE, path, err);
     close(fd);
     return rc;
+}
+
+/* One pass over a file of the site. Missing is a fault if it is needed. */
+static enum lmi_rc
+search_file(struct lmi_site *site, const char *path, bool needed,
+            struct search *search, struct lmi_err *err)
+{
+    search->key_len = strlen(search->key);
+    return lmi_site_each_line(site, path, needed, search_line, search, err);
 }
 
 /* Has a file of the site, if it is there, a line that begins so? */
@@ -161,8 +167,8 @@ is_listed(struct lmi_site *site, const char *path, const char *key, char sep,
 }
 
 /* name:x:uid:gid:gecos:home:shell, and nothing else. */
-static bool
-passwd_parse(struct lmi_bytes line, struct lmi_passwd *out)
+bool
+lmi_passwd_parse(struct lmi_bytes line, struct lmi_passwd *out)
 {
     struct lmi_bytes fields[7];
     uint64_t uid, gid;
@@ -186,7 +192,7 @@ passwd_match(struct search *search, struct lmi_bytes line, uint64_t number,
 
     (void)number;
     out->found = true;
-    out->usable = whole && search->matches == 1 && passwd_parse(line, out);
+    out->usable = whole && search->matches == 1 && lmi_passwd_parse(line, out);
 }
 
 enum lmi_rc
@@ -241,9 +247,9 @@ static enum lmi_rc
 mail_shadow_open(struct lmi_site *site, const struct lmi_passwd *owner,
                  const char *domain, int *fd_out, struct lmi_err *err)
 {
-    char place[PATH_SIZE * 2];
+    char location[PATH_SIZE * 2];
     struct lmi_file_rules rules = {.code = LMI_SITE,
-                                   .root = place,
+                                   .root = location,
                                    .max_size = HOME_FILE_MAX,
                                    .owner = owner->uid,
                                    .strict = true};
@@ -252,9 +258,9 @@ mail_shadow_open(struct lmi_site *site, const struct lmi_passwd *owner,
     enum lmi_rc rc;
 
     *fd_out = -1;
-    snprintf(place, sizeof place, "%s", site->root);
+    snprintf(location, sizeof location, "%s", site->root);
     rc = lmi_file_open_dir(site->root_fd, owner->home, &rules, &home, err);
-    snprintf(place, sizeof place, "%s/etc/%s", owner->home, domain);
+    snprintf(location, sizeof location, "%s/etc/%s", owner->home, domain);
     if (rc != LMI_OK || home < 0)
         goto out;
     if (fstat(home, &st) != 0 || (st.st_uid != owner->uid && st.st_uid != 0)) {
@@ -267,7 +273,7 @@ mail_shadow_open(struct lmi_site *site, const struct lmi_passwd *owner,
     if (folder >= 0)
         rc = lmi_file_open(folder, "shadow", &rules, fd_out, err);
     else if (errno != ENOENT)
-        rc = lmi_fail(err, LMI_SITE, errno, place, "can't be opened", NULL);
+        rc = lmi_fail(err, LMI_SITE, errno, location, "can't be opened", NULL);
 out:
     if (folder >= 0)
         close(folder);
@@ -275,6 +281,21 @@ out:
         close(etc);
     if (home >= 0)
         close(home);
+    return rc;
+}
+
+enum lmi_rc
+lmi_site_each_mail_line(struct lmi_site *site, const struct lmi_passwd *owner,
+                        const char *domain, lmi_line_visitor *visit,
+                        void *context, struct lmi_err *err)
+{
+    int fd;
+    enum lmi_rc rc = mail_shadow_open(site, owner, domain, &fd, err);
+
+    if (rc == LMI_OK && fd >= 0)
+        rc = lmi_file_each_line(fd, visit, context, LMI_SITE, owner->home, err);
+    if (fd >= 0)
+        close(fd);
     return rc;
 }
 
@@ -290,17 +311,14 @@ lmi_site_mail_shadow(struct lmi_site *site, const struct lmi_passwd *owner,
                             .match = shadow_match,
                             .out = out,
                             .histogram = histogram};
-    int fd;
     enum lmi_rc rc;
 
     memset(out, 0, sizeof *out);
     memset(histogram, 0, sizeof *histogram);
     *fault_out = (struct lmi_err){.code = LMI_OK};
-    rc = mail_shadow_open(site, owner, domain, &fd, fault_out);
-    if (rc == LMI_OK && fd >= 0)
-        rc = search_fd(fd, &search, owner->home, fault_out);
-    if (fd >= 0)
-        close(fd);
+    search.key_len = strlen(name);
+    rc = lmi_site_each_mail_line(site, owner, domain, search_line, &search,
+                                 fault_out);
     if (rc == LMI_MEMORY) {
         *err = *fault_out;
         return rc;

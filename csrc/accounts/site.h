@@ -9,6 +9,7 @@
 
 #include "logmein.h"
 #include "accounts/shadow.h"
+#include "base/file.h"
 
 struct lmi_site;
 /* root, the setting site_root, outlives the site. */
@@ -74,6 +75,21 @@ LMI_RC lmi_site_is_suspended(struct lmi_site *site, const char *user, bool *out,
 /* Is there a var/cpanel at all? */
 LMI_RC lmi_site_has_cpanel(struct lmi_site *site, bool *out,
                            struct lmi_err *err);
+
+/*
+ * For a survey: the root, the lines of a file of the site (a missing one is a
+ * fault if it is needed), those of HOME/etc/DOMAIN/shadow, and one line of
+ * etc/passwd. Other than above, a fault below a home is an error.
+ */
+const char *lmi_site_root(const struct lmi_site *site);
+LMI_RC lmi_site_each_line(struct lmi_site *site, const char *path, bool needed,
+                          lmi_line_visitor *visit, void *context,
+                          struct lmi_err *err);
+LMI_RC lmi_site_each_mail_line(struct lmi_site *site,
+                               const struct lmi_passwd *owner,
+                               const char *domain, lmi_line_visitor *visit,
+                               void *context, struct lmi_err *err);
+bool lmi_passwd_parse(struct lmi_bytes line, struct lmi_passwd *out);
 
 /* Is this shell listed in etc/shells? */
 LMI_RC lmi_site_has_shell(struct lmi_site *site, const char *shell, bool *out,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+static const uint8_t translator[12] = {0, 0x64, 0xFF, 0x9B};
 
 static bool
 is_ipv4(const struct lmi_address *address)
@@ -130,6 +131,8 @@ lmi_address_is_ipv6(const struct lmi_address *address)
 void
 lmi_address_mask(struct lmi_address *address, unsigned bits)
 {
-    if (!is_ipv4(address))
+    if (memcmp(address->bytes, translator, sizeof translator) == 0)
+        memcpy(address->bytes, mapped, sizeof mapped);
+    else if (!is_ipv4(address))
         memset(address->bytes + bits / 8, 0, sizeof address->bytes - bits / 8);
 }

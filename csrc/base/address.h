@@ -34,8 +34,9 @@ bool lmi_address_in(const struct lmi_address *address, const char *list);
 bool lmi_address_is_ipv6(const struct lmi_address *address);
 
 /*
- * What one customer has: an IPv4 address stays as it is, of an IPv6 address
- * the first bits stay, a multiple of 8.
+ * What one customer has: an IPv4 address stays as it is, a translator's,
+ * 64:ff9b::/96, becomes the IPv4 address in it, of any other IPv6 address the
+ * first bits stay, a multiple of 8.
  */
 void lmi_address_mask(struct lmi_address *address, unsigned bits);
 

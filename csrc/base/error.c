@@ -20,6 +20,7 @@ lmi_rc_name(enum lmi_rc rc)
         [LMI_ELSEWHERE] = "ELSEWHERE",
         [LMI_LIBRARY] = "LIBRARY",
         [LMI_SOCKET] = "SOCKET",
+        [LMI_LOG] = "LOG",
     };
 
     return names[rc];

@@ -1,4 +1,4 @@
-/* Filling in error records, and writing lines for the operator. */
+/* Filling in error records. */
 #ifndef LMI_ERROR_H
 #define LMI_ERROR_H
 

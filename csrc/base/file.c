@@ -204,7 +204,7 @@ walk_link(struct walk *walk, int link_fd, const struct stat *st,
     int size;
 
     if (st->st_uid != 0 && st->st_uid != geteuid())
-        return walk_fail(walk, 0, "has a user's link on its way", err);
+        return walk_fail(walk, 0, "has another user's link on its way", err);
     len = readlinkat(link_fd, "", target, sizeof target - 1);
     if (len < 0)
         return walk_fail(walk, errno, "has an unreadable link", err);

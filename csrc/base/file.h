@@ -1,9 +1,9 @@
 /*
  * Opening files that others may have prepared, and reading them.
  *
- * A missing file is no error: fd_out is -1 and LMI_OK comes back. Everything
- * else that is not an ordinary, trustworthy file is an error with the rules'
- * code, or LMI_RIGHTS where the kernel denies access.
+ * A missing file is not an error: fd_out is -1 and LMI_OK comes back.
+ * Everything else that is not an ordinary, trustworthy file is an error with
+ * the rules' code, or LMI_RIGHTS where the kernel denies access.
  */
 #ifndef LMI_FILE_H
 #define LMI_FILE_H

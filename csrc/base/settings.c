@@ -14,6 +14,7 @@
 #define DEFAULT_PATH "/etc/logmein.conf"
 #define DEFAULT_STORE "lmdb:/var/lib/logmein"
 #define DEFAULT_VOLATILE "/run/logmein/volatile"
+#define DEFAULT_LOG_FILE "file:/var/log/logmein/logins.log"
 #define MAX_SIZE 65536
 
 /* How a value is read, and the error for one that can't be. */
@@ -27,7 +28,7 @@ static const char *const kind_rules[] = {
     [TEXT] = "has a bad value",
     [PATH] = "must be an absolute path of at most 255 bytes",
     [URL] = "must be lmdb:/FOLDER",
-    [LOG] = "must be syslog, none or file:/PATH",
+    [LOG] = "must be syslog, file, file:/PATH, stderr or none",
 };
 
 /*
@@ -66,6 +67,8 @@ static const struct key keys[] = {
     {KEY(socket_callers), TEXT, "www-data", NULL, 0, 0},
     {KEY(trusted_proxies), TEXT, "", NULL, 0, 0},
     {KEY(hsts), NUMBER_OR_NO, "no", NULL, 1, 2147483647},
+    {KEY(login_by_get), SWITCH, "no", NULL, 0, 0},
+    {KEY(failurl_hosts), TEXT, "", NULL, 0, 0},
     {KEY(test_clock), CLOCK, NULL, NULL, 0, 0},
     {KEY(test_fault), CHOICE, "none", "none store-full store-away slow", 0, 0},
     {KEY(remote_hosts), TEXT, "*", NULL, 0, 0},
@@ -75,6 +78,7 @@ static const struct key keys[] = {
     {KEY(remote_forward_to), TEXT, "", NULL, 0, 0},
     {KEY(insecure_remote_skip_verify), SWITCH, "no", NULL, 0, 0},
     {KEY(log), LOG, "syslog", NULL, 0, 0},
+    {KEY(log_format), CHOICE, "text", "text json", 0, 0},
     {KEY(log_unknown_users), SWITCH, "no", NULL, 0, 0},
     {KEY(page_title), TEXT, "", NULL, 0, 0},
     {KEY(page_logo), TEXT, "", NULL, 0, 0},
@@ -124,8 +128,8 @@ text_ok(enum kind kind, const char *value)
     case URL:
         return prefixed_path_ok(value, "lmdb:");
     case LOG:
-        return strcmp(value, "syslog") == 0 || strcmp(value, "none") == 0 ||
-               prefixed_path_ok(value, "file:");
+        return strcmp(value, "syslog") == 0 || strcmp(value, "stderr") == 0 ||
+               strcmp(value, "none") == 0 || prefixed_path_ok(value, "file:");
     default:
         return true;
     }
@@ -190,6 +194,8 @@ set(const struct key *key, const char *value, struct lmi_settings *settings)
     case CLOCK:
         return set_clock(value, settings);
     default:
+        if (key->kind == LOG && strcmp(value, "file") == 0)
+            value = DEFAULT_LOG_FILE;
         *(const char **)field = value;
         return text_ok(key->kind, value);
     }

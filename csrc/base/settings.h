@@ -2,6 +2,7 @@
 #ifndef LMI_SETTINGS_H
 #define LMI_SETTINGS_H
 
+#include "base/event.h"
 #include "base/file.h"
 #include "base/text.h"
 
@@ -18,6 +19,8 @@ enum lmi_test_fault {
     LMI_FAULT_STORE_AWAY,
     LMI_FAULT_SLOW
 };
+
+struct lmi_log_state;
 
 /* Strings are never NULL; a list is its words, separated by blanks. */
 struct lmi_settings {
@@ -41,6 +44,8 @@ struct lmi_settings {
     const char *socket_callers;
     const char *trusted_proxies;
     uint32_t hsts; /* seconds; 0: no */
+    bool login_by_get;
+    const char *failurl_hosts;
     bool has_test_clock;
     uint64_t test_clock;
     enum lmi_test_fault test_fault;
@@ -51,10 +56,14 @@ struct lmi_settings {
     const char *remote_forward_to;
     bool insecure_remote_skip_verify;
     const char *log;
+    enum lmi_log_format log_format;
     bool log_unknown_users;
     const char *page_title, *page_logo, *page_footer;
 
     char *memory[3]; /* what the strings lie in */
+
+    /* The handle's count of lost lines; NULL until a handle has read them. */
+    struct lmi_log_state *log_state;
 };
 
 /* The file that LOGMEIN_CONF names, else /etc/logmein.conf. Borrowed. */

@@ -57,7 +57,7 @@ bool lmi_text_given(struct lmi_text text);
 
 /*
  * The bytes that a caller's string means (see struct lmi_text), written to
- * out without a terminator; returns their number, 0 for what is no string. If
+ * out without a terminator; returns their number, 0 if it is no string. If
  * they are more than size, returns size + 1, and out is undefined.
  */
 size_t lmi_text_bytes(struct lmi_text text, char *out, size_t size);

@@ -81,26 +81,36 @@ lmi_answer_wait(struct lmi_login_answer *out, uint32_t seconds,
              detail, seconds);
 }
 
+/* The session that a good login here has made: its detail. */
+static const char *
+session_of(const struct lmi_login_answer *answer)
+{
+    struct lmi_bytes rest = lmi_bytes_of(answer->detail);
+
+    return answer->reason == LMI_REASON_OK && lmi_take_prefix(&rest, "session ")
+               ? rest.ptr
+               : NULL;
+}
+
 void
 lmi_answer_log(const struct lmi_login_answer *answer,
                const struct lmi_settings *settings,
                const struct lmi_request *request, bool name_known)
 {
-    char line[LMI_DETAIL_SIZE + 2 * LMI_USER_MAX];
-    const char *daemon = lmi_service_info(request->service)->daemon;
     bool name_shown = name_known || settings->log_unknown_users;
-    bool good = answer->reason == LMI_REASON_OK;
-    char caller[32] = "";
+    const struct lmi_event event = {.name = "LOGIN",
+                                    .alert =
+                                        answer->reason == LMI_REASON_FAULT ||
+                                        answer->reason == LMI_REASON_REMOTE,
+                                    .service = request->service,
+                                    .address = request->remote_addr,
+                                    .user = name_shown ? request->user : NULL,
+                                    .session = session_of(answer),
+                                    .good = answer->reason == LMI_REASON_OK,
+                                    .reason = lmi_reason_name(answer->reason),
+                                    .has_caller = request->has_caller,
+                                    .caller_uid = request->caller_uid,
+                                    .detail = answer->detail};
 
-    if (request->has_caller)
-        snprintf(caller, sizeof caller, " by uid %u", request->caller_uid);
-    snprintf(line, sizeof line, "info [%s] %s - %s \"login%s\" %s LOGIN %s: %s",
-             daemon,
-             request->remote_addr[0] != '\0' ? request->remote_addr : "-",
-             name_shown ? request->user : "-", caller,
-             good ? "SUCCESS" : "FAILED", daemon, answer->detail);
-    lmi_log(settings,
-            answer->reason == LMI_REASON_FAULT ||
-                answer->reason == LMI_REASON_REMOTE,
-            line);
+    lmi_log(settings, &event);
 }

@@ -12,13 +12,13 @@
 #include "base/error.h"
 #include "login/answer.h"
 #include "login/machine.h"
-#include "login/route.h"
 #include "login/url.h"
 #include "sessions/attempts.h"
 #include "sessions/create.h"
 #include "store/lmdb.h"
 
-#define SLOW_SECONDS 1 /* of test_fault = slow */
+#define SLOW_SECONDS 1          /* of test_fault = slow */
+#define MICROSECONDS 1000000ULL /* of a second */
 
 /* Everything that one login works with; zeroed, then filled step by step. */
 struct login {
@@ -110,6 +110,15 @@ find_account(struct login *login, struct lmi_err *err)
     return rc;
 }
 
+/* A single host, neither this machine nor a proxy. */
+static bool
+is_source(const struct lmi_address *address,
+          const struct lmi_settings *settings)
+{
+    return !lmi_address_is_loopback(address) &&
+           !lmi_address_in(address, settings->trusted_proxies);
+}
+
 /* The source whose failures count; false if there is none. */
 static bool
 read_source(const struct login *login, struct lmi_address *out)
@@ -119,8 +128,7 @@ read_source(const struct login *login, struct lmi_address *out)
         return true;
     }
     return lmi_address_parse(login->request->remote_addr, out) &&
-           !lmi_address_is_loopback(out) &&
-           !lmi_address_in(out, login->settings->trusted_proxies);
+           is_source(out, login->settings);
 }
 
 /* Reserves an attempt, unless there is a wait. */
@@ -275,6 +283,24 @@ read_request(struct login *login, struct lmi_login_answer *out,
     return login->request != NULL;
 }
 
+static void
+count(const struct login *login, const struct lmi_login_answer *answer,
+      const struct lmi_err *err, uint64_t start)
+{
+    struct lmi_counters *counters = lmi_counters_of(login->lmi);
+    enum lmi_service service;
+
+    if (!lmi_service_parse(login->ask->service, &service))
+        service = 0;
+    lmi_count_login(login->lmi, service, answer->reason);
+    lmi_count_duration(counters, LMI_LOGIN_TIME, lmi_clock() - start);
+    if (answer->reason == LMI_REASON_WAIT)
+        lmi_count_duration(counters, LMI_WAIT_TIME,
+                           answer->wait * MICROSECONDS);
+    if (answer->reason == LMI_REASON_FAULT)
+        lmi_count(counters, LMI_NUMBER(faults) + err->code);
+}
+
 void
 lmi_login(struct lmi *lmi, const struct lmi_login *ask,
           struct lmi_login_answer *out)
@@ -282,9 +308,12 @@ lmi_login(struct lmi *lmi, const struct lmi_login *ask,
     struct login login = {.lmi = lmi, .ask = ask};
     struct lmi_err err = {.code = LMI_OK};
     enum lmi_route route = LMI_ROUTE_HERE;
+    uint64_t start = lmi_clock();
 
-    if (!read_request(&login, out, &err))
+    if (!read_request(&login, out, &err)) {
+        count(&login, out, &err, start);
         return;
+    }
     if (log_in(&login, out, &err) != LMI_OK) {
         struct lmi_route_facts facts = out->facts;
         lmi_login_answer_wipe(out);
@@ -294,10 +323,12 @@ lmi_login(struct lmi *lmi, const struct lmi_login *ask,
         out->route = route;
     }
     /* What goes on elsewhere is logged at its end. */
-    if (login.settings != NULL &&
-        (!ask->may_leave || route == LMI_ROUTE_HERE || route == LMI_ROUTE_NONE))
-        lmi_answer_log(out, login.settings, login.request,
-                       login.account.exists);
+    if (!ask->may_leave || route == LMI_ROUTE_HERE || route == LMI_ROUTE_NONE) {
+        count(&login, out, &err, start);
+        if (login.settings != NULL)
+            lmi_answer_log(out, login.settings, login.request,
+                           login.account.exists);
+    }
     lmi_request_free(login.request);
     lmi_wipe(&login, sizeof login);
 }
@@ -320,6 +351,24 @@ lmi_login_fail(struct lmi *lmi, const struct lmi_login *ask, const char *reason,
     if (lmi_settings_of(lmi) != NULL)
         lmi_answer_log(out, lmi_settings_of(lmi), login.request, false);
     lmi_request_free(login.request);
+}
+
+enum lmi_rc
+lmi_login_is_known(struct lmi *lmi, struct lmi_text user,
+                   struct lmi_text address, bool *out, struct lmi_err *err)
+{
+    char name[LMI_USER_MAX + 1], *domain;
+    struct lmi_address source;
+    enum lmi_rc rc;
+
+    *out = false;
+    if (lmi_user_read(user, name, &domain) != NULL ||
+        !lmi_address_read(address, &source))
+        return LMI_OK;
+    rc = lmi_enter(lmi, err);
+    if (rc != LMI_OK || !is_source(&source, lmi_settings_of(lmi)))
+        return rc;
+    return lmi_attempt_is_known(lmi, name, &source, out, err);
 }
 
 void

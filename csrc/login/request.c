@@ -19,22 +19,24 @@ is_absent(struct lmi_text text)
 
 /* name@domain: one @, neither side empty; the domain is lower-cased. */
 static bool
-split_mailbox(struct lmi_request *request)
+split_mailbox(char *user, char **domain_out)
 {
-    char *at = strchr(request->user, '@');
+    char *at = strchr(user, '@');
 
+    *domain_out = NULL;
     if (at == NULL)
         return true;
-    if (at == request->user || at[1] == '\0' || strchr(at + 1, '@') != NULL)
+    if (at == user || at[1] == '\0' || strchr(at + 1, '@') != NULL)
         return false;
-    request->domain = at + 1;
-    for (char *c = request->domain; *c != '\0'; c++)
+    *domain_out = at + 1;
+    for (char *c = at + 1; *c != '\0'; c++)
         *c = lmi_lower(*c);
     return at[1] != '.' && at[1] != '-';
 }
 
-static const char *
-read_user(struct lmi_text text, struct lmi_request *request)
+const char *
+lmi_user_read(struct lmi_text text, char out[LMI_USER_MAX + 1],
+              char **domain_out)
 {
     size_t len;
 
@@ -42,13 +44,13 @@ read_user(struct lmi_text text, struct lmi_request *request)
         return "The parameter 'user' is missing or empty.";
     if (text.kind == LMI_TEXT_NOT_A_STRING)
         return "The parameter 'user' must be a string, not a reference.";
-    if (!lmi_text_read(text, request->user, sizeof request->user, &len))
+    if (!lmi_text_read(text, out, LMI_USER_MAX + 1, &len))
         return "The parameter 'user' must have at most 254 bytes.";
-    if (!lmi_user_ok((struct lmi_bytes){request->user, len}))
+    if (!lmi_user_ok((struct lmi_bytes){out, len}))
         return "The parameter 'user' must consist of letters, digits and "
                "_ . @ + -, not begin with - or ., and not hold two dots in "
                "a row.";
-    if (!split_mailbox(request))
+    if (!split_mailbox(out, domain_out))
         return "The parameter 'user' must be a name or name@domain.";
     return NULL;
 }
@@ -381,7 +383,8 @@ read_tfa_token(struct lmi_text text, char out[65])
 static const char *
 read_all(const struct lmi_login *ask, struct lmi_request *request)
 {
-    const char *complaint = read_user(ask->user, request);
+    const char *complaint =
+        lmi_user_read(ask->user, request->user, &request->domain);
 
     if (complaint == NULL)
         complaint = read_pass(ask->pass, request);

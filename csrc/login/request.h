@@ -30,14 +30,19 @@ struct lmi_request {
 /*
  * Reads a request. *complaint_out is NULL if all is well, else a static
  * sentence that names the parameter and the rule. request_out is secret
- * memory (secret.h), or NULL with a complaint.
+ * memory (crypto.h), or NULL with a complaint.
  */
 LMI_RC lmi_request_read(const struct lmi_login *ask,
                         struct lmi_request **request_out,
                         const char **complaint_out, struct lmi_err *err);
 void lmi_request_free(struct lmi_request *request);
 
-/* As lmi_uri_read(): a hostname, an IPv4 address, or [IPv6]. */
+/* As lmi_uri_read(): a user's name. *domain_out is in out, behind the @, or
+ * NULL; with a complaint neither says anything. */
+const char *lmi_user_read(struct lmi_text text, char out[LMI_USER_MAX + 1],
+                          char **domain_out);
+
+/* The same: a hostname, an IPv4 address, or [IPv6]. */
 const char *lmi_hostname_read(struct lmi_text text, char out[256]);
 
 #endif

@@ -1,6 +1,5 @@
-#include "login/route.h"
-
 #include "login/machine.h"
+
 #include "login/request.h"
 #include "sessions/handle.h"
 

@@ -26,13 +26,14 @@ put_direct(struct lmi_buffer *url, const char *goto_uri, const char *ticket)
     }
 }
 
-/* goto_uri may be NULL: the server knows its home page. */
+/* The home page is not named, so that a caller may append a goto_uri: with two
+ * of them no server would know which one counts. */
 static void
 put_login(struct lmi_buffer *url, const char *goto_uri, const char *ticket)
 {
     lmi_buffer_put_text(url, "/login/?session=");
     lmi_buffer_put_text(url, ticket);
-    if (goto_uri == NULL)
+    if (strcmp(goto_uri, "/") == 0)
         return;
     lmi_buffer_put_text(url, "&goto_uri=");
     lmi_buffer_put_encoded(url, goto_uri, strlen(goto_uri));
@@ -53,17 +54,16 @@ put_origin(struct lmi_buffer *url, const struct lmi_url_parts *parts)
 
 /* A URL that does not fit is not cut, for it would open something else. */
 static bool
-build(const struct lmi_url_parts *parts, bool direct, const char *goto_uri,
-      char out[LMI_URL_SIZE])
+build(const struct lmi_url_parts *parts, bool direct, char out[LMI_URL_SIZE])
 {
     struct lmi_buffer url;
 
     lmi_buffer_init(&url, out, LMI_URL_SIZE);
     put_origin(&url, parts);
     if (direct)
-        put_direct(&url, goto_uri, parts->ticket);
+        put_direct(&url, parts->goto_uri, parts->ticket);
     else
-        put_login(&url, goto_uri, parts->ticket);
+        put_login(&url, parts->goto_uri, parts->ticket);
     if (url.full)
         lmi_wipe(out, LMI_URL_SIZE);
     return !url.full;
@@ -72,13 +72,11 @@ build(const struct lmi_url_parts *parts, bool direct, const char *goto_uri,
 bool
 lmi_url_build(const struct lmi_url_parts *parts, char out[LMI_URL_SIZE])
 {
-    return build(parts, parts->form == LMI_URL_DIRECT, parts->goto_uri, out);
+    return build(parts, parts->form == LMI_URL_DIRECT, out);
 }
 
 bool
 lmi_url_build_remote(const struct lmi_url_parts *parts, char out[LMI_URL_SIZE])
 {
-    bool home = strcmp(parts->goto_uri, "/") == 0;
-
-    return build(parts, false, home ? NULL : parts->goto_uri, out);
+    return build(parts, false, out);
 }

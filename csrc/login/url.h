@@ -15,7 +15,10 @@ struct lmi_url_parts {
     const char *ticket;
 };
 
-/* false if it does not fit, which the parts' own limits prevent. */
+/*
+ * In the form "login" a goto_uri of "/" is left out. false if it does not fit,
+ * which the parts' own limits prevent.
+ */
 bool lmi_url_build(const struct lmi_url_parts *parts, char out[LMI_URL_SIZE]);
 
 /*

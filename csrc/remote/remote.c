@@ -631,23 +631,39 @@ static const struct {
                        "The server can't log anybody in at the moment."},
 };
 
+/* The status, and of an answer that is none what it says instead. */
+static void
+give_status(const struct exchange *exchange, long status,
+            struct lmi_login_answer *out)
+{
+    const struct lmi_request *request = exchange->request;
+    char text[LMI_LOCATION_SIZE + 128], location[LMI_LOCATION_SIZE];
+    bool strange = exchange->said.verdict == LMI_WIRE_STRANGE;
+
+    lmi_wire_location(&exchange->reply,
+                      (struct lmi_bytes){request->pass, request->pass_len},
+                      location);
+    bool points = strange && location[0] != '\0';
+    snprintf(text, sizeof text, "status %ld%s%s%s%s", status,
+             points ? ", Location " : "", points ? location : "",
+             strange ? ": " : "", strange ? exchange->said.why : "");
+    give_detail(exchange, text, out);
+}
+
 static void
 give_said(struct exchange *exchange, long status, struct lmi_login_answer *out)
 {
     struct lmi_wire_said *said = &exchange->said;
     uint32_t wait = exchange->reply.retry_after;
-    char why[128];
 
     lmi_wire_judge(&exchange->reply, status, said);
-    snprintf(why, sizeof why, "status %ld", status);
     if (said->verdict == LMI_WIRE_GOOD) {
         give_detail(exchange, "", out);
         give_url(exchange, out);
     } else if (said->verdict == LMI_WIRE_WAIT && wait > 0) {
         lmi_answer_wait(out, wait, exchange->origin);
     } else {
-        bool strange = said->verdict == LMI_WIRE_STRANGE;
-        give_detail(exchange, strange ? said->why : why, out);
+        give_status(exchange, status, out);
         lmi_answer_say(out, said_answers[said->verdict].reason,
                        said_answers[said->verdict].sentence);
     }
@@ -678,15 +694,15 @@ static void
 warn_unverified(const struct exchange *exchange)
 {
     const struct lmi_settings *settings = exchange->settings;
-    char line[500];
+    char detail[500];
 
     if (!settings->insecure_remote_skip_verify)
         return;
-    snprintf(line, sizeof line,
-             "info WARNING insecure_remote_skip_verify: a password goes to "
-             "%s, whoever that is",
+    snprintf(detail, sizeof detail,
+             "insecure_remote_skip_verify: a password goes to %s, whoever "
+             "that is",
              exchange->origin);
-    lmi_log(settings, true, line);
+    lmi_log_note(settings, "WARNING", true, detail);
 }
 
 /* A fault of this side, before anything was sent. */

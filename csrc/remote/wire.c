@@ -56,7 +56,15 @@ value_ok(struct lmi_bytes value)
     return true;
 }
 
-/* Of several cookies of this name the first one counts, good or bad. */
+/* What servers set to end a session. */
+static bool
+is_farewell(struct lmi_bytes value)
+{
+    return value.len == 0 || lmi_bytes_like(value, "expired") ||
+           lmi_bytes_like(value, "closed") || lmi_bytes_like(value, "deleted");
+}
+
+/* Of several cookies of this name the first session counts, good or bad. */
 static void
 take_cookie(struct lmi_wire_reply *reply, struct lmi_bytes value)
 {
@@ -64,7 +72,7 @@ take_cookie(struct lmi_wire_reply *reply, struct lmi_bytes value)
     struct lmi_bytes pair = lmi_trim(lmi_next_field(&value, ';'));
 
     if (reply->has_cookie || memchr(pair.ptr, '=', pair.len) == NULL ||
-        !lmi_bytes_equal(lmi_next_field(&pair, '='), name))
+        !lmi_bytes_equal(lmi_next_field(&pair, '='), name) || is_farewell(pair))
         return;
     reply->has_cookie = true;
     reply->cookie_ok = value_ok(pair) && lmi_bytes_copy(pair, reply->cookie,
@@ -89,6 +97,9 @@ take_header(struct lmi_wire_reply *reply)
     else if (lmi_bytes_like(name, "retry-after") &&
              lmi_parse_number(value, 7 * 86400, &seconds))
         reply->retry_after = (uint32_t)seconds;
+    else if (lmi_bytes_like(name, "location") && reply->location[0] == '\0' &&
+             !lmi_bytes_copy(value, reply->location, sizeof reply->location))
+        reply->location[0] = '\0';
 }
 
 static bool
@@ -127,6 +138,7 @@ lmi_wire_header(struct lmi_wire_reply *reply, const char *line, size_t len)
         reply->line_len = 0;
         reply->has_cookie = reply->cookie_ok = false;
         reply->retry_after = 0;
+        reply->location[0] = '\0';
         return true;
     }
     if (!folded)
@@ -220,7 +232,7 @@ judge_success(const struct lmi_wire_reply *reply, const json_t *root,
               struct lmi_wire_said *out)
 {
     if (!has_status(root, 1))
-        out->why = "status 200, and no JSON with \"status\":1";
+        out->why = "no JSON with \"status\":1";
     else if (!read_token(root, out->token))
         out->why = "its security token is not /cpsess and ten digits";
     else if (!reply->has_cookie)
@@ -263,6 +275,84 @@ lmi_wire_judge(const struct lmi_wire_reply *reply, long status,
         out->verdict = refusal_of(code);
     }
     json_decref(root);
+}
+
+/* As it is, or percent-encoded. */
+static bool
+holds(struct lmi_bytes text, struct lmi_bytes secret)
+{
+    char decoded[sizeof((struct lmi_wire_reply *)0)->location];
+    size_t len = 0;
+    bool found;
+
+    for (size_t i = 0; i < text.len; i++) {
+        int value = lmi_percent_value(text.ptr + i, text.len - i);
+        decoded[len++] = value < 0 ? text.ptr[i] : (char)value;
+        i += value < 0 ? 0 : 2;
+    }
+    found = memmem(text.ptr, text.len, secret.ptr, secret.len) != NULL ||
+            memmem(decoded, len, secret.ptr, secret.len) != NULL;
+    lmi_wipe(decoded, sizeof decoded);
+    return found;
+}
+
+/* What does not fit is cut, at a whole byte. */
+static void
+put_printable(struct lmi_buffer *out, struct lmi_bytes text)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        const char code[4] = {'\\', 'x', hex[c >> 4], hex[c & 15]};
+        if (c > 0x20 && c < 0x7F && c != '\\')
+            lmi_buffer_put_char(out, text.ptr[i]);
+        else
+            lmi_buffer_put(out, code, sizeof code);
+    }
+}
+
+/* Cuts what is before a host's name from a URL: its scheme, which is returned,
+ * and user and password. */
+static struct lmi_bytes
+cut_scheme(struct lmi_bytes *url)
+{
+    const char *slashes = memmem(url->ptr, url->len, "//", 2), *at;
+    struct lmi_bytes scheme = {url->ptr, 0}, rest, host;
+
+    if (slashes == NULL)
+        return scheme;
+    scheme.len = (size_t)(slashes + 2 - url->ptr);
+    url->ptr += scheme.len;
+    url->len -= scheme.len;
+    rest = *url;
+    host = lmi_next_field(&rest, '/');
+    at = memrchr(host.ptr, '@', host.len);
+    if (at != NULL) {
+        url->len -= (size_t)(at + 1 - url->ptr);
+        url->ptr = at + 1;
+    }
+    return scheme;
+}
+
+void
+lmi_wire_location(const struct lmi_wire_reply *reply, struct lmi_bytes pass,
+                  char out[LMI_LOCATION_SIZE])
+{
+    struct lmi_bytes rest = lmi_bytes_of(reply->location);
+    struct lmi_bytes query = lmi_next_field(&rest, '#');
+    struct lmi_bytes url = lmi_next_field(&query, '?');
+    struct lmi_buffer text;
+
+    lmi_buffer_init(&text, out, LMI_LOCATION_SIZE - strlen("..."));
+    if (holds(url, pass)) {
+        lmi_buffer_put_text(&text, "not shown");
+        return;
+    }
+    put_printable(&text, cut_scheme(&url));
+    put_printable(&text, url);
+    if (text.full)
+        memcpy(out + text.len, "...", sizeof "...");
 }
 
 /* Begins with origin and a path, and has no byte that a URL may not hold. */

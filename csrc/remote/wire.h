@@ -29,7 +29,8 @@ struct lmi_wire_reply {
     size_t received;
     size_t line_len, body_len;
     char cookie[LMI_VALUE_MAX + 1];
-    char line[2 * LMI_VALUE_MAX]; /* of a header, with its continuations */
+    char line[2 * LMI_VALUE_MAX];     /* of a header, with its continuations */
+    char location[2 * LMI_VALUE_MAX]; /* the first one, as it came; or empty */
     char body[LMI_WIRE_MAX];
 };
 
@@ -68,6 +69,15 @@ struct lmi_wire_said {
  */
 void lmi_wire_judge(const struct lmi_wire_reply *reply, long status,
                     struct lmi_wire_said *out);
+
+/*
+ * Where an answer points to, for the operator: "/path", or "not shown" if it
+ * holds the password; empty without a Location. Without user and password,
+ * query and fragment; other bytes than printable ASCII as \xNN; cut.
+ */
+#define LMI_LOCATION_SIZE 204
+void lmi_wire_location(const struct lmi_wire_reply *reply,
+                       struct lmi_bytes pass, char out[LMI_LOCATION_SIZE]);
 
 /*
  * What this machine's gateway has said; a URL must begin with `origin`,

@@ -171,6 +171,16 @@ row_id(struct lmi *lmi, uint8_t kind, uint8_t purpose, const char *user,
                                            &out->has_old, out->old_id.key, err);
 }
 
+/* What is one source: of an IPv6 address 64 bits. */
+static struct lmi_address
+host_of(const struct lmi_address *source)
+{
+    struct lmi_address host = *source;
+
+    lmi_address_mask(&host, 64);
+    return host;
+}
+
 /* When did the name last log in from this source? */
 static enum lmi_rc
 find_known(struct lmi *lmi, const char *user, const struct lmi_address *network,
@@ -203,6 +213,23 @@ known_within(const struct lmi_attempt *attempt, int64_t seconds)
            attempt->known_since + seconds > attempt->started;
 }
 
+enum lmi_rc
+lmi_attempt_is_known(struct lmi *lmi, const char *user,
+                     const struct lmi_address *source, bool *out,
+                     struct lmi_err *err)
+{
+    struct lmi_attempt attempt = {.started = lmi_now(lmi)};
+    struct lmi_address host = host_of(source);
+    enum lmi_rc rc;
+
+    *out = false;
+    if (lmi_address_is_uid(source))
+        return LMI_OK;
+    rc = find_known(lmi, user, &host, &attempt, err);
+    *out = rc == LMI_OK && known_within(&attempt, KNOWN_SECONDS);
+    return rc;
+}
+
 static enum lmi_rc
 add_row(struct lmi *lmi, uint8_t kind, uint8_t purpose, const char *user,
         const struct lmi_address *source, uint32_t free_failures,
@@ -224,8 +251,8 @@ choose_rows(struct lmi *lmi, const char *user, const struct lmi_address *source,
     enum lmi_rc rc = LMI_OK;
 
     if (source != NULL) {
-        host = network = *source;
-        lmi_address_mask(&host, 64);
+        host = host_of(source);
+        network = *source;
         lmi_address_mask(&network, 48);
     }
     out->may_be_known = is_host;
@@ -240,7 +267,7 @@ choose_rows(struct lmi *lmi, const char *user, const struct lmi_address *source,
     if (rc == LMI_OK && source != NULL)
         rc = add_row(lmi, LMI_KIND_SOURCE, LMI_MAC_SOURCE, "", &host,
                      SOURCE_FREE, out, err);
-    if (rc == LMI_OK && is_host && lmi_address_is_ipv6(source))
+    if (rc == LMI_OK && is_host && lmi_address_is_ipv6(&host))
         rc = add_row(lmi, LMI_KIND_NETWORK, LMI_MAC_NETWORK, "", &network,
                      NETWORK_FREE, out, err);
     return rc;

@@ -2,12 +2,13 @@
  * Failed logins and waits, in the volatile part of the store, under MACs of
  * names and addresses.
  *
- * A name has three failures free, a source (an IPv4 address, 64 bits of an
- * IPv6 one) thirty, 48 bits of an IPv6 address 300. From then on each failure
- * is followed by a wait of 1 s, 2 s, 4 s up to 900 s, and from attempts_max
- * failures on of 3,600 s; after 24 hours without one they are forgotten. From a
- * source that the name logged in from during the last 30 days only the pair of
- * the two counts, so that others can't lock somebody out.
+ * A name has three failures free, a source (an IPv4 address, also one inside
+ * 64:ff9b::/96, or 64 bits of an IPv6 one) thirty, 48 bits of an IPv6 address
+ * 300. From then on each failure is followed by a wait of 1 s, 2 s, 4 s up to
+ * 900 s, and from attempts_max failures on of 3,600 s; after 24 hours without
+ * one they are forgotten. From a source that the name logged in from during the
+ * last 30 days only the pair of the two counts, so that others can't lock
+ * somebody out.
  *
  * Names that exist and names that don't are kept alike: at most 65,536 rows of
  * each kind, of which the one with the fewest failures makes room first, then
@@ -49,11 +50,17 @@ LMI_RC lmi_attempt_begin(struct lmi *lmi, const char *user,
                          struct lmi_attempt *out, uint32_t *wait_out,
                          struct lmi_err *err);
 
+/* Has the name logged in from this source during the last 30 days? Reads only,
+ * and counts nothing. */
+LMI_RC lmi_attempt_is_known(struct lmi *lmi, const char *user,
+                            const struct lmi_address *source, bool *out,
+                            struct lmi_err *err);
+
 /* What became of a reserved attempt. */
 enum lmi_attempt_end {
     LMI_ATTEMPT_FAILED, /* counts */
     LMI_ATTEMPT_GOOD,   /* forgets the name's or the pair's failures */
-    LMI_ATTEMPT_VOID,   /* a fault: as if it had not been */
+    LMI_ATTEMPT_VOID,   /* a fault: does not count */
 };
 LMI_RC lmi_attempt_end(struct lmi *lmi, const struct lmi_attempt *attempt,
                        enum lmi_attempt_end end, struct lmi_err *err);

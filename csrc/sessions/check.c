@@ -48,7 +48,7 @@ lmi_check_decide(const struct lmi_check_facts *facts)
         return LMI_UNKNOWN;
     if (record->service != facts->service)
         return LMI_WRONG_SERVICE;
-    if (!facts->right_token)
+    if (!facts->right_token || facts->barred)
         return LMI_WRONG_TOKEN;
     if (facts->logout || facts->account == LMI_ACCOUNT_ALLOWED ||
         (facts->account == LMI_ACCOUNT_UNREAD && account_read_lately(facts)))
@@ -68,6 +68,42 @@ account_decides(const struct lmi_check_facts *facts)
     return lmi_check_decide(&asked) == LMI_GRANTED;
 }
 
+/* The wrong tokens of requests of its own site, or of foreign ones. */
+static enum lmi_rc
+misses_get(struct lmi *lmi, const struct lmi_entry *entry, bool foreign,
+           struct lmi_store_id *id_out, bool *there_out,
+           struct lmi_store_value *out, struct lmi_err *err)
+{
+    *id_out = entry->id;
+    id_out->kind = foreign ? LMI_KIND_FOREIGN : LMI_KIND_MISS;
+    return lmi_store_get(lmi_store_of(lmi), LMI_VOLATILE, id_out, there_out,
+                         out, err);
+}
+
+static bool
+misses_full(const struct lmi_store_value *misses)
+{
+    return misses->len >= MISSES_MAX * LMI_TOKEN_DIGITS;
+}
+
+static enum lmi_rc
+read_barred(struct lmi *lmi, const struct lmi_access *access,
+            struct lmi_check_facts *facts, struct lmi_err *err)
+{
+    struct lmi_store_value misses;
+    struct lmi_store_id id;
+    bool there;
+    enum lmi_rc rc;
+
+    facts->barred = access->foreign;
+    if (!access->foreign || !facts->cookie.good)
+        return LMI_OK;
+    rc = misses_get(lmi, &facts->cookie, true, &id, &there, &misses, err);
+    if (rc == LMI_OK)
+        facts->barred = misses_full(&misses);
+    return rc;
+}
+
 static enum lmi_rc
 gather(struct lmi *lmi, const struct lmi_access *access, bool logout,
        struct lmi_check_facts *facts, struct lmi_err *err)
@@ -84,6 +120,8 @@ gather(struct lmi *lmi, const struct lmi_access *access, bool logout,
         (facts->cookie.good &&
          lmi_token_is(access->token, facts->cookie.record.digits));
     facts->account = LMI_ACCOUNT_UNREAD;
+    if (rc == LMI_OK)
+        rc = read_barred(lmi, access, facts, err);
     if (rc == LMI_OK && facts->cookie.good && account_decides(facts))
         rc =
             lmi_entry_account(lmi, &facts->cookie.record, &facts->account, err);
@@ -103,29 +141,25 @@ misses_have(const struct lmi_store_value *misses,
 
 /* Adds the token, unless it is there; *full_out once there are three. */
 static enum lmi_rc
-misses_add(struct lmi *lmi, const struct lmi_entry *entry,
+misses_add(struct lmi *lmi, const struct lmi_entry *entry, bool foreign,
            const char digits[LMI_TOKEN_DIGITS], int64_t now, bool *done_out,
            bool *full_out, struct lmi_err *err)
 {
-    struct lmi_store_id id = entry->id;
+    struct lmi_store_id id;
     struct lmi_store_value old, value;
     bool there = false;
-    enum lmi_rc rc;
+    enum lmi_rc rc = misses_get(lmi, entry, foreign, &id, &there, &old, err);
 
-    id.kind = LMI_KIND_MISS;
-    rc = lmi_store_get(lmi_store_of(lmi), LMI_VOLATILE, &id, &there, &old, err);
     if (rc != LMI_OK)
         return rc;
-    value = old;
-    *done_out = misses_have(&old, digits);
-    *full_out = old.len >= MISSES_MAX * LMI_TOKEN_DIGITS;
-    if (*done_out || *full_out) {
-        *done_out = true;
+    *full_out = misses_full(&old);
+    *done_out = *full_out || misses_have(&old, digits);
+    if (*done_out)
         return LMI_OK;
-    }
+    value = old;
     memcpy(value.bytes + value.len, digits, LMI_TOKEN_DIGITS);
     value.len += LMI_TOKEN_DIGITS;
-    *full_out = value.len == MISSES_MAX * LMI_TOKEN_DIGITS;
+    *full_out = misses_full(&value);
     const struct lmi_store_op op = {.verb =
                                         there ? LMI_STORE_SWAP : LMI_STORE_ADD,
                                     .id = id,
@@ -148,7 +182,10 @@ end_session(struct lmi *lmi, const struct lmi_check_facts *facts,
                          err);
 }
 
-/* Counts a well-formed wrong token; the third one ends the session. */
+/*
+ * Counts a well-formed wrong token; the third one ends the session, but not
+ * if other sites have sent them.
+ */
 static enum lmi_rc
 miss(struct lmi *lmi, const struct lmi_check_facts *facts,
      const struct lmi_access *access, struct lmi_err *err)
@@ -160,10 +197,11 @@ miss(struct lmi *lmi, const struct lmi_check_facts *facts,
     if (access->uncounted || !lmi_token_parse(access->token, digits))
         return LMI_OK;
     for (int i = 0; rc == LMI_OK && !done; i++)
-        rc = i < LMI_ROUNDS ? misses_add(lmi, &facts->cookie, digits,
-                                         facts->life.now, &done, &full, err)
-                            : lmi_too_busy(err);
-    if (rc != LMI_OK || !full)
+        rc = i < LMI_ROUNDS
+                 ? misses_add(lmi, &facts->cookie, access->foreign, digits,
+                              facts->life.now, &done, &full, err)
+                 : lmi_too_busy(err);
+    if (rc != LMI_OK || !full || access->foreign)
         return rc;
     return end_session(lmi, facts, access, "token", err);
 }
@@ -270,7 +308,14 @@ lmi_session_check(struct lmi *lmi, const struct lmi_access *access,
                   enum lmi_outcome *outcome_out, struct lmi_session *out,
                   struct lmi_err *err)
 {
-    return check(lmi, access, false, outcome_out, out, err);
+    struct lmi_counters *counters = lmi_counters_of(lmi);
+    uint64_t start = lmi_clock();
+    enum lmi_rc rc = check(lmi, access, false, outcome_out, out, err);
+
+    lmi_count_duration(counters, LMI_CHECK_TIME, lmi_clock() - start);
+    lmi_count(counters, rc == LMI_OK ? LMI_NUMBER(checks) + *outcome_out
+                                     : LMI_NUMBER(check_faults));
+    return rc;
 }
 
 enum lmi_rc

@@ -5,65 +5,25 @@
 
 #include "base/error.h"
 
-/*
- * Visits the live sessions and fresh tickets of a group, until visit() is
- * satisfied. more_out is false at the end.
- */
-typedef bool live_visitor(void *context, const struct lmi_entry *entry,
-                          const struct lmi_life *life);
-
-static enum lmi_rc
-each_live(struct lmi *lmi, const uint8_t *group, size_t len,
-          live_visitor *visit, void *context, struct lmi_err *err)
-{
-    struct lmi_store_cursor cursor, next;
-    const struct lmi_store_cursor *after = NULL;
-    struct lmi_entry entry;
-    struct lmi_life life;
-    bool more = true, satisfied = false;
-    enum lmi_rc rc = LMI_OK;
-
-    while (rc == LMI_OK && !satisfied) {
-        rc = lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, group, len, after,
-                            &more, &next, err);
-        if (rc != LMI_OK || !more)
-            break;
-        cursor = next;
-        after = &cursor;
-        rc = lmi_entry_find(lmi, &cursor.id, &entry, err);
-        if (rc == LMI_OK)
-            rc = lmi_entry_life(lmi, &entry, &life, err);
-        if (rc == LMI_OK && lmi_entry_lives(&entry, &life))
-            satisfied = visit(context, &entry, &life);
-    }
-    return rc;
-}
-
-static bool
-is_not_spent(void *context, const struct lmi_entry *entry,
-             const struct lmi_life *life)
-{
-    bool *lives = context;
-
-    (void)life;
-    *lives = entry->record.state != LMI_STATE_SPENT;
-    return *lives;
-}
-
 /* Has the user a live session at the service, or a fresh ticket, with it? */
 static enum lmi_rc
 token_lives(struct lmi *lmi, const struct lmi_session_params *params,
             const char digits[LMI_TOKEN_DIGITS], bool *lives_out,
             struct lmi_err *err)
 {
-    uint8_t group[LMI_GROUP];
-    enum lmi_rc rc =
-        lmi_entry_group(lmi, params->user, params->service, digits, group, err);
+    struct lmi_walk walk = {.len = LMI_GROUP};
+    struct lmi_entry entry;
+    struct lmi_life life;
+    bool found = true;
+    enum lmi_rc rc = lmi_entry_group(lmi, params->user, params->service, digits,
+                                     walk.prefix, err);
 
     *lives_out = false;
-    return rc != LMI_OK
-               ? rc
-               : each_live(lmi, group, LMI_GROUP, is_not_spent, lives_out, err);
+    while (rc == LMI_OK && found && !*lives_out) {
+        rc = lmi_entry_next(lmi, &walk, &found, &entry, &life, err);
+        *lives_out = found && entry.record.state != LMI_STATE_SPENT;
+    }
+    return rc;
 }
 
 /* The sessions of an account at a service, and who of them would make room. */
@@ -89,25 +49,21 @@ goes_before(const struct lmi_entry *entry, int64_t seen,
     return seen < other->seen;
 }
 
-static bool
-count_session(void *context, const struct lmi_entry *entry,
-              const struct lmi_life *life)
+static void
+count_session(struct crowd *crowd, const struct lmi_entry *entry, int64_t seen)
 {
-    struct crowd *crowd = context;
     size_t i = VICTIMS;
 
     if (!lmi_record_stands(&entry->record))
-        return false;
+        return;
     crowd->count++;
-    while (i > 0 && goes_before(entry, life->seen, &crowd->victims[i - 1]))
+    while (i > 0 && goes_before(entry, seen, &crowd->victims[i - 1]))
         i--;
-    if (i < VICTIMS) {
-        memmove(&crowd->victims[i + 1], &crowd->victims[i],
-                (VICTIMS - 1 - i) * sizeof crowd->victims[0]);
-        crowd->victims[i] =
-            (struct victim){.entry = *entry, .seen = life->seen};
-    }
-    return false;
+    if (i == VICTIMS)
+        return;
+    memmove(&crowd->victims[i + 1], &crowd->victims[i],
+            (VICTIMS - 1 - i) * sizeof crowd->victims[0]);
+    crowd->victims[i] = (struct victim){.entry = *entry, .seen = seen};
 }
 
 /* Has the group as many entries as there may be sessions? Most have not. */
@@ -141,16 +97,20 @@ make_room(struct lmi *lmi, const struct lmi_session_params *params,
 {
     size_t max = lmi_settings_of(lmi)->sessions_max;
     struct crowd crowd = {.count = 0};
-    uint8_t group[LMI_GROUP];
-    bool full = false;
+    struct lmi_walk walk = {.len = LMI_GROUP_SERVICE};
+    struct lmi_entry entry;
+    struct lmi_life life;
+    bool more = false;
     enum lmi_rc rc = lmi_entry_group(lmi, params->user, params->service,
-                                     "0000000000", group, err);
+                                     "0000000000", walk.prefix, err);
 
     if (rc == LMI_OK)
-        rc = may_be_full(lmi, group, max, &full, err);
-    if (rc == LMI_OK && full)
-        rc = each_live(lmi, group, LMI_GROUP_SERVICE, count_session, &crowd,
-                       err);
+        rc = may_be_full(lmi, walk.prefix, max, &more, err);
+    while (rc == LMI_OK && more) {
+        rc = lmi_entry_next(lmi, &walk, &more, &entry, &life, err);
+        if (more)
+            count_session(&crowd, &entry, life.seen);
+    }
     for (size_t i = 0; rc == LMI_OK && i < VICTIMS && crowd.count >= max; i++) {
         lmi_entry_end_ops(&crowd.victims[i].entry, ops + *count);
         *count += LMI_END_OPS;

@@ -15,6 +15,7 @@ struct lmi_check_facts {
     struct lmi_life life;
     enum lmi_service service; /* which the request is for */
     bool right_token;         /* the path's is the session's, or none matters */
+    bool barred;              /* foreign, after three wrong tokens of such */
     bool logout;              /* access only ends: no account is needed */
     enum lmi_account_fact account;
 };

@@ -191,6 +191,31 @@ lmi_entry_lives(const struct lmi_entry *entry, const struct lmi_life *life)
 }
 
 enum lmi_rc
+lmi_entry_next(struct lmi *lmi, struct lmi_walk *walk, bool *found_out,
+               struct lmi_entry *out, struct lmi_life *life_out,
+               struct lmi_err *err)
+{
+    struct lmi_store_cursor *cursor = &walk->cursor;
+    bool more;
+    enum lmi_rc rc;
+
+    *found_out = false;
+    do {
+        rc = lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, walk->prefix,
+                            walk->len, walk->begun ? cursor : NULL, &more,
+                            cursor, err);
+        if (rc != LMI_OK || !more)
+            return rc;
+        walk->begun = true;
+        rc = lmi_entry_find(lmi, &cursor->id, out, err);
+        if (rc == LMI_OK)
+            rc = lmi_entry_life(lmi, out, life_out, err);
+        *found_out = rc == LMI_OK && lmi_entry_lives(out, life_out);
+    } while (rc == LMI_OK && !*found_out);
+    return rc;
+}
+
+enum lmi_rc
 lmi_entry_account(struct lmi *lmi, struct lmi_record *record,
                   enum lmi_account_fact *out, struct lmi_err *err)
 {
@@ -390,13 +415,14 @@ void
 lmi_entry_log(const struct lmi *lmi, const struct lmi_session *session,
               const char *address, const char *event, const char *more)
 {
-    char line[512 + LMI_USER_MAX];
+    const struct lmi_event what = {.name = event,
+                                   .service = session->service,
+                                   .address = address,
+                                   .user = session->user,
+                                   .session = session->id,
+                                   .detail = more};
 
-    snprintf(line, sizeof line, "info [%s] %s %s %s:%s %s",
-             lmi_service_info(session->service)->daemon,
-             address[0] != '\0' ? address : "-", event, session->user,
-             session->id, more);
-    lmi_log(lmi_settings_of(lmi), false, line);
+    lmi_log(lmi_settings_of(lmi), &what);
 }
 
 void

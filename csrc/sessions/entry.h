@@ -61,6 +61,29 @@ LMI_RC lmi_entry_life(struct lmi *lmi, const struct lmi_entry *entry,
 bool lmi_entry_lives(const struct lmi_entry *entry,
                      const struct lmi_life *life);
 
+/* A user's group: all services, one, or one with its token. */
+#define LMI_GROUP_USER 16
+#define LMI_GROUP_SERVICE (LMI_GROUP_USER + 1)
+#define LMI_GROUP (LMI_GROUP_SERVICE + LMI_TOKEN_DIGITS)
+LMI_RC lmi_entry_group(struct lmi *lmi, const char *user,
+                       enum lmi_service service,
+                       const char digits[LMI_TOKEN_DIGITS],
+                       uint8_t out[LMI_GROUP], struct lmi_err *err);
+
+/*
+ * The live entries of all groups that begin with this prefix, one after the
+ * other: begin with the prefix and zeros. found_out is false at the end.
+ */
+struct lmi_walk {
+    uint8_t prefix[LMI_GROUP];
+    size_t len;
+    bool begun;
+    struct lmi_store_cursor cursor;
+};
+LMI_RC lmi_entry_next(struct lmi *lmi, struct lmi_walk *walk, bool *found_out,
+                      struct lmi_entry *out, struct lmi_life *life_out,
+                      struct lmi_err *err);
+
 /* May the account still log in, with the password the session was made with? */
 enum lmi_account_fact {
     LMI_ACCOUNT_UNREAD = 0,
@@ -93,15 +116,6 @@ lmi_entry_write(struct lmi *lmi, enum lmi_store_verb verb,
  */
 LMI_RC lmi_entry_touch(struct lmi *lmi, const struct lmi_entry *entry,
                        int64_t now, struct lmi_err *err);
-
-/* A user's group: all services, one, or one with its token. */
-#define LMI_GROUP_USER 16
-#define LMI_GROUP_SERVICE (LMI_GROUP_USER + 1)
-#define LMI_GROUP (LMI_GROUP_SERVICE + LMI_TOKEN_DIGITS)
-LMI_RC lmi_entry_group(struct lmi *lmi, const char *user,
-                       enum lmi_service service,
-                       const char digits[LMI_TOKEN_DIGITS],
-                       uint8_t out[LMI_GROUP], struct lmi_err *err);
 
 /*
  * Ends one session, its cookie and the ticket that was swapped for it, and

@@ -5,8 +5,8 @@
 #include <time.h>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "sessions/record.h"
 
 #define YOUNG_SECONDS 2 /* an editor may still be writing the file */
@@ -19,6 +19,8 @@ struct lmi {
     struct lmi_file_id file; /* which was read; zeros: there was none */
     time_t warned;           /* of a file that can't be used */
     struct lmi_settings *settings;
+    struct lmi_log_state *log;     /* also that of processes forked from here */
+    struct lmi_counters *counters; /* likewise */
     struct lmi_site *site;
     struct lmi_store *store;
     struct lmi_keys *keys;
@@ -33,12 +35,18 @@ lmi_new(const struct lmi *like, struct lmi **out, struct lmi_err *err)
     *out = NULL;
     if (lmi == NULL)
         return lmi_no_memory(err);
-    if (like != NULL)
+    if (like != NULL) {
         lmi->crypto = lmi_crypto_share(like->crypto);
-    else
+        lmi->counters = lmi_counters_share(like->counters);
+    } else {
         rc = lmi_crypto_new(&lmi->crypto, err);
+        if (rc == LMI_OK)
+            rc = lmi_counters_new(&lmi->counters, err);
+    }
+    if (rc == LMI_OK)
+        rc = lmi_log_state_new(&lmi->log, err);
     if (rc != LMI_OK) {
-        free(lmi);
+        lmi_free(lmi);
         return rc;
     }
     *out = lmi;
@@ -73,6 +81,8 @@ lmi_free(struct lmi *lmi)
     if (lmi == NULL)
         return;
     settings_close(lmi);
+    lmi_log_state_free(lmi->log);
+    lmi_counters_free(lmi->counters);
     lmi_crypto_free(lmi->crypto);
     free(lmi);
 }
@@ -108,11 +118,11 @@ settings_read(struct lmi *lmi, const char *path, struct lmi_err *err)
     lmi->path = copy;
     lmi->file = file;
     lmi->settings = settings;
+    lmi->settings->log_state = lmi->log;
     lmi->warned = 0;
     if (settings->has_test_clock || settings->test_fault != LMI_FAULT_NONE)
-        lmi_log(settings, true,
-                "info TEST test_clock or test_fault is set: this is a test "
-                "site");
+        lmi_log_note(settings, "TEST", true,
+                     "test_clock or test_fault is set: this is a test site");
     return LMI_OK;
 }
 
@@ -170,6 +180,27 @@ lmi_pin(struct lmi *lmi, struct lmi_err *err)
 }
 
 enum lmi_rc
+lmi_settings_look(const struct lmi *lmi, struct lmi_err *err)
+{
+    const char *path = lmi_settings_path();
+    struct lmi_file_id there = lmi_file_identify(path), read;
+    struct lmi_settings *settings;
+    enum lmi_rc rc;
+
+    if (lmi->path != NULL && strcmp(path, lmi->path) == 0) {
+        if (lmi_file_id_equal(&there, &lmi->file))
+            return LMI_OK;
+        if (there.inode == 0)
+            return lmi_fail(err, LMI_SETTINGS, 0, path, "is missing",
+                            "the settings that were read before stay in force");
+    }
+    rc = lmi_settings_load(path, &read, &settings, err);
+    if (rc == LMI_OK)
+        lmi_settings_free(settings);
+    return rc;
+}
+
+enum lmi_rc
 lmi_settings_get(struct lmi *lmi, const struct lmi_settings **out,
                  struct lmi_err *err)
 {
@@ -205,15 +236,16 @@ another_key(struct lmi_err *err, const char *path, const char *text)
 }
 
 static enum lmi_rc
-fingerprint_check(const struct lmi *lmi, const struct lmi_store_value *there,
-                  bool *old_out, struct lmi_err *err)
+fingerprint_check(const struct lmi *lmi, struct lmi_keys *keys,
+                  const struct lmi_store_value *there, bool *old_out,
+                  struct lmi_err *err)
 {
     bool good = false;
     enum lmi_rc rc = LMI_OK;
 
     if (there->len == LMI_HASH)
-        rc = lmi_keys_verify(lmi->keys, LMI_MAC_META, "", 0, there->bytes,
-                             LMI_HASH, &good, old_out, err);
+        rc = lmi_keys_verify(keys, LMI_MAC_META, "", 0, there->bytes, LMI_HASH,
+                             &good, old_out, err);
     if (rc == LMI_OK && !good)
         rc = another_key(err, lmi->settings->key_file,
                          "is not the key that the store was made with");
@@ -244,7 +276,9 @@ fingerprint_leave(struct lmi *lmi, const struct lmi_store_value *old,
         return rc;
     /* Another process was first: its key must be ours as well. */
     rc = lmi_store_get(lmi->store, LMI_DURABLE, &op.id, &found, &there, err);
-    return rc != LMI_OK ? rc : fingerprint_check(lmi, &there, &is_old, err);
+    return rc != LMI_OK
+               ? rc
+               : fingerprint_check(lmi, lmi->keys, &there, &is_old, err);
 }
 
 /* The key, made if the store is new: `known` is what the store remembers. */
@@ -286,7 +320,7 @@ store_open(struct lmi *lmi, struct lmi_err *err)
 
     if (settings->test_fault == LMI_FAULT_STORE_AWAY)
         return lmi_fail(err, LMI_STORE, 0, "test_fault",
-                        "the store is away, as the settings want it", NULL);
+                        "the store is simulated to be missing", NULL);
     rc = lmi_store_open(&where, &lmi->store, err);
     if (rc == LMI_OK)
         rc = lmi_store_get(lmi->store, LMI_DURABLE, &meta_id, &known, &there,
@@ -294,9 +328,35 @@ store_open(struct lmi *lmi, struct lmi_err *err)
     if (rc == LMI_OK)
         rc = keys_open(lmi, known, err);
     if (rc == LMI_OK && known)
-        rc = fingerprint_check(lmi, &there, &old, err);
+        rc = fingerprint_check(lmi, lmi->keys, &there, &old, err);
     if (rc == LMI_OK && (!known || old))
         rc = fingerprint_leave(lmi, old ? &there : NULL, err);
+    return rc;
+}
+
+/* Tells about a key whose file has changed, and leaves the one in use. */
+enum lmi_rc
+lmi_key_look(struct lmi *lmi, struct lmi_err *err)
+{
+    const struct lmi_settings *settings = lmi->settings;
+    struct lmi_keys *keys = NULL;
+    struct lmi_store_value there;
+    bool found = false, known = false, old;
+    enum lmi_rc rc;
+
+    if (lmi_keys_in_place(lmi->keys))
+        return LMI_OK;
+    rc = lmi_store_get(lmi->store, LMI_DURABLE, &meta_id, &known, &there, err);
+    if (rc == LMI_OK)
+        rc = lmi_keys_load(
+            lmi->crypto, settings->key_file,
+            settings->key_file_old[0] != '\0' ? settings->key_file_old : NULL,
+            &found, &keys, err);
+    if (rc == LMI_OK && !found)
+        rc = another_key(err, settings->key_file, "is missing");
+    else if (rc == LMI_OK && known)
+        rc = fingerprint_check(lmi, keys, &there, &old, err);
+    lmi_keys_free(keys);
     return rc;
 }
 
@@ -356,6 +416,12 @@ lmi_keys_of(const struct lmi *lmi)
     return lmi->keys;
 }
 
+struct lmi_counters *
+lmi_counters_of(const struct lmi *lmi)
+{
+    return lmi->counters;
+}
+
 int64_t
 lmi_now(const struct lmi *lmi)
 {
@@ -365,12 +431,32 @@ lmi_now(const struct lmi *lmi)
 enum lmi_rc
 lmi_fault(const struct lmi *lmi, enum lmi_rc rc, const struct lmi_err *err)
 {
-    char line[LMI_DETAIL_SIZE + 16] = "info FAULT ";
-    size_t len = strlen(line);
+    char detail[LMI_DETAIL_SIZE];
 
+    if (rc != LMI_OK)
+        lmi_count(lmi->counters, LMI_NUMBER(faults) + rc);
     if (rc != LMI_OK && lmi->settings != NULL) {
-        lmi_err_format(err, line + len, sizeof line - len);
-        lmi_log(lmi->settings, true, line);
+        lmi_err_format(err, detail, sizeof detail);
+        lmi_log_note(lmi->settings, "FAULT", true, detail);
     }
+    return rc;
+}
+
+enum lmi_rc
+lmi_log_try(struct lmi *lmi, const char *text, struct lmi_err *err)
+{
+    enum lmi_rc rc = lmi_enter_settings(lmi, err);
+
+    return rc != LMI_OK ? rc : lmi_log_prove(lmi->settings, text, err);
+}
+
+enum lmi_rc
+lmi_log_look(struct lmi *lmi, struct lmi_log_health *out, struct lmi_err *err)
+{
+    enum lmi_rc rc = lmi_enter_settings(lmi, err);
+
+    *out = (struct lmi_log_health){.written = false};
+    if (rc == LMI_OK)
+        lmi_log_examine(lmi->settings, out, err);
     return rc;
 }

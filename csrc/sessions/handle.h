@@ -6,6 +6,7 @@
 #define LMI_HANDLE_H
 
 #include "accounts/site.h"
+#include "base/counters.h"
 #include "base/crypto.h"
 #include "base/settings.h"
 #include "sessions/keys.h"
@@ -34,9 +35,14 @@ const struct lmi_settings *lmi_settings_of(const struct lmi *lmi);
 struct lmi_crypto *lmi_crypto_of(const struct lmi *lmi);
 struct lmi_store *lmi_store_of(const struct lmi *lmi);
 struct lmi_keys *lmi_keys_of(const struct lmi *lmi);
+struct lmi_counters *lmi_counters_of(const struct lmi *lmi);
 int64_t lmi_now(const struct lmi *lmi);
 
-/* Logs a fault, if rc is one, and returns it. */
+/* See lmi_health_look(); for the key, store and key have been opened. */
+LMI_RC lmi_settings_look(const struct lmi *lmi, struct lmi_err *err);
+LMI_RC lmi_key_look(struct lmi *lmi, struct lmi_err *err);
+
+/* Logs and counts a fault, if rc is one, and returns it. */
 enum lmi_rc lmi_fault(const struct lmi *lmi, enum lmi_rc rc,
                       const struct lmi_err *err);
 

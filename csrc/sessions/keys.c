@@ -46,7 +46,7 @@ folder_open(struct key_folder *folder, const char *path, struct lmi_err *err)
 
     *folder = (struct key_folder){.dir_fd = -1};
     if (path[0] != '/' || strlen(path) >= sizeof folder->dir)
-        return key_fail(err, 0, path, "is no absolute path", NULL);
+        return key_fail(err, 0, path, "is not an absolute path", NULL);
     lmi_file_folder(path, folder->dir);
     folder->name = strrchr(path, '/') + 1;
     folder->dir_fd = open(folder->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -8,48 +8,39 @@
 #define PURGE_PAUSE 3     /* times as long as a step */
 #define SECOND 1000000000 /* in nanoseconds */
 
-/* The prefix of the groups that the list asks for; false: there are none. */
-static bool
-list_prefix(struct lmi *lmi, const struct lmi_session_list *list,
-            uint8_t prefix[LMI_GROUP], size_t *len_out, enum lmi_rc *rc_out,
-            struct lmi_err *err)
-{
-    char user[LMI_USER_MAX + 1];
-    size_t len;
-
-    *len_out = 0;
-    *rc_out = LMI_OK;
-    if (list->user.kind == LMI_TEXT_ABSENT)
-        return true;
-    if (!lmi_text_read(list->user, user, sizeof user, &len) || len == 0 ||
-        strlen(user) != len)
-        return false;
-    *rc_out =
-        lmi_entry_group(lmi, user, list->service, "0000000000", prefix, err);
-    *len_out = list->service == 0 ? LMI_GROUP_USER : LMI_GROUP_SERVICE;
-    return *rc_out == LMI_OK;
-}
-
 _Static_assert(sizeof(struct lmi_store_cursor) <=
                    sizeof((struct lmi_session_list *)0)->cursor,
                "a cursor fits");
 
-/* Where the list goes on; NULL: at its beginning. */
+/*
+ * The walk that the list asks for, from where the list is. none_out: there is
+ * no such user.
+ */
 static enum lmi_rc
-list_cursor(const struct lmi_session_list *list,
-            struct lmi_store_cursor *cursor,
-            const struct lmi_store_cursor **after_out, struct lmi_err *err)
+walk_begin(struct lmi *lmi, const struct lmi_session_list *list,
+           struct lmi_walk *walk, bool *none_out, struct lmi_err *err)
 {
-    *after_out = NULL;
-    if (list->cursor_len == 0)
-        return LMI_OK;
-    memcpy(cursor, list->cursor, sizeof *cursor);
-    if (list->cursor_len != sizeof *cursor ||
-        cursor->group_len > LMI_STORE_GROUP)
+    struct lmi_store_cursor *cursor = &walk->cursor;
+    char user[LMI_USER_MAX + 1];
+    size_t len;
+
+    *walk = (struct lmi_walk){.begun = list->cursor_len > 0};
+    if (walk->begun)
+        memcpy(cursor, list->cursor, sizeof *cursor);
+    if (walk->begun && (list->cursor_len != sizeof *cursor ||
+                        cursor->group_len > LMI_STORE_GROUP))
         return lmi_fail(err, LMI_STORE, 0, NULL,
                         "this is not a cursor of a list", NULL);
-    *after_out = cursor;
-    return LMI_OK;
+    *none_out = false;
+    if (list->user.kind == LMI_TEXT_ABSENT)
+        return LMI_OK;
+    *none_out = !lmi_text_read(list->user, user, sizeof user, &len) ||
+                len == 0 || strlen(user) != len;
+    if (*none_out)
+        return LMI_OK;
+    walk->len = list->service == 0 ? LMI_GROUP_USER : LMI_GROUP_SERVICE;
+    return lmi_entry_group(lmi, user, list->service, "0000000000", walk->prefix,
+                           err);
 }
 
 /* The next live one, with its record. */
@@ -57,34 +48,25 @@ static enum lmi_rc
 next_live(struct lmi *lmi, struct lmi_session_list *list, bool *found_out,
           struct lmi_entry *out, int64_t *seen_out, struct lmi_err *err)
 {
-    uint8_t prefix[LMI_GROUP];
-    struct lmi_store_cursor cursor;
-    const struct lmi_store_cursor *after;
+    struct lmi_walk walk;
     struct lmi_life life;
-    size_t len;
-    bool more = true;
+    bool none = false;
     enum lmi_rc rc = lmi_enter(lmi, err);
 
     *found_out = false;
-    if (rc != LMI_OK || !list_prefix(lmi, list, prefix, &len, &rc, err))
+    if (rc == LMI_OK)
+        rc = walk_begin(lmi, list, &walk, &none, err);
+    if (rc != LMI_OK || none)
         return rc;
-    while (rc == LMI_OK && !*found_out) {
-        rc = list_cursor(list, &cursor, &after, err);
-        if (rc == LMI_OK)
-            rc = lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, prefix, len,
-                                after, &more, &cursor, err);
-        if (rc != LMI_OK || !more)
-            return rc;
-        memcpy(list->cursor, &cursor, sizeof cursor);
-        list->cursor_len = sizeof cursor;
-        rc = lmi_entry_find(lmi, &cursor.id, out, err);
-        if (rc != LMI_OK || !out->good || !lmi_record_stands(&out->record) ||
-            (list->service != 0 && out->record.service != list->service))
-            continue;
-        rc = lmi_entry_life(lmi, out, &life, err);
+    do
+        rc = lmi_entry_next(lmi, &walk, found_out, out, &life, err);
+    while (*found_out &&
+           (!lmi_record_stands(&out->record) ||
+            (list->service != 0 && out->record.service != list->service)));
+    memcpy(list->cursor, &walk.cursor, sizeof walk.cursor);
+    list->cursor_len = walk.begun ? sizeof walk.cursor : 0;
+    if (*found_out)
         *seen_out = life.seen;
-        *found_out = rc == LMI_OK && lmi_entry_lives(out, &life);
-    }
     return rc;
 }
 
@@ -101,6 +83,25 @@ lmi_session_next(struct lmi *lmi, struct lmi_session_list *list,
         rc = lmi_entry_describe(lmi, &entry.record, seen, out, err);
     if (rc != LMI_OK)
         *found_out = false;
+    return rc;
+}
+
+enum lmi_rc
+lmi_session_count(struct lmi *lmi, uint64_t out[LMI_SERVICES + 1],
+                  struct lmi_err *err)
+{
+    struct lmi_session_list list = {.service = 0};
+    struct lmi_entry entry;
+    bool more = true;
+    int64_t seen;
+    enum lmi_rc rc = LMI_OK;
+
+    memset(out, 0, (LMI_SERVICES + 1) * sizeof *out);
+    while (rc == LMI_OK && more) {
+        rc = next_live(lmi, &list, &more, &entry, &seen, err);
+        if (rc == LMI_OK && more)
+            out[entry.record.service]++;
+    }
     return rc;
 }
 

@@ -99,7 +99,7 @@ shape_ok(const struct lmi_store_id *id, const struct lmi_store_value *value)
     return value->len >= FIXED + LMI_HASH && value->len <= LMI_STORE_VALUE &&
            bytes[0] == VERSION && bytes[1] == id->kind &&
            bytes[2] >= LMI_STATE_FRESH && bytes[2] <= LMI_STATE_CONTENDER &&
-           bytes[3] >= LMI_CPANEL && bytes[3] <= LMI_WEBMAIL &&
+           bytes[3] >= LMI_CPANEL && bytes[3] <= LMI_SERVICES &&
            bytes[FIXED - 1] <= LMI_USER_MAX &&
            value->len == FIXED + (size_t)bytes[FIXED - 1] + LMI_HASH;
 }

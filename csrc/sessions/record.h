@@ -28,9 +28,10 @@
 #define LMI_KIND_TICKET 'T' /* key: SHA-256 of the ticket */
 #define LMI_KIND_COOKIE 'C' /* key: SHA-256 of the cookie's secret */
 #define LMI_KIND_KNOWN 'K'  /* a source that a name logged in from */
-/* Volatile, and not maced: who can write there can read the key. */
+/* Volatile, and without a MAC: who can write there can read the key. */
 #define LMI_KIND_SEEN 'L'    /* last seen; key: as the cookie's */
 #define LMI_KIND_MISS 'W'    /* wrong tokens; key: as the cookie's */
+#define LMI_KIND_FOREIGN 'X' /* wrong tokens of foreign requests; likewise */
 #define LMI_KIND_NAME 'N'    /* failed logins of a name */
 #define LMI_KIND_PAIR 'P'    /* of a name from a known source */
 #define LMI_KIND_SOURCE 'O'  /* of a source */
@@ -53,7 +54,8 @@
 
 enum lmi_record_state {
     LMI_STATE_FRESH = 1, /* a ticket that was not used yet */
-    LMI_STATE_SPENT,     /* a ticket, or a starter, swapped for a cookie */
+    LMI_STATE_SPENT,     /* a ticket, or a dual-use cookie, that was swapped
+                            for a cookie */
     LMI_STATE_COOKIE,    /* a cookie */
     LMI_STATE_DUAL_USE,  /* its first use makes it a cookie, or a ticket */
     LMI_STATE_CONTENDER, /* one of several cookies of a ticket: the first that

@@ -1,6 +1,7 @@
 #include "sessions/decide.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define GRACE_SECONDS 10 /* for a double click, or an answer that was lost */
 
@@ -11,42 +12,54 @@ struct redemption {
     char address[LMI_ADDRESS_TEXT];
 };
 
-/* The characters of a protocol's word in a lower-case copy, cut. */
-static void
-word_of(struct lmi_text text, char out[16])
+/* A protocol's word, or what begins with it, in either case. */
+static bool
+is_word(struct lmi_text text, const char *word, bool whole)
 {
-    size_t len = 0;
+    size_t len = strlen(word);
 
-    if (lmi_text_given(text))
-        for (; len < text.len && len < 15; len++)
-            out[len] = lmi_lower(text.ptr[len]);
-    out[len] = '\0';
+    return lmi_text_given(text) && text.len >= len &&
+           strncasecmp(text.ptr, word, len) == 0 && (!whole || text.len == len);
 }
 
-/* HEAD, OPTIONS and prefetches: no user has followed the link. */
+/* Is it neither absent nor exactly this word? */
+static bool
+is_not(struct lmi_text text, const char *word)
+{
+    return text.kind != LMI_TEXT_ABSENT &&
+           (!lmi_text_given(text) || text.len != strlen(word) ||
+            memcmp(text.ptr, word, text.len) != 0);
+}
+
+/* No user has followed the link: other methods, prefetches, subresources. */
 static bool
 is_passive(const struct lmi_access *access)
 {
-    char method[16], purpose[16];
-
-    word_of(access->method, method);
-    word_of(access->purpose, purpose);
-    return strcmp(method, "head") == 0 || strcmp(method, "options") == 0 ||
-           strncmp(purpose, "prefetch", 8) == 0 ||
-           strncmp(purpose, "prerender", 9) == 0 ||
-           strcmp(purpose, "preview") == 0;
+    return (is_not(access->method, "GET") && is_not(access->method, "POST")) ||
+           is_not(access->destination, "document") ||
+           is_word(access->purpose, "prefetch", false) ||
+           is_word(access->purpose, "prerender", false) ||
+           is_word(access->purpose, "preview", true);
 }
 
-/* A live cookie of the service that the request is for. */
+/*
+ * A live cookie of the service that the request is for. Clients with a cookie
+ * jar send a dual-use cookie twice, as ticket and as cookie: that is one.
+ */
 static bool
 has_cookie(const struct lmi_redeem_facts *facts)
 {
+    const struct lmi_store_id *id = &facts->cookie.id,
+                              *ticket = &facts->ticket.id;
     const struct lmi_record *cookie = &facts->cookie.record;
 
     return lmi_entry_lives(&facts->cookie, &facts->cookie_life) &&
            (cookie->state == LMI_STATE_COOKIE ||
-            cookie->state == LMI_STATE_CONTENDER) &&
-           cookie->service == facts->service;
+            cookie->state == LMI_STATE_CONTENDER ||
+            cookie->state == LMI_STATE_DUAL_USE) &&
+           cookie->service == facts->service &&
+           (id->kind != ticket->kind ||
+            memcmp(id->key, ticket->key, LMI_STORE_KEY) != 0);
 }
 
 /* Is this the same browser, a moment after it has spent the ticket? */
@@ -373,5 +386,8 @@ lmi_session_redeem(struct lmi *lmi, const struct lmi_access *access,
     } else {
         lmi_wipe(out, sizeof *out);
     }
+    lmi_count(lmi_counters_of(lmi), rc == LMI_OK
+                                        ? LMI_NUMBER(redemptions) + outcome
+                                        : LMI_NUMBER(redemption_faults));
     return lmi_fault(lmi, rc, err);
 }

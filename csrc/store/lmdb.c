@@ -596,6 +596,36 @@ lmdb_purge(void *self, enum lmi_store_part part, int64_t now, uint32_t limit,
     return rc;
 }
 
+/* The noted clock; untouched if there is none. */
+static int
+read_clock(struct txn txn, int64_t *out)
+{
+    MDB_val data;
+    int code = get(txn, key_of('t', NULL, 0, NULL), &data);
+
+    if (code == 0 && data.mv_size == 8)
+        *out = lmi_get_time(data.mv_data);
+    return missing_is_fine(code);
+}
+
+static enum lmi_rc
+lmdb_report(void *self, struct lmi_store_report *out, struct lmi_err *err)
+{
+    struct lmi_lmdb_env *env;
+    enum lmi_rc rc = lmi_lmdb_enter(self, LMI_DURABLE, &env, err);
+
+    if (rc != LMI_OK)
+        return rc;
+    int code = lmi_lmdb_read(env);
+    if (code == 0) {
+        code = read_clock((struct txn){env->reader, env->dbi}, &out->clock);
+        mdb_txn_reset(env->reader);
+    }
+    if (code == 0)
+        code = lmi_lmdb_report(self, env, out);
+    return lmi_lmdb_leave(self, LMI_DURABLE, code, "can't be examined", err);
+}
+
 const struct lmi_store_backend lmi_store_lmdb = {
     .open = lmi_lmdb_open,
     .close = lmi_lmdb_close,
@@ -604,6 +634,7 @@ const struct lmi_store_backend lmi_store_lmdb = {
     .apply = lmdb_apply,
     .purge = lmdb_purge,
     .next = lmdb_next,
+    .report = lmdb_report,
 };
 
 const char *

@@ -177,7 +177,8 @@ folder_open(const char *path, uid_t owner, gid_t group, int *fd_out,
             rc = store_fail(err, errno, path, "can't be given away", NULL);
     }
     if (fd < 0)
-        return store_fail(err, errno, path, "is no folder to open", NULL);
+        return store_fail(err, errno, path, "can't be opened as a folder",
+                          NULL);
     if (rc == LMI_OK)
         rc = folder_check(fd, owner, path, st, err);
     if (rc == LMI_OK)
@@ -209,7 +210,8 @@ file_check(int dir_fd, const char *name, uid_t owner, const char *folder,
         text = "has more than one hard link";
     if (text == NULL)
         return LMI_OK;
-    store_fail(err, 0, folder, text, "somebody has put it there: find out who");
+    store_fail(err, 0, folder, text,
+               "another user has put it there: find out who");
     lmi_err_add_location(err, "/%s", name);
     return err->code;
 }
@@ -372,7 +374,7 @@ start_fail(struct lmi_err *err, int code, const char *path)
         remedy = "raise the limit, as with ulimit -v";
     } else if (code == EAGAIN) {
         text = "is in use by another process with this process's id";
-        remedy = "let PID namespaces not share a store";
+        remedy = "do not share a store between PID namespaces";
     }
     return store_fail(err, code, path, text, remedy);
 }
@@ -739,6 +741,51 @@ lmi_lmdb_check_readers(struct lmi_lmdb_env *env)
         return;
     mdb_reader_check(env->mdb, &dead);
     lmi_lock_give(env->lock, LMI_TURN_OPEN);
+}
+
+/* The views that are read from, as mdb_reader_list() writes them. */
+struct views {
+    uint64_t last, oldest;
+    int64_t pid;
+};
+
+/* A line is "PID THREAD COMMIT", with - if nothing is being read. */
+static int
+view_line(const char *line, void *context)
+{
+    struct views *views = context;
+    long long pid;
+    unsigned long long commit;
+
+    if (sscanf(line, "%lld %*s %llu", &pid, &commit) == 2 &&
+        commit < views->oldest) {
+        views->oldest = commit;
+        views->pid = pid;
+    }
+    return 0;
+}
+
+int
+lmi_lmdb_report(struct lmi_lmdb *lmdb, struct lmi_lmdb_env *env,
+                struct lmi_store_report *out)
+{
+    struct statvfs vfs;
+    MDB_envinfo info;
+    int code = mdb_env_info(env->mdb, &info);
+    struct views views = {.last = info.me_last_txnid,
+                          .oldest = info.me_last_txnid};
+
+    if (code == 0 && statvfs(lmdb->folder[LMI_DURABLE], &vfs) != 0)
+        code = errno;
+    if (code != 0)
+        return code;
+    mdb_reader_list(env->mdb, view_line, &views);
+    out->readers = info.me_numreaders;
+    out->readers_max = info.me_maxreaders;
+    out->behind = views.last - views.oldest;
+    out->behind_pid = views.pid;
+    out->free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+    return 0;
 }
 
 enum lmi_rc

@@ -61,6 +61,10 @@ void lmi_lmdb_unlock(struct lmi_lmdb_env *env);
 /* Is it worth trying again? The map has grown, here or in another process. */
 LMI_CHECK bool lmi_lmdb_grows(struct lmi_lmdb_env *env, int code);
 
+/* Fills in what is not in the database: readers and space. LMDB's code. */
+LMI_CHECK int lmi_lmdb_report(struct lmi_lmdb *lmdb, struct lmi_lmdb_env *env,
+                              struct lmi_store_report *out);
+
 /* Frees the slots of readers that died, at most once a minute. */
 void lmi_lmdb_check_readers(struct lmi_lmdb_env *env);
 

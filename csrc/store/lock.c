@@ -181,7 +181,8 @@ lmi_lock_take(struct lmi_lock *lock, enum lmi_lock_turn number)
         until.tv_sec++;
         code = pthread_mutex_clocklock(&turn->mutex, CLOCK_MONOTONIC, &until);
         now = atomic_load(&turn->taken);
-        if (now == before && !is_running(atomic_load(&turn->holder)))
+        if (code == ETIMEDOUT && now == before &&
+            !is_running(atomic_load(&turn->holder)))
             break;
         before = now;
     }

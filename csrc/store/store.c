@@ -93,7 +93,7 @@ lmi_store_apply(struct lmi_store *store, enum lmi_store_part part,
     *done_out = false;
     if (store->test_full && part == LMI_DURABLE && needs_room(ops, count))
         return lmi_fail(err, LMI_STOREFULL, ENOSPC, "test_fault",
-                        "the store is full, as the settings want it", NULL);
+                        "the store is simulated to be full", NULL);
     return store->backend->apply(store->self, part, ops, count, now, done_out,
                                  err);
 }
@@ -111,9 +111,19 @@ enum lmi_rc
 lmi_store_next(struct lmi_store *store, enum lmi_store_part part,
                const uint8_t *prefix, size_t prefix_len,
                const struct lmi_store_cursor *after, bool *found_out,
-               struct lmi_store_cursor *place_out, struct lmi_err *err)
+               struct lmi_store_cursor *cursor_out, struct lmi_err *err)
 {
     *found_out = false;
     return store->backend->next(store->self, part, prefix, prefix_len, after,
-                                found_out, place_out, err);
+                                found_out, cursor_out, err);
+}
+
+enum lmi_rc
+lmi_store_report(struct lmi_store *store, struct lmi_store_report *out,
+                 struct lmi_err *err)
+{
+    *out = (struct lmi_store_report){.clock = 0};
+    return store->backend->report == NULL
+               ? LMI_OK
+               : store->backend->report(store->self, out, err);
 }

@@ -114,7 +114,7 @@ LMI_RC lmi_store_purge(struct lmi_store *store, enum lmi_store_part part,
  * The next entry whose group begins with this prefix, behind `after` (NULL:
  * the first). Inside a group, what expires first comes first. found_out is
  * false at the end. An empty prefix finds every entry that has a group. `after`
- * may be place_out.
+ * may be cursor_out.
  */
 struct lmi_store_cursor {
     size_t group_len;
@@ -125,7 +125,12 @@ struct lmi_store_cursor {
 LMI_RC lmi_store_next(struct lmi_store *store, enum lmi_store_part part,
                       const uint8_t *prefix, size_t prefix_len,
                       const struct lmi_store_cursor *after, bool *found_out,
-                      struct lmi_store_cursor *place_out, struct lmi_err *err);
+                      struct lmi_store_cursor *cursor_out, struct lmi_err *err);
+
+/* As lmi_store_report_get(), of the durable part; zeros where a backend can't
+ * tell. */
+LMI_RC lmi_store_report(struct lmi_store *store, struct lmi_store_report *out,
+                        struct lmi_err *err);
 
 /* The table of functions behind the calls above; one for each backend. */
 struct lmi_store_backend {
@@ -145,8 +150,10 @@ struct lmi_store_backend {
     enum lmi_rc (*next)(void *self, enum lmi_store_part part,
                         const uint8_t *prefix, size_t prefix_len,
                         const struct lmi_store_cursor *after, bool *found_out,
-                        struct lmi_store_cursor *place_out,
+                        struct lmi_store_cursor *cursor_out,
                         struct lmi_err *err);
+    enum lmi_rc (*report)(void *self, struct lmi_store_report *out,
+                          struct lmi_err *err); /* NULL: can't tell */
 };
 
 #endif

@@ -169,11 +169,13 @@ or, if C<login_url = login> is set,
 
     https://HOST:PORT/cpsess##########/login/?session=TICKET&goto_uri=ENCODED
 
-A query in C<goto_uri> is kept, and the ticket is appended with C<&>; a
-fragment stays last. An unredeemed ticket is valid for C<session_idle> seconds.
+A query in C<goto_uri> is kept, and the ticket is appended with C<&>; a fragment
+stays last. In the second form C<&goto_uri=> is left out for C</>, so that the
+caller may append one of its own: a URL with two is refused. An unredeemed ticket is
+valid for C<session_idle> seconds.
 
 For a login at another server it is what the original returns, with the unchanged
-value of that server's cookie, and without C<goto_uri> if that is C</>:
+value of that server's cookie, and likewise without C<goto_uri> if that is C</>:
 
     https://HOST:PORT/cpsess##########/login/?session=VALUE&goto_uri=ENCODED
 
@@ -416,6 +418,19 @@ Failed logins from there are not counted against the source, because many users
 share it. The gateway trusts their headers about the browser: see
 L<Plack::App::LogMeIn/FRONT SERVERS>.
 
+=item C<login_by_get>
+
+C<no> (default) or C<yes>: the gateway accepts C<user> and C<pass> in the query of
+C</login/?login_only=1>, for old programs that log in by GET, if the request has no
+header that a browser sends (C<Origin>, C<Sec-...>, C<Purpose>). Such passwords are
+found in the logs of servers and proxies.
+
+=item C<failurl_hosts>
+
+Hosts, separated by spaces, that a login form may name in C<failurl>: there a browser
+is redirected after a wrong password. C<HOST> or, for other ports than 443,
+C<HOST:PORT>; by default none.
+
 =item C<hsts>
 
 C<no> (default), or the C<max-age> in seconds of the gateway's
@@ -433,9 +448,11 @@ proxy variables of the environment are ignored. The connection is kept for the
 next login of the process, or thread; child processes open their own.
 
 Only the cookie of the service (C<cpsession>, C<whostmgrsession> or
-C<webmailsession>) and the security token are taken from the answer, if their
-form is valid and the status is 200 with C<"status":1>. Any other answer results
-in one of the messages in L</DIAGNOSTICS>; text from a server is never shown.
+C<webmailsession>) and the security token are taken from the answer, if their form
+is valid and the status is 200 with C<"status":1>. Cookies that are empty, or
+C<expired>, C<closed> or C<deleted>, are no sessions: the first other one counts.
+Any other answer results in one of the messages in L</DIAGNOSTICS>; text from a
+server is never shown.
 
 Remote logins, and logins through the gateway's socket, need libcurl and jansson
 (Debian: libcurl4-openssl-dev and libjansson-dev to build, libcurl4 and
@@ -483,12 +500,48 @@ Each login logs a warning.
 
 =item C<log>
 
-C<syslog> (default, facility authpriv), C<file:/PATH> or C<none>. One line for
-each login: service, address, name, outcome, and the same words as C<$detail>.
-Never a password, a ticket or a cookie.
+Where one line for each login goes: service, address, name, outcome, and the same
+words as C<$detail>. Never a password, a ticket or a cookie. The ends of sessions
+and faults are logged as well.
 
-With C<file:/PATH>, the file is opened for each line, so that it can be rotated
-at any time. Lines have the form of cPanel's own logs:
+=over 4
+
+=item C<syslog>
+
+The default: a datagram to F</dev/log>, facility authpriv, with the tag C<logmein>.
+C<journalctl -t logmein> shows the lines where systemd's journal gets them. The
+program's own use of syslog(3) is not affected.
+
+=item C<file>, C<file:/PATH>
+
+A file, by default F</var/log/logmein/logins.log>. It is opened for each line, so
+that it can be rotated at any time, without a signal; F<examples/logrotate/> does
+that. If it is missing it is made, mode 0600, by root for the owner of the store;
+its folder must exist. It must not be a link, and have no second name.
+
+=item C<stderr>
+
+Standard error, for containers. Where systemd's journal reads it, lines begin with
+their level, and have no time. A pipe that is full, or that nobody reads, loses
+lines.
+
+=item C<none>
+
+Nowhere.
+
+=back
+
+A line that can't be written neither delays nor refuses a login; only a syslog
+daemon that is busy is waited for, 0.1 s at most. Standard error is told once a
+minute, and as soon as lines can be written again, a line LOST says how many are
+missing, since when, and why. L<Cpanel::LogMeIn::Session/log_state> tells programs.
+
+=item C<log_format>
+
+C<text> (default) or C<json>.
+
+Text has the form of cPanel's own logs; with C<syslog> there is no time. Control
+characters are written as C<?>.
 
     [TIME] info [cpaneld] 192.0.2.7 - alice "login" SUCCESS LOGIN cpaneld: session ID
     [TIME] info [cpaneld] 192.0.2.7 - alice "login" FAILED LOGIN cpaneld: REASON
@@ -497,11 +550,29 @@ at any time. Lines have the form of cPanel's own logs:
     [TIME] info [cpaneld] 192.0.2.7 REFUSED alice:ID REASON
     [TIME] info [cpaneld] 192.0.2.7 PURGE alice:ID logout
     [TIME] info FAULT REASON
+    [TIME] info LOST NUMBER lines since TIME: REASON
 
 The third is a login of a local program through the gateway's socket. NEW is a
 redeemed ticket, REFUSED a refused one. PURGE is the end of a session, with the
 reason: C<logout>, C<token> (three wrong tokens), C<account> (the account has
-changed), C<operator> or C<discarded>.
+changed), C<operator> or C<discarded>. There are also lines WARNING, TEST (see
+L</For tests>) and NOTICE (see L<Cpanel::LogMeIn::Session/try_log>).
+
+JSON is one object a line, with these keys, in this order; those that are not known
+are left out:
+
+    time        in UTC: "2026-11-24T12:00:00Z"
+    level       "info" or "error"
+    event       "login", "new", "refused", "purge", "fault", "lost", "warning",
+                "test", "notice"
+    service     "cpanel", "whm", "webmail"
+    address     the browser's
+    user
+    session     its id
+    caller_uid  a number: the local program's user, of a login by the socket
+    outcome     of a login: "success" or "failed"
+    reason      of a login: as $Cpanel::LogMeIn::reason
+    detail      the text
 
 =item C<log_unknown_users>
 
@@ -601,8 +672,8 @@ with each 64 bytes of the password; more than 64 MiB of C<$y$>, C<$gy$> or C<$7$
 a cost above 14 of C<$2*$>. Below homes the limits are a quarter of that.
 
 Never accepted are the schemes C<$2x$>, C<$3$>, C<$sha1$>, C<$md5$>, and those of
-DES: traditional, bigcrypt and BSDi. bcrypt looks at the first 72 bytes of a
-password only, as everywhere.
+DES: traditional, bigcrypt and BSDi. bcrypt reads 72 bytes of a
+password: a longer one is refused for such a hash.
 
 =head2 The store's files
 
@@ -621,14 +692,14 @@ is restored, or the store is emptied; then all users must log in again.
 
 =item F<data.mdb.>I<16 digits>, F<key.>I<16 digits>
 
-These files while they are made. What a killed process leaves of them is removed by
-a later one; so is every other name beside them, as F<key.bak>, that is a hard link
-to one of them.
+Temporary names of these files while they are made. Those of a killed process are
+removed by a later one; so is every other name beside them, such as F<key.bak>, that
+is a hard link to one of them.
 
 =item F<write.lock>
 
-Held by who opens the store or writes, here and in F<volatile/>. It is made anew
-after a restart.
+The lock of processes that open the store or write, here and in F<volatile/>. It
+holds no data, and is made anew after a restart.
 
 =item F<volatile/>
 
@@ -643,6 +714,10 @@ moved or replaced by a backup. Sessions that are not in the new store have ended
 
 The store must not be on NFS. Root may use the store of any user, and accesses it
 with that user's rights; other users may use only their own store.
+
+=head2 The log
+
+F</var/log/logmein/logins.log>, if C<log = file> is set.
 
 =head1 DIAGNOSTICS
 
@@ -712,7 +787,8 @@ More than 64 KiB, headers included.
 
 =item C<The server does not answer as a cPanel server does.>
 
-The answer differs from the one in L</Remote logins>, or is missing.
+The answer differs from the one in L</Remote logins>, or is missing. C<$detail>
+contains its status and its C<Location>, without user, password and query.
 
 =item C<The server can't log anybody in at the moment.>
 
@@ -787,6 +863,7 @@ remedy. CODE is one of
     ELSEWHERE  the hostname is not this machine's (other programs than Perl)
     LIBRARY    libcurl or jansson is missing, for a remote login
     SOCKET     the gateway's socket can't be trusted, or does not answer
+    LOG        the log can't be written (in reports; logins go on)
     MEMORY     out of memory
 
 =back
@@ -796,30 +873,31 @@ OpenSSL's random generator does not work.
 
 =head1 SECURITY
 
-The decision is made in the function C<lmi_login_decide> of F<csrc/login/login.c>: a login
-succeeds if the account exists, may log in at this service now, and its own hash
-matched.
+The decision is made in the function C<lmi_login_decide> of
+F<csrc/login/login.c>: a login succeeds if there is no wait, the account exists and
+may log in at this service now, and its own hash matches.
 
 Every login computes exactly one hash. For names that do not exist, and for
 accounts that may not log in, it is a decoy of the most common kind in
 F<etc/shadow>, and its result is ignored. On a site with several hash schemes the
 response time still differs between accounts.
 
-Failed logins are counted per name and per source. A name has three free
-failures, whether it exists or not; a source, which is an IPv4 address or an IPv6
-/64 network, has thirty, and an IPv6 /48 network three hundred. After that, each failure is followed by a wait of 1, 2, 4
-seconds and so on up to 900, and from C<attempts_max> on of 3600 seconds; a day
+Failed logins are counted per name and per source. A name has three free failures,
+whether it exists or not; a source, which is an IPv4 address (also inside
+C<64:ff9b::/96>, a translator's prefix) or an IPv6 /64 network, has thirty, and an
+IPv6 /48 network three hundred. After that, each failure is followed by a wait of 1,
+2, 4 seconds and so on up to 900, and from C<attempts_max> on of 3600 seconds; a day
 without a failure resets the count. During a wait no password is checked. To keep
 others from locking out a user, only the pair of name and source is counted, with
 three free failures of its own, if the name logged in from that source during the
 last 30 days. A successful login resets the failures of the name, or of the pair,
-never those of the source. Loopback addresses and C<trusted_proxies> are not
-counted as sources. An attempt is reserved before the password is checked. A name
-or source with free failures left may have 32 reservations at once, each of which
-counts if it fails, and after that one: many attempts at once get at most 34
-passwords of a name checked before its waits begin. The table has 65,536 rows of a
-kind; when it is full, the row with the fewest failures makes room. Names and
-addresses are stored as keyed hashes only. The call never sleeps.
+never those of the source. Loopback addresses and C<trusted_proxies> are not counted
+as sources. An attempt is reserved before the password is checked. A name or source
+with free failures left may have 32 reservations at once, each of which counts if it
+fails; after that it may have one. So many attempts at once get at most 34 passwords
+of a name checked before its waits begin. The table has 65,536 rows of a kind; when
+it is full, the row with the fewest failures makes room. Names and addresses are
+stored as keyed hashes only. The call never sleeps.
 
 A ticket and the secret of a cookie have 256 random bits each, and only their
 SHA-256 is stored. A ticket is not accepted as a cookie, nor a cookie as a ticket;
@@ -841,13 +919,13 @@ C<Referrer-Policy: no-referrer> and C<Cache-Control: no-store>, and do not log i
 ASVS advises against secrets in URLs; the documented call requires one, therefore
 the ticket is spent at its first use.
 
-Processes that open the store, or write to it, wait for each other: until for one
-second nobody has got his turn, unless who has it only waits for a processor, and
-for 30 seconds in all. Then the fault is C<STORE>. A disk that stalls while a commit
-is written is not bounded by that.
+A process that opens the store or writes to it waits for others for at most 30
+seconds, and for at most one second in which nobody has got a turn, unless the one
+whose turn it is only waits for a processor. After that the fault is C<STORE>. A disk
+that stalls during a commit is not covered by these limits.
 
-A whole older copy of the store's file that is put back is not noticed: who can
-write it can bring back sessions that have ended, as long as they have not expired.
+An older copy of the whole store file is not detected: whoever can write the file can
+bring back sessions that have ended but not expired.
 
 If the program has used libcurl before, libcurl's own memory functions are not the
 module's, and its copies of a sent password are not wiped.

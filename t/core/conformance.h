@@ -149,7 +149,7 @@ batches(void)
 static size_t
 count_group(const char *prefix)
 {
-    struct lmi_store_cursor place, next;
+    struct lmi_store_cursor cursor, next;
     const struct lmi_store_cursor *after = NULL;
     size_t count = 0;
     bool found = true;
@@ -158,8 +158,8 @@ count_group(const char *prefix)
                           strlen(prefix), after, &found, &next,
                           &err) == LMI_OK &&
            found && count < 10000) {
-        place = next;
-        after = &place;
+        cursor = next;
+        after = &cursor;
         count++;
     }
     return count;
@@ -269,7 +269,7 @@ purging(void)
 static void
 group_order(const char *group, char *out, size_t size)
 {
-    struct lmi_store_cursor place, next;
+    struct lmi_store_cursor cursor, next;
     const struct lmi_store_cursor *after = NULL;
     bool found = true;
     size_t len = 0;
@@ -284,8 +284,8 @@ group_order(const char *group, char *out, size_t size)
         memcpy(&number, next.id.key, sizeof number);
         len += (size_t)snprintf(out + len, size - len, "%u:%lld ", number,
                                 (long long)next.expires);
-        place = next;
-        after = &place;
+        cursor = next;
+        after = &cursor;
     }
 }
 

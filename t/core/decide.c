@@ -76,7 +76,7 @@ expect_check(const struct lmi_check_facts *facts, bool alive)
         return LMI_UNKNOWN;
     if (facts->service != LMI_CPANEL)
         return LMI_WRONG_SERVICE;
-    if (!facts->right_token)
+    if (!facts->right_token || facts->barred)
         return LMI_WRONG_TOKEN;
     if (facts->logout)
         return LMI_GRANTED;
@@ -102,6 +102,7 @@ test_check(void)
         bool alive = make_entry(&facts.cookie, &facts.life);
         facts.service = pick(2) ? LMI_CPANEL : LMI_WHM;
         facts.right_token = pick(2);
+        facts.barred = pick(2);
         facts.logout = pick(2);
         facts.account = (enum lmi_account_fact)pick(3);
         enum lmi_outcome outcome = lmi_check_decide(&facts);
@@ -114,7 +115,24 @@ test_check(void)
 }
 
 /* The cookie that comes with a ticket. */
-enum other { NONE, DEAD, OTHER_SERVICE, OWN, SAME_USER, OTHER_USER, OTHERS };
+enum other {
+    NONE,
+    DEAD,
+    OTHER_SERVICE,
+    OWN,
+    SAME_USER,
+    OTHER_USER,
+    UNUSED_SAME_USER, /* dual-use cookies */
+    UNUSED_OTHER_USER,
+    ITSELF, /* the ticket's own entry, sent as a cookie, too */
+    OTHERS
+};
+
+static bool
+of_other_user(enum other other)
+{
+    return other == OTHER_USER || other == UNUSED_OTHER_USER;
+}
 
 static void
 make_cookie(struct lmi_redeem_facts *facts, enum other other)
@@ -127,14 +145,17 @@ make_cookie(struct lmi_redeem_facts *facts, enum other other)
     if (other == NONE)
         return;
     facts->cookie.good = facts->cookie.named = true;
-    record->state = LMI_STATE_COOKIE;
+    record->state =
+        other >= UNUSED_SAME_USER ? LMI_STATE_DUAL_USE : LMI_STATE_COOKIE;
+    if (other == ITSELF)
+        facts->cookie.id = facts->ticket.id;
     record->service = other == OTHER_SERVICE ? LMI_WEBMAIL : LMI_CPANEL;
     record->created = NOW - 100;
     record->ends = NOW + (other != DEAD);
     record->peer[1] = other != OWN;
     memcpy(record->peer + 2, "key", 3);
     snprintf(record->user, sizeof record->user, "%s",
-             other == OTHER_USER ? "bob" : "alice");
+             of_other_user(other) ? "bob" : "alice");
 }
 
 static enum lmi_outcome
@@ -143,7 +164,7 @@ expect_redeem(const struct lmi_redeem_facts *facts, bool alive,
 {
     enum lmi_record_state state = facts->ticket.record.state;
     int64_t spent = facts->ticket.record.changed;
-    bool has_cookie = other == OWN || other == SAME_USER || other == OTHER_USER;
+    bool has_cookie = other >= OWN && other != ITSELF;
 
     if (!alive || state == LMI_STATE_COOKIE || state == LMI_STATE_CONTENDER)
         return LMI_UNKNOWN;
@@ -157,7 +178,7 @@ expect_redeem(const struct lmi_redeem_facts *facts, bool alive,
         (has_cookie || !facts->same_origin || spent > NOW || spent < NOW - 10 ||
          facts->contenders >= 32))
         return LMI_SPENT;
-    if (state != LMI_STATE_SPENT && other == OTHER_USER && !facts->confirmed)
+    if (state != LMI_STATE_SPENT && of_other_user(other) && !facts->confirmed)
         return LMI_CONFIRM;
     if (facts->passive)
         return LMI_PASSIVE;
@@ -207,8 +228,11 @@ test_login(void)
                     .account = (enum lmi_verdict)account,
                     .match = match};
                 enum lmi_verdict verdict = lmi_login_decide(&facts);
-                bool good = wait == 0 && account == LMI_ALLOWED && match;
-                bad += (verdict == LMI_ALLOWED) != good;
+                enum lmi_verdict expected =
+                    match ? LMI_ALLOWED : LMI_REFUSED_PASSWORD;
+                if (account != LMI_ALLOWED)
+                    expected = (enum lmi_verdict)account;
+                bad += verdict != (wait > 0 ? LMI_REFUSED_WAIT : expected);
                 allowed += verdict == LMI_ALLOWED;
             }
     ok(bad == 0 && allowed == 1,

@@ -98,11 +98,11 @@ REAL(ssize_t, writev)(int, const struct iovec *, int);
 REAL(int, fdatasync)(int);
 
 static void
-find_real(void *place, const char *name)
+find_real(void *function, const char *name)
 {
     void *found = dlsym(RTLD_NEXT, name);
 
-    memcpy(place, &found, sizeof found);
+    memcpy(function, &found, sizeof found);
 }
 
 static void

@@ -34,13 +34,13 @@ fail_from(unsigned number)
 static unsigned
 rows(void)
 {
-    struct lmi_store_cursor place;
+    struct lmi_store_cursor cursor;
     unsigned count = 0;
     bool found = true;
 
     for (; found; count += found)
         if (lmi_store_next(lmi_store_of(lmi), LMI_VOLATILE, NULL, 0,
-                           count > 0 ? &place : NULL, &found, &place,
+                           count > 0 ? &cursor : NULL, &found, &cursor,
                            &err) != LMI_OK)
             break;
     return count;

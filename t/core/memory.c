@@ -40,8 +40,8 @@ memory_get(void *self, enum lmi_store_part part, const struct lmi_store_id *id,
 
 /* Groups in order, then expiry, then kind and key; as LMDB's index has it. */
 static int
-place_compare(const struct lmi_store_cursor *a,
-              const struct lmi_store_cursor *b)
+cursor_compare(const struct lmi_store_cursor *a,
+               const struct lmi_store_cursor *b)
 {
     size_t len = a->group_len < b->group_len ? a->group_len : b->group_len;
     int order = memcmp(a->group, b->group, len);
@@ -56,14 +56,14 @@ place_compare(const struct lmi_store_cursor *a,
 }
 
 static struct lmi_store_cursor
-place_of(const struct entry *entry)
+cursor_of(const struct entry *entry)
 {
-    struct lmi_store_cursor place = {.group_len = entry->op.group_len,
-                                     .expires = entry->op.expires,
-                                     .id = entry->op.id};
+    struct lmi_store_cursor cursor = {.group_len = entry->op.group_len,
+                                      .expires = entry->op.expires,
+                                      .id = entry->op.id};
 
-    memcpy(place.group, entry->op.group, sizeof place.group);
-    return place;
+    memcpy(cursor.group, entry->op.group, sizeof cursor.group);
+    return cursor;
 }
 
 static struct entry *
@@ -71,18 +71,18 @@ entry_next(struct entry *list, const uint8_t *prefix, size_t len, bool exact,
            const struct lmi_store_cursor *after)
 {
     struct entry *best = NULL;
-    struct lmi_store_cursor best_place;
+    struct lmi_store_cursor best_cursor;
 
     for (size_t i = 0; i < 5000; i++) {
-        struct lmi_store_cursor place = place_of(&list[i]);
-        if (!list[i].used || place.group_len == 0 || place.group_len < len ||
-            (exact && place.group_len != len) ||
-            memcmp(place.group, prefix, len) != 0 ||
-            (after != NULL && place_compare(&place, after) <= 0))
+        struct lmi_store_cursor cursor = cursor_of(&list[i]);
+        if (!list[i].used || cursor.group_len == 0 || cursor.group_len < len ||
+            (exact && cursor.group_len != len) ||
+            memcmp(cursor.group, prefix, len) != 0 ||
+            (after != NULL && cursor_compare(&cursor, after) <= 0))
             continue;
-        if (best == NULL || place_compare(&place, &best_place) < 0) {
+        if (best == NULL || cursor_compare(&cursor, &best_cursor) < 0) {
             best = &list[i];
-            best_place = place;
+            best_cursor = cursor;
         }
     }
     return best;
@@ -100,7 +100,7 @@ memory_next(void *self, enum lmi_store_part part, const uint8_t *prefix,
     (void)e;
     *found_out = entry != NULL;
     if (entry != NULL)
-        *out = place_of(entry);
+        *out = cursor_of(entry);
     return LMI_OK;
 }
 

@@ -60,7 +60,7 @@ sample(void)
 }
 
 static struct lmi_store_id
-place(uint8_t kind, uint8_t fill)
+id_of(uint8_t kind, uint8_t fill)
 {
     struct lmi_store_id id = {.kind = kind};
 
@@ -86,7 +86,7 @@ reads(struct lmi_keys *with, struct lmi_store_id id,
 static struct lmi_store_value
 write_record(const struct lmi_record *record)
 {
-    struct lmi_store_id id = place(LMI_KIND_COOKIE, 7);
+    struct lmi_store_id id = id_of(LMI_KIND_COOKIE, 7);
     struct lmi_store_value value;
 
     memset(&value, 0xEE, sizeof value);
@@ -99,7 +99,7 @@ static void
 round_trip(const struct lmi_record *in)
 {
     struct lmi_store_value value = write_record(in);
-    struct lmi_store_id id = place(LMI_KIND_COOKIE, 7);
+    struct lmi_store_id id = id_of(LMI_KIND_COOKIE, 7);
     struct lmi_record out;
     bool good = false;
 
@@ -122,7 +122,7 @@ round_trip(const struct lmi_record *in)
 static void
 tampering(struct lmi_store_value value)
 {
-    struct lmi_store_id id = place(LMI_KIND_COOKIE, 7);
+    struct lmi_store_id id = id_of(LMI_KIND_COOKIE, 7);
     struct lmi_store_value longer = value;
     size_t flipped = 0, cut = 0;
 
@@ -142,19 +142,19 @@ tampering(struct lmi_store_value value)
     ok(!reads(keys, id, &longer), "a longer value is not read");
     longer.len = LMI_STORE_VALUE;
     ok(!reads(keys, id, &longer), "nor the longest that the store has");
-    ok(!reads(keys, place(LMI_KIND_COOKIE, 8), &value),
+    ok(!reads(keys, id_of(LMI_KIND_COOKIE, 8), &value),
        "a record moved to another key is not read");
-    ok(!reads(keys, place(LMI_KIND_TICKET, 7), &value),
+    ok(!reads(keys, id_of(LMI_KIND_TICKET, 7), &value),
        "nor one moved to another kind");
-    ok(!reads(other_keys, id, &value), "nor one sealed with another key");
+    ok(!reads(other_keys, id, &value), "nor one with the MAC of another key");
     ok(reads(keys, id, &value), "control: the untouched record is read");
 }
 
-/* Is a body of this length read, whose seal is good? */
+/* Is a body of this length read, whose MAC is good? */
 static bool
-reads_sealed(struct lmi_store_value value, size_t len)
+reads_with_mac(struct lmi_store_value value, size_t len)
 {
-    struct lmi_store_id id = place(LMI_KIND_COOKIE, 7);
+    struct lmi_store_id id = id_of(LMI_KIND_COOKIE, 7);
     uint8_t bytes[LMI_STORE_KEY + LMI_STORE_VALUE];
 
     memcpy(bytes, id.key, LMI_STORE_KEY);
@@ -165,18 +165,19 @@ reads_sealed(struct lmi_store_value value, size_t len)
            reads(keys, id, &value);
 }
 
-/* A good seal does not make good what could not have been written. */
+/* A good MAC does not make good what could not have been written. */
 static void
-sealed(struct lmi_store_value longest)
+good_macs(struct lmi_store_value longest)
 {
     size_t len = longest.len - LMI_HASH;
 
-    ok(reads_sealed(longest, len), "control: the longest record, sealed again");
+    ok(reads_with_mac(longest, len),
+       "control: the longest record, with a new MAC");
     longest.bytes[len] = 'u';
-    ok(!reads_sealed(longest, len + 1),
+    ok(!reads_with_mac(longest, len + 1),
        "with a byte behind it, it is not read");
     longest.bytes[len - LMI_USER_MAX - 1] = LMI_USER_MAX + 1;
-    ok(!reads_sealed(longest, len + 1), "nor is one of a longer name");
+    ok(!reads_with_mac(longest, len + 1), "nor is one of a longer name");
 }
 
 static bool
@@ -211,7 +212,7 @@ many_flips(struct lmi_crypto *crypto, const struct lmi_store_value *good)
     size_t read = 0, untouched = 0;
 
     for (unsigned i = 0; i < 100000; i++) {
-        struct lmi_store_id id = place(LMI_KIND_COOKIE, 7);
+        struct lmi_store_id id = id_of(LMI_KIND_COOKIE, 7);
         struct lmi_store_value value = *good;
         unsigned char random[2 + 8];
         if (lmi_random(crypto, random, sizeof random, &err) != LMI_OK)
@@ -255,12 +256,12 @@ main(void)
     round_trip(&record);
     value = write_record(&record);
     ok(value.len <= LMI_STORE_VALUE, "the longest record fits the store");
-    sealed(value);
+    good_macs(value);
     purposes();
     record.user[0] = '\0';
     round_trip(&record);
     value.len = 0;
-    ok(!reads(keys, place(LMI_KIND_COOKIE, 7), &value), "nothing is no record");
+    ok(!reads(keys, id_of(LMI_KIND_COOKIE, 7), &value), "nothing is no record");
     lmi_keys_free(keys);
     lmi_keys_free(other_keys);
     lmi_crypto_free(crypto);

@@ -101,12 +101,12 @@ encode(const uint8_t key[LMI_STORE_KEY], char out[LMI_SECRET_CHARS + 1])
 
 /* What is not simply unknown has been found by what the store holds. */
 static unsigned
-opens(const struct lmi_store_cursor *place)
+opens(const struct lmi_store_cursor *cursor)
 {
     char secret[LMI_SECRET_CHARS + 1], ticket[LMI_TICKET_SIZE];
     char cookie[LMI_COOKIE_SIZE];
 
-    encode(place->id.key, secret);
+    encode(cursor->id.key, secret);
     snprintf(ticket, sizeof ticket, "lmt_%s", secret);
     snprintf(cookie, sizeof cookie, "%s%%3a%s", user, secret);
     return (redeem(ticket) != LMI_UNKNOWN) + (check(cookie) != LMI_UNKNOWN);
@@ -117,7 +117,7 @@ main(void)
 {
     const char *wanted = getenv("LMI_SESSIONS");
     unsigned sessions = wanted != NULL ? (unsigned)atoi(wanted) : 1000;
-    struct lmi_store_cursor place;
+    struct lmi_store_cursor cursor;
     unsigned number = 0, keys = 0, opened = 0;
     bool found = true;
 
@@ -131,11 +131,11 @@ main(void)
         number++;
     ok(number == sessions, "%u sessions are made", number);
     for (; found; keys += found) {
-        const struct lmi_store_cursor *after = keys > 0 ? &place : NULL;
+        const struct lmi_store_cursor *after = keys > 0 ? &cursor : NULL;
         if (lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, NULL, 0, after,
-                           &found, &place, &err) != LMI_OK)
+                           &found, &cursor, &err) != LMI_OK)
             break;
-        opened += found ? opens(&place) : 0;
+        opened += found ? opens(&cursor) : 0;
     }
     ok(keys >= sessions, "the store has %u keys for them", keys);
     ok(opened == 0, "and none opens anything");

@@ -5,7 +5,7 @@ use warnings;
 use Exporter qw(import);
 use Test::More;
 
-our @EXPORT_OK = qw(ask cookie_of gateway header_of panel);
+our @EXPORT_OK = qw(answer_of ask cookie_of env_of gateway header_of panel);
 
 plan skip_all => 'Plack, HTML::Template or URI::Escape is not installed'
     if !eval { require HTML::Template; require Plack; require URI::Escape; 1 };
@@ -35,15 +35,15 @@ sub gateway {
     return Plack::Middleware::LogMeIn->wrap( \&panel, %options );
 }
 
-# One request, by TLS at a service's port; %more are variables of the
-# environment. The body of a form makes it a POST.
-sub ask {
-    my ( $app, $target, %more ) = @_;
+# The environment of a request, by TLS at a service's port; %more are variables of
+# the environment. The body of a form makes it a POST.
+sub env_of {
+    my ( $target, %more ) = @_;
     my $body   = delete $more{form} // q{};
     my $port   = $PORT{ delete $more{service} // 'cpanel' };
     my ($path) = split /[?]/, $target, 2;
     open my $input, '<', \$body or die "memory: $!";
-    my %env = (
+    return {
         REQUEST_METHOD       => length $body ? 'POST' : 'GET',
         REQUEST_URI          => $target,
         SCRIPT_NAME          => q{},
@@ -67,8 +67,16 @@ sub ask {
             : ()
         ),
         %more,
-    );
-    my $answer = $app->( \%env );
+    };
+}
+
+sub ask {
+    my ( $app, @request ) = @_;
+    return answer_of( $app->( env_of(@request) ) );
+}
+
+sub answer_of {
+    my ($answer) = @_;
     return { status => $answer->[0], headers => $answer->[1], body => join q{}, @{ $answer->[2] } };
 }
 

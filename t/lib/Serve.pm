@@ -17,7 +17,7 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(free_base raw request);
 
-for my $module (qw(HTML::Template IO::Socket::SSL Plack Starman::Server URI::Escape)) {
+for my $module (qw(AnyEvent EV HTML::Template IO::Socket::SSL Net::Server Plack URI::Escape)) {
     my $file = $module =~ s{::}{/}gr . '.pm';
     plan skip_all => "$module is not installed" if !eval { require $file };
 }
@@ -62,9 +62,9 @@ sub panel {
     my ( $path, $app ) = @_;
     my $code =
           'use Cpanel::LogMeIn::Server; use Plack::Util; $| = 1;'
-        . 'Cpanel::LogMeIn::Server->serve( app => Plack::Util::load_psgi(shift), workers => 4,'
+        . 'my $app = Plack::Util::load_psgi(shift); Cpanel::LogMeIn::Server->serve( workers => 4,'
         . 'ports => [ { proto => q{unix}, host => q{localhost}, port => shift, mode => 0666 } ],'
-        . 'ready => sub { print qq{unix:\n} } )';
+        . 'load => sub { { app => $app } }, ready => sub { print qq{unix:\n} } )';
     return Serve->spawn( '-e', $code, $app, $path );
 }
 

@@ -77,6 +77,25 @@ check_gateway(const struct lmi_wire_reply *reply, long status)
         abort();
 }
 
+/* What is shown of a Location: printable, without a query and the password. */
+static void
+check_location(const struct lmi_wire_reply *reply)
+{
+    const struct lmi_bytes pass = {"secret", 6};
+    char shown[LMI_LOCATION_SIZE];
+
+    memset(shown, 'x', sizeof shown);
+    lmi_wire_location(reply, pass, shown);
+    if (memchr(shown, '\0', sizeof shown) == NULL ||
+        strpbrk(shown, "?#") != NULL || strstr(shown, pass.ptr) != NULL)
+        abort();
+    if (strcmp(shown, "not shown") == 0)
+        return;
+    for (const char *c = shown; *c != '\0'; c++)
+        if (*c < 0x21 || *c > 0x7E)
+            abort();
+}
+
 /* The length of the line at ptr, its end included. */
 static size_t
 line_len(const char *ptr, size_t len)
@@ -113,6 +132,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!lmi_wire_body(&reply, text, size))
         return 0;
     check_server(&reply, status);
+    check_location(&reply);
     check_gateway(&reply, status);
     return 0;
 }

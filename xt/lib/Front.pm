@@ -40,9 +40,10 @@ sub _write {
     return;
 }
 
-# Starts a program in the foreground, and waits until a port is open.
+# Starts a program in the foreground, and waits until it listens at a port, or at the
+# path of a Unix socket.
 sub start {
-    my ( $name, $log, $port, @command ) = @_;
+    my ( $name, $log, $where, @command ) = @_;
     my $pid = fork // croak "fork: $!";
     if ( !$pid ) {
         open STDOUT, '>>', $log     or POSIX::_exit(9);
@@ -53,7 +54,7 @@ sub start {
     my $self  = bless { pid => $pid, owner => $$, name => $name, log => $log }, __PACKAGE__;
     my $until = time + $PATIENCE;
     while ( time < $until ) {
-        return $self                                if IO::Socket::INET->new("127.0.0.1:$port");
+        return $self                                if Serve::connection( $where, 0 );
         croak "$name has ended: " . read_file($log) if waitpid( $pid, POSIX::WNOHANG() ) != 0;
         sleep 0.05;
     }
@@ -84,27 +85,33 @@ sub files {
     return %files;
 }
 
-# Options: dir (for its files), base, front and panel (sockets), certificate,
-# key; workers.
+# Options: dir (for its files), base, front and panel (sockets), certificate, key;
+# name (of its folder), edit (returns a changed text of the example).
 sub nginx {
     my (%option) = @_;
-    my $dir      = _folder( $option{dir}, 'nginx' );
+    my $dir      = _folder( $option{dir}, $option{name} // 'nginx' );
     my $text     = adapted(
         'nginx.conf', $option{base},
-        '/run/logmein/front.sock'      => $option{front},
-        '/run/panel/panel.sock'        => $option{panel},
-        '/etc/ssl/certs/logmein.pem'   => $option{certificate},
-        '/etc/ssl/private/logmein.key' => $option{key},
-        '/var/log/nginx/logmein.log'   => "$dir/access.log",
+        '/run/logmein/front.sock'          => $option{front},
+        '/run/panel/panel.sock'            => $option{panel},
+        '/etc/ssl/certs/logmein.pem'       => $option{certificate},
+        '/etc/ssl/private/logmein.key'     => $option{key},
+        '/var/log/nginx/logmein.log'       => "$dir/access.log",
+        '/var/log/nginx/logmein.error.log' => "$dir/site.error.log",
     );
+    $text = $option{edit}->($text) if $option{edit};
     $text =~ s/\blisten (\d)/listen 127.0.0.1:$1/g;
     _write( "$dir/site.conf", $text );
+
+    # What the example says about connections belongs into this file.
+    my ( $files, $events ) = $text =~ /^# +(worker_rlimit_nofile .*)\n# +(events .*)\n/m
+        or croak 'nginx.conf says nothing of connections';
     my $user      = $< == 0 ? "user root;\n" : q{};
     my $locations = join q{},
         map { "    ${_}_temp_path $dir/$_;\n" } qw(client_body fastcgi proxy scgi uwsgi);
     _write( "$dir/nginx.conf",
               "${user}daemon off;\nworker_processes 2;\npid $dir/pid;\nerror_log $dir/error.log;\n"
-            . "events { worker_connections 512; }\nhttp {\n${locations}    access_log off;\n    keepalive_requests 1000000;\n"
+            . "$files\n$events\nhttp {\n${locations}    access_log off;\n    keepalive_requests 1000000;\n"
             . "    include $dir/site.conf;\n}\n" );
     my $self = start( 'nginx', "$dir/out", $option{base} + 1,
         'nginx', '-c', "$dir/nginx.conf", '-e', "$dir/error.log" );
@@ -114,7 +121,7 @@ sub nginx {
 
 sub apache {
     my (%option) = @_;
-    my $dir      = _folder( $option{dir}, 'apache' );
+    my $dir      = _folder( $option{dir}, $option{name} // 'apache' );
     my $text     = adapted(
         'apache.conf', $option{base},
         '/run/logmein/front.sock'            => $option{front},
@@ -123,10 +130,11 @@ sub apache {
         '/var/log/apache2/logmein.log'       => "$dir/access.log",
         '/var/log/apache2/logmein.error.log' => "$dir/error.log",
     );
-    $text =~ s/^Listen /Listen 127.0.0.1:/mg;
+    $text = $option{edit}->($text) if $option{edit};
+    $text =~ s/^( *Listen )/${1}127.0.0.1:/mg;
     my $modules = join q{},
         map { "LoadModule ${_}_module /usr/lib/apache2/modules/mod_$_.so\n" }
-        qw(mpm_event authz_core headers proxy proxy_http setenvif ssl);
+        qw(mpm_event authz_core headers macro proxy proxy_http reqtimeout setenvif ssl);
     _write( "$dir/apache.conf",
               "ServerRoot $dir\nServerName localhost\nPidFile $dir/pid\nErrorLog $dir/error.log\n"
             . "User www-data\nGroup www-data\nMutex file:$dir\n$modules$text" );

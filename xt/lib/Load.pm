@@ -1,16 +1,17 @@
 package Load;
 
-# Clients of a server: a login, and parallel clients that send requests without a
-# pause.
+# Clients of a server: a login, parallel clients that send requests without a pause,
+# and honest ones whose answers are timed.
 
 use strict;
 use warnings;
 use lib 't/lib';
-use Exporter qw(import);
-use POSIX    ();
-use Serve    ();
+use Exporter    qw(import);
+use POSIX       ();
+use Serve       ();
+use Time::HiRes qw(alarm sleep time);
 
-our @EXPORT_OK = qw(asker heard in_parallel log_in);
+our @EXPORT_OK = qw(asker heard honest in_parallel log_in);
 
 # Logs alice in by the form: returns token and cookie, or nothing.
 sub log_in {
@@ -88,6 +89,58 @@ sub in_parallel {
 sub heard {
     my (@readers) = @_;
     return map { readline $_ } @readers;
+}
+
+my $CLIENTS  = 10;
+my $PATIENCE = 15;    # seconds
+
+# Logins and requests of honest clients at a TLS port, which begin evenly over a time.
+# Each is sent on a connection of its own. Options: port; users, with the password
+# 'secret'; count of logins; seconds; patience. Returns what happened, a hash each: what (login
+# or page), status (0 without an answer) and took (seconds).
+sub honest {
+    my (%option) = @_;
+    my $start    = time;
+    my @readers  = in_parallel(
+        $CLIENTS,
+        sub {
+            my ($client) = @_;
+            for my $number ( grep { $_ % $CLIENTS == $client - 1 } 0 .. $option{count} - 1 ) {
+                my $wait = $start + $number * $option{seconds} / $option{count} - time;
+                sleep $wait if $wait > 0;
+                _visit( $option{users}[ $number % @{ $option{users} } ], %option );
+            }
+        }
+    );
+    return map { _named($_) } heard(@readers);
+}
+
+sub _named {
+    my ($line) = @_;
+    my %visit;
+    @visit{qw(what status took)} = split q{ }, $line;
+    return \%visit;
+}
+
+# A login and a request of its session; prints a line for each.
+sub _visit {
+    my ( $user, %option ) = @_;
+    my $ask = sub {
+        my ( $what,  @request ) = @_;
+        my ( $start, $answer )  = time;
+        eval {
+            local $SIG{ALRM} = sub { die "too long\n" };
+            alarm $option{patience} // $PATIENCE;
+            $answer = Serve::request( $option{port}, 1, @request );
+        };
+        alarm 0;
+        printf "%s %s %.3f\n", $what, $answer ? $answer->{status} : 0, time - $start;
+        return $answer->{header} // {};
+    };
+    my $login    = $ask->( login => '/login/', "user=$user&pass=secret" );
+    my ($cookie) = ( $login->{'set-cookie'} // q{} ) =~ /\A([^;]*)/;
+    $ask->( page => $login->{location} // q{/}, undef, 'Cookie: ' . ( $cookie // q{} ) );
+    return;
 }
 
 1;

@@ -2,80 +2,96 @@ package Cpanel::LogMeIn::Server;
 
 use strict;
 use warnings;
-use parent            qw(Starman::Server);
-use IO::Select        ();
-use IO::Socket::SSL   ();
-use Plack::TempBuffer ();
-use POSIX             ();
+use parent                              qw(Net::Server::PreForkSimple);
+use AnyEvent                            ();
+use AnyEvent::TLS                       ();
+use Cpanel::LogMeIn::Server::Connection ();
+use Cpanel::LogMeIn::Server::Logins     ();
+use EV                                  ();
+use Errno                               qw(EAGAIN EINTR);
+use POSIX                               ();
+use Socket qw(AF_UNIX NI_NUMERICHOST NI_NUMERICSERV getnameinfo sockaddr_family);
 
 our $VERSION = '0.01';
 
-my $HANDSHAKE   = 5;                                        # seconds, for TLS to begin
-my $HEAD        = 5;                                        # ... for a request's head to arrive
-my $PAUSE       = 30;                                       # ... between two parts of its body
-my $STOP        = 15;                                       # ... for workers to end
-my $HEAD_MAX    = 65_536;                                   # bytes
-my $BODY_MAX    = 67_108_864;                               # bytes
-my $CHUNK       = 65_536;                                   # bytes
-my $LOGINS_MAX  = 32;                                       # of one worker at once
-my $LOGIN_NICE  = 5;
-my $TLS_VERSION = 'SSLv23:!SSLv3:!SSLv2:!TLSv1:!TLSv1_1';
+my $STOP            = 15;                                  # seconds for workers to end
+my $BACKLOG         = 1024;                                # connections
+my $CONNECTIONS_MAX = 2000;                                # of a worker
+my $DESCRIPTORS     = 64;                                  # of a worker, for other uses
+my @SIGNALS         = qw(SIGHUP SIGTERM SIGINT SIGQUIT);
 
-my $TOKEN_BYTES = q{!#$%&'*+.^_`|~0-9A-Za-z-};
+# ECDHE only, with AES-GCM or ChaCha20; TLS 1.3 has no others.
+my $CIPHERS = 'ECDHE+AESGCM:ECDHE+CHACHA20';
 
 # Serves until it is stopped. Options:
-#   app          the PSGI app
-#   ports        a list of hashes: host, port, proto (tcp, ssl or unix); of a
+#   ports        a list of hashes: host, port, ipv, proto (tcp, ssl or unix); of a
 #                unix socket the port is its path, with its mode and gid
 #   workers      the number of worker processes
 #   certificate  files with certificate and key of the ports of proto ssl
 #   key
 #   ready        called when all ports are open
-#   reload       called on SIGHUP; returns the reloaded app, or dies
+#   load         called at the start and on SIGHUP; returns a hash, or dies:
+#                  app      the PSGI app
+#                  gateway  the Plack::App::LogMeIn that judges requests by their
+#                           heads; without it every request gets to the app
 sub serve {
     my ( $class, %option ) = @_;
     my $self = $class->new;
     $self->{serve} = \%option;
+    $self->_load;
+    local @ARGV = ();
     return $self->run(
-        $option{app},
-        {
-            workers           => $option{workers},
-            listen            => ['localhost:1'],
-            proctitle         => 0,
-            keepalive_timeout => 1,
-            server_ready      => $option{ready},
-            net_server_args   => {
-                serialize => 'flock',
-                log_level => 1,
-                $self->_tls,
-            },
-        }
+        host             => q{*},
+        port             => [ map { _without_tls($_) } @{ $option{ports} } ],
+        max_servers      => $option{workers},
+        listen           => $BACKLOG,
+        log_level        => 1,
+        user             => $>,
+        group            => $),
+        no_client_stdout => 1,
     );
 }
 
-# Certificate and TLS versions of ports of proto ssl.
-sub _tls {
+# TLS is not Net::Server's.
+sub _without_tls {
+    my ($port) = @_;
+    return { %{$port}, $port->{proto} eq 'ssl' ? ( proto => 'tcp' ) : () };
+}
+
+# All or nothing.
+sub _load {
     my ($self) = @_;
-    return (
-        SSL_cert_file   => $self->{serve}{certificate},
-        SSL_key_file    => $self->{serve}{key},
-        SSL_version     => $TLS_VERSION,
-        SSL_verify_mode => IO::Socket::SSL::SSL_VERIFY_NONE(),
-    );
+    my $serve  = $self->{serve};
+    my @files  = grep { defined } @{$serve}{qw(certificate key)};
+    my $tls    = @files ? _new_tls(@files) : undef;
+    my $loaded = $serve->{load}->();
+    @{$self}{qw(tls app gateway)} = ( $tls, @{$loaded}{qw(app gateway)} );
+    return;
 }
 
-# At the start, the caller reports the error; in a worker, it ends the connection.
+sub _new_tls {
+    my ( $certificate, $key ) = @_;
+    my $tls = eval {
+        AnyEvent::TLS->new(
+            method      => 'any',
+            cert_file   => $certificate,
+            key_file    => $key,
+            cipher_list => $CIPHERS,
+            map { ( $_ => 0 ) } qw(sslv2 sslv3 tlsv1 tlsv1_1 verify),
+        );
+    };
+    return $tls // die "$certificate, $key: " . ( $@ =~ s/ at \S+ line [0-9]+[.]?\n\z//r ) . "\n";
+}
+
+# At the start, the caller reports the error.
 sub fatal {
     my ( $self, $error ) = @_;
     die "$error\n";
 }
 
-# Starman's own option for ports does not support IPv6.
-sub post_configure_hook {
-    my ($self) = @_;
-    $self->{server}{port}       = $self->{serve}{ports};
-    $self->{server}{multi_port} = 1;    # even for a single port: see accept_multi_port
-    return;
+sub complain {
+    my ( $self, $text ) = @_;
+    return $self->log( 0, $text =~ s/\n+\z//r );
 }
 
 # Sets owner and mode of the Unix sockets. Before this, Net::Server has changed
@@ -87,33 +103,19 @@ sub pre_loop_hook {
         chown -1, $port->{gid}, $path or die "$path: $!\n" if defined $port->{gid};
         chmod $port->{mode}, $path or die "$path: $!\n";
     }
-    return $self->SUPER::pre_loop_hook;
+    return $self->{serve}{ready}->();
 }
 
 # SIGHUP in the master. If something is invalid, nothing is changed. The ports stay
 # open. New workers are started before the old ones end, which they do after their
-# current request.
+# current requests.
 sub sig_hup {
     my ($self) = @_;
-    my $reload = $self->{serve}{reload};
-    my $done   = eval {
-        my $app = $reload->();
-        $self->_set_certificate($_) for grep { $_->NS_proto eq 'SSL' } @{ $self->{server}{sock} };
-        $self->{app} = $app;
-        1;
-    };
-    return $self->log( 0, "Not reloaded: $@" ) if !$done;
+    return $self->complain("Not reloaded: $@") if !eval { $self->_load; 1 };
     my @old = keys %{ $self->{server}{children} };
     $self->run_n_children( scalar @old );
     kill HUP => @old;
     return;
-}
-
-# If the new certificate is invalid, the socket keeps its current one.
-sub _set_certificate {
-    my ( $self, $socket ) = @_;
-    return $socket->configure_SSL( { $self->_tls, SSL_server => 1, SSL_startHandshake => 0 } )
-        || die "$IO::Socket::SSL::SSL_ERROR\n";
 }
 
 # The master ends after its workers, so that the ports are free then.
@@ -132,231 +134,142 @@ sub close_children {
     return;
 }
 
+# A signal to a new worker waits until the worker handles signals.
+sub run_n_children {
+    my ( $self, $count ) = @_;
+    my $signals = _signals();
+    POSIX::sigprocmask( POSIX::SIG_BLOCK(), $signals );
+    $self->SUPER::run_n_children($count);
+    POSIX::sigprocmask( POSIX::SIG_UNBLOCK(), $signals );
+    return;
+}
+
+sub _signals {
+    return POSIX::SigSet->new( map { POSIX->can($_)->() } @SIGNALS );
+}
+
 # In a worker.
 
-# A signal does not end a worker while it handles a connection: the signal is noted,
-# and the pipe ends the wait for the next connection. Reading and writing are
-# restarted, because a TLS handshake would fail with EINTR.
+sub app     { my ($self) = @_; return $self->{app} }
+sub gateway { my ($self) = @_; return $self->{gateway} }
+sub logins  { my ($self) = @_; return $self->{logins} }
+sub tls     { my ($self) = @_; return $self->{tls} }
+
 sub child_init_hook {
     my ($self) = @_;
-    my $property = $self->{server};
     srand;
-    $0 = 'logmein serve (worker)';    ## no critic (RequireLocalizedPunctuationVars)
-    pipe my $reader, my $writer or die "pipe: $!\n";
-    $self->{signalled} = $reader;
-    $self->{wait}      = IO::Select->new( $reader, @{ $property->{sock} } );
-    my $end = sub {
-        $property->{SigHUPed} = 1;
-        syswrite $writer, q{.};
-        return;
-    };
-    _on_signal( POSIX::SIGHUP(), $end );
-    _on_signal( $_,              sub { $self->_end_logins; return $end->() } )
-        for POSIX::SIGTERM(), POSIX::SIGINT(), POSIX::SIGQUIT();
+    $0                   = 'logmein serve (worker)';  ## no critic (RequireLocalizedPunctuationVars)
+    $self->{connections} = {};
+    $self->{most}        = $CONNECTIONS_MAX;
+    my $files = POSIX::sysconf( POSIX::_SC_OPEN_MAX() ) // 0;
+    $self->{most}   = $files - $DESCRIPTORS if $files && $files - $DESCRIPTORS < $self->{most};
+    $self->{logins} = Cpanel::LogMeIn::Server::Logins->new(
+        app   => $self->{app},
+        slots => $self->{gateway}->slots,
+        begin => sub { $self->_close_others(@_) },
+    ) if $self->{gateway};
     return;
 }
 
-# The handler runs between two Perl operations; system calls are restarted.
-sub _on_signal {
-    my ( $signal, $job ) = @_;
-    my $action = POSIX::SigAction->new( $job, POSIX::SigSet->new, POSIX::SA_RESTART() );
-    $action->safe(1);
-    POSIX::sigaction( $signal, $action ) or die "sigaction: $!\n";
-    return;
-}
-
-sub accept_multi_port {
+# A worker's whole life. The event loop was made in the master, when EV was loaded:
+# without loop_fork() all workers would share its descriptors.
+sub accept {    ## no critic (ProhibitBuiltinHomonyms)
     my ($self) = @_;
-    my @ready = $self->{wait}->can_read;
+    EV::default_loop()->loop_fork;
+    EV::now_update();
+    my @sockets = @{ $self->{server}{sock} };
+    my @signals = map {
+        EV::signal( POSIX->can($_)->(), sub { $self->_finish } )
+    } @SIGNALS;
+    POSIX::sigprocmask( POSIX::SIG_UNBLOCK(), _signals() );
+    for my $index ( 0 .. $#sockets ) {
+        my ( $socket, $port ) = ( $sockets[$index], $self->{serve}{ports}[$index] );
+        my %port = (
+            host   => $port->{host},
+            number => $port->{proto} eq 'unix' ? undef : $port->{port},
+            tls    => $port->{proto} eq 'ssl',
+        );
+        AnyEvent::fh_unblock($socket);
 
-    # Immediately: this process holds the lock that the next worker waits for.
-    POSIX::_exit(0) if $self->{server}{SigHUPed};
-    my @open = grep { $_ != $self->{signalled} } @ready;
-    return @open ? $open[ rand @open ] : undef;
-}
-
-sub _end_logins {
-    my ($self) = @_;
-    $self->_forget_logins;
-    kill TERM => keys %{ $self->{logins} };
-    return;
-}
-
-sub _forget_logins {
-    my ($self) = @_;
-    delete $self->{logins}{$_}
-        for grep { waitpid( $_, POSIX::WNOHANG() ) != 0 } keys %{ $self->{logins} };
-    return;
-}
-
-# Dies if the job takes longer.
-sub _in_time {
-    my ( $self, $seconds, $job ) = @_;
-    my $result;
-    my $done = eval {
-        local $SIG{ALRM} = sub { die "too slow\n" };
-        alarm $seconds;
-        $result = $job->();
-        alarm 0;
-        1;
-    };
-    my $why = $@;
-    alarm 0;
-    die $why if !$done;
-    return $result;
-}
-
-# A failed connection does not end the worker.
-sub run_client_connection {
-    my ($self) = @_;
-    return if eval { $self->SUPER::run_client_connection; 1 };
-    my $why = $@;
-    $self->log( 1, "A connection has failed: $why" )
-        if $why !~ /too slow|Read error|SSL connection|write error/;
-    $self->_drop;
-    return;
-}
-
-# Closes the connection in this process only, without a TLS shutdown: another
-# process may still use it.
-sub _drop {
-    my ($self) = @_;
-    my $connection = $self->{server}{client};
-    $self->{client}{keepalive} = 0;
-    return $connection->close( SSL_no_shutdown => 1 ) if $connection->isa('IO::Socket::SSL');
-    return $connection->close;
-}
-
-sub post_accept {
-    my ( $self, @more ) = @_;
-    return $self->_in_time( $HANDSHAKE, sub { $self->SUPER::post_accept(@more) } );
-}
-
-# Reads the head of a request; true if it is valid. Ambiguous requests, which
-# programs may interpret differently, are refused here, before they are parsed.
-sub _read_headers {    ## no critic (ProhibitUnusedPrivateSubroutines)
-    my ($self) = @_;
-    my $client = $self->{client};
-    my $head   = eval {
-        $self->_in_time( $HEAD, sub { $self->_head } );
-    } // return;
-    my $status = _status_of( \$head );
-    if ($status) {
-        $self->_http_error( $status, { SERVER_PROTOCOL => 'HTTP/1.1', REQUEST_METHOD => 'GET' } );
-        return;
+        # Requests that have arrived come before new connections, which another worker
+        # may take.
+        my $watcher = EV::io_ns( $socket, EV::READ, sub { $self->_accept( $socket, \%port ) } );
+        $watcher->priority(EV::MINPRI);
+        $watcher->start;
+        push @{ $self->{listening} }, $watcher;
     }
-    $client->{headerbuf} = $head;
-    return 1;
+    my $master   = getppid;
+    my $orphaned = EV::timer( 1, 1, sub { POSIX::_exit(0) if getppid != $master } );
+    EV::run();
+    return POSIX::_exit(0);
 }
 
-# Appends the available data; false at the end.
-sub _read {
-    my ( $self, $buffer, $most ) = @_;
-    return sysread $self->{server}{client}, ${$buffer}, $most, length ${$buffer};
+sub _accept {
+    my ( $self, $socket, $port ) = @_;
+    my $peer = CORE::accept( my $fh, $socket );
+    if ( !$peer ) {
+        return if $!{EAGAIN} || $!{EINTR} || $!{ECONNABORTED};
+        $self->_make_room;
+        return $self->complain("accept: $!");
+    }
+    $self->_make_room if keys %{ $self->{connections} } >= $self->{most};
+    my @peer = ( q{}, q{} );
+    if ( defined $port->{number} ) {
+        my ( $error, @name ) = getnameinfo( $peer, NI_NUMERICHOST | NI_NUMERICSERV );
+        @peer = @name if !$error;
+    }
+    my $connection = Cpanel::LogMeIn::Server::Connection->new(
+        worker => $self,
+        fh     => $fh,
+        port   => $port,
+        peer   => \@peer,
+    );
+    $self->{connections}{$connection} = $connection if $connection->is_open;
+    return;
 }
 
-# The head, including the empty line. The rest stays in the buffer.
-sub _head {
+# Closes the connection that has waited longest for its client.
+sub _make_room {
     my ($self) = @_;
-    my $buffer = \$self->{client}{inputbuf};
-    while (1) {
-        return $1         if ${$buffer} =~ s/\A(.*?\n\r?\n)//s;
-        return ${$buffer} if length ${$buffer} > $HEAD_MAX;
-        $self->_read( $buffer, $CHUNK ) or return;
+    my ( $oldest, $since );
+    for my $connection ( values %{ $self->{connections} } ) {
+        my $waits = $connection->waits_since // next;
+        ( $oldest, $since ) = ( $connection, $waits ) if !defined $since || $waits < $since;
     }
+    $oldest->close if $oldest;
     return;
 }
 
-# The status for an invalid head; 0 if it is valid. Fields with unusual names are
-# removed, because CGI maps different characters to an underscore.
-sub _status_of {
-    my ($head) = @_;
-    return 431 if length ${$head} > $HEAD_MAX;
-    return 400 if ${$head} =~ /\0|\r(?!\n)|(?<!\r)\n/;
-    my ( $request, @fields ) = split /\r\n/, ${$head};
-    return 400 if $request !~ m{\A[A-Z]{1,20} [\x21-\x7e]+ HTTP/1[.][01]\z};
-    my %values;
-    for my $field (@fields) {
-        my ( $name, $value ) = $field =~ /\A([$TOKEN_BYTES]+):[ \t]*(.*?)[ \t]*\z/ or return 400;
-        push @{ $values{ lc $name } }, $value;
-    }
-    ${$head} = join "\r\n", $request, grep( { /\A[A-Za-z0-9-]+:/ } @fields ), q{}, q{};
-    return _status_of_fields( \%values );
-}
-
-sub _status_of_fields {
-    my ($values) = @_;
-    my ( $host, $length, $coding ) =
-        map { $values->{$_} // [] } qw(host content-length transfer-encoding);
-    return 400 if @{$host} > 1 || @{$length} > 1 || ( @{$length} && @{$coding} );
-    return 411 if @{$coding};
-    return 0   if !@{$length};
-    return 400 if $length->[0] !~ /\A[0-9]{1,15}\z/;
-    return $length->[0] > $BODY_MAX ? 413 : 0;
-}
-
-# The process that answers the request reads the body.
-sub _prepare_env { return }    ## no critic (ProhibitUnusedPrivateSubroutines)
-
-sub _read_body {
-    my ( $self, $env ) = @_;
-    my $left   = $env->{CONTENT_LENGTH} || 0;
-    my $buffer = Plack::TempBuffer->new($left);
-    my $part   = substr $self->{client}{inputbuf}, 0, $left, q{};
-    while (1) {
-        $buffer->print($part);
-        $left -= length $part;
-        last if $left <= 0;
-        $part = q{};
-        my $most = $left < $CHUNK ? $left : $CHUNK;
-        $self->_in_time( $PAUSE, sub { $self->_read( \$part, $most ) } ) or die "Read error\n";
-    }
-    $env->{'psgi.input'} = $buffer->rewind;
+sub forget {
+    my ( $self, $connection ) = @_;
+    delete $self->{connections}{$connection};
+    $self->_end_if_idle if $self->{is_ending};
     return;
 }
 
-sub dispatch_request {
-    my ( $self, $env ) = @_;
-    return $self->_fork_login($env) if _is_login($env);
-    return $self->_answer($env);
+sub is_ending { my ($self) = @_; return $self->{is_ending} }
+
+# Whoever is connected still gets an answer.
+sub _finish {
+    my ($self) = @_;
+    $self->{is_ending} = 1;
+    $self->{listening} = [];
+    $_->finish for values %{ $self->{connections} };
+    return $self->_end_if_idle;
 }
 
-sub _answer {
-    my ( $self, $env ) = @_;
-    $self->_read_body($env);
-    $self->{client}{keepalive} = 0 if $self->{server}{SigHUPed};
-    return $self->SUPER::dispatch_request($env);
+sub _end_if_idle {
+    my ($self) = @_;
+    EV::break(EV::BREAK_ALL) if !%{ $self->{connections} };
+    return;
 }
 
-sub _is_login {
-    my ($env) = @_;
-    return $env->{REQUEST_METHOD} eq 'POST'
-        && $env->{REQUEST_URI} =~ m{\A(?:/cpsess[0-9]{10})?/login/?(?:[?]|\z)};
-}
-
-# A login takes long, or waits for a processor. It runs in a process of its own,
-# which takes over the connection, so that this process can answer other requests.
-sub _fork_login {
-    my ( $self, $env ) = @_;
-    $self->_forget_logins;
-    my $pid = keys %{ $self->{logins} } < $LOGINS_MAX ? fork : undef;
-    return $self->_http_error( 503, $env ) if !defined $pid;
-    if ($pid) {
-        $self->{logins}{$pid} = 1;
-        $self->_drop;
-        return;
-    }
-    ## no critic (RequireLocalizedPunctuationVars)
-    $SIG{$_} = 'DEFAULT' for qw(TERM INT QUIT HUP);
-    $0 = 'logmein serve (login)';
-    POSIX::nice($LOGIN_NICE);
-    $_->isa('IO::Socket::SSL') ? $_->close( SSL_no_shutdown => 1 ) : $_->close
-        for @{ $self->{server}{sock} };
-    close $self->{server}{lock_fh} if $self->{server}{lock_fh};
-    $self->{client}{keepalive} = 0;
-    eval { $self->_answer($env); 1 } or $self->log( 1, "A login has failed: $@" );
-    $self->{server}{client}->close;
-    POSIX::_exit(0);
+# In a process that has been started for one login: what belongs to others is closed.
+sub _close_others {
+    my ( $self, $own ) = @_;
+    my @others = grep { $_ != fileno $own } grep { defined }
+        map { $_->descriptor } values %{ $self->{connections} };
+    POSIX::close($_) for @others, map { fileno $_ } @{ $self->{server}{sock} };
     return;
 }
 
@@ -370,8 +283,10 @@ Cpanel::LogMeIn::Server - the web server of C<logmein serve>
 
 =head1 DESCRIPTION
 
-Internal to L<logmein>, which describes it. It extends L<Starman> by stricter checks
-of requests, and by a separate process for each login.
+Internal to L<logmein>, which describes it. L<Net::Server> starts and stops the worker
+processes. In a worker, L<AnyEvent> collects requests of any number of connections, and
+sends answers; the gateway judges a request by its head, and only the app itself makes
+others wait.
 
 =head1 LICENSE
 

@@ -28,6 +28,22 @@ sub list {
     };
 }
 
+# What is wrong, as enum lmi_part numbers it.
+my @PARTS = qw(store key site settings);
+
+sub health {
+    my ($self) = @_;
+    my %wrong;
+    for my $number ( 0 .. $#PARTS ) {
+        my $detail = $self->_look($number) // next;
+        $wrong{ $PARTS[$number] } = $detail;
+    }
+    my $log = $self->log_state;
+    $wrong{log} = length $log->{detail} ? $log->{detail} : 'lines are missing'
+        if !$log->{written} || $log->{since};
+    return %wrong;
+}
+
 sub show {
     my ( $self, %which ) = @_;
     _know( \%which, qw(id user) );
@@ -42,6 +58,12 @@ sub revoke {
     my ( $self, %which ) = @_;
     _know( \%which, qw(id user) );
     return $self->_revoke( @which{qw(id user)} );
+}
+
+sub is_known {
+    my ( $self, %source ) = @_;
+    _know( \%source, qw(user address) );
+    return $self->_is_known( @source{qw(user address)} );
 }
 
 1;
@@ -118,11 +140,12 @@ Exchanges a ticket for a cookie, in one atomic and durable step.
     spent     any other                      spent
     unknown   any                            unknown
 
-If several browsers use one ticket, one of them is granted; after several requests
-of one browser, exactly one cookie works. C<confirm> requires a page: "You are
-logged in as A. Continue as B?" C<$confirm> is then a hash with C<current>, the
-user A, C<current_token>, the token of A's session, and C<user>, the user B; the
-page's POST redeems with C<confirmed>.
+A dual-use cookie that was not used yet counts as a live cookie, too. If several
+browsers use one ticket, one of them is granted; after several requests of one
+browser, exactly one cookie works. C<confirm> requires a page: "You are logged in as
+A. Continue as B?" C<$confirm> is then a hash with C<current>, the user A,
+C<current_token>, the token of A's session, and C<user>, the user B; the page's POST
+redeems with C<confirmed>.
 
 =over 4
 
@@ -150,10 +173,12 @@ L<Cpanel::LogMeIn>.
 The browser's address and its C<User-Agent>, at most 1,000 bytes. If one is
 missing, the second request of a double click is refused.
 
-=item C<method>, C<purpose>
+=item C<method>, C<destination>, C<purpose>
 
-The method of the request, and its C<Sec-Purpose> or C<Purpose>. HEAD, OPTIONS
-and prefetches never redeem: the reason is C<passive>.
+The method of the request, its C<Sec-Fetch-Dest>, and its C<Sec-Purpose>,
+C<Purpose>, C<X-Purpose> or C<X-Moz>. Only navigations by GET and POST redeem: for
+another method, another destination than C<document>, and prefetches the reason is
+C<passive>. What is missing is not looked at.
 
 =item C<confirmed>
 
@@ -174,9 +199,11 @@ another password. If the account files cannot be read, the reason is C<fault>, a
 the session does not end.
 
 Takes C<cookie>, C<token>, C<service> and, for the log, C<address>. Three
-different wrong tokens, if well-formed, end a session; if C<uncounted> is true, a
-wrong token is not counted, as for F</favicon.ico>, F</robots.txt> and
-F</.well-known/>.
+different wrong tokens, if well-formed, end a session. If C<foreign> is true, another
+site has caused the request: wrong tokens then end nothing, but after three different
+ones no such request of the session is granted any more, whatever its token. If
+C<uncounted> is true, a wrong token is not counted at all, as for F</favicon.ico>,
+F</robots.txt> and F</.well-known/>.
 
 =head2 end
 
@@ -192,10 +219,10 @@ cookie alone identifies the session, for links to F</logout> without a token.
     my $answer = Cpanel::LogMeIn::Session->log_in(%parameters);
 
 For a gateway that handles login requests itself. Takes the parameters of
-L<Cpanel::LogMeIn/get_loggedin_url>, and always checks the password on this
-machine. If the request comes from a local process, C<caller_uid> is its user id:
-without C<remote_addr>, failures count against that user, who is never a known
-source. Returns a reference to a hash:
+L<Cpanel::LogMeIn/get_loggedin_url>, but no unknown ones, and always checks the
+password on this machine. If the request comes from a local process,
+C<caller_uid> is its user id: without C<remote_addr>, failures count against that
+user, who is never a known source. Returns a reference to a hash:
 
 =over 4
 
@@ -279,6 +306,16 @@ If it is spent, its session ends as well. True if it existed.
 True if this is a name of this machine, by the rules of C<backend = auto>. Use it
 to check a C<Host> header before redirecting to that host.
 
+=head2 is_known
+
+    my $known = $sessions->is_known( user => 'alice', address => '192.0.2.7' );
+
+True if this user has logged in from this address during the last 30 days, or, with
+IPv6, from the same 64 bits: from there, failed logins of others don't make the user
+wait. For servers that serve some logins before others; one read of the store, and
+nothing is counted. False for loopback, for C<trusted_proxies>, and for what is no
+user name or no address. An account that exists no more may be known.
+
 =head2 settings, setting
 
     my %setting = $sessions->settings;
@@ -291,9 +328,94 @@ and one of them.
 
     $sessions->open;
 
-Opens store, key and account files now, and not when they are first needed. A
-server that reloads makes a new object, opens it, and then lets the old one go:
-if the new settings are not in order, it keeps the old object.
+Opens store, key and account files now, and not when they are first needed. A server
+that reloads makes a new object, opens it, and then lets the old one go: if the new
+settings are invalid, it keeps the old object.
+
+=head2 try_log
+
+    $sessions->try_log('my server starts') or die "$Cpanel::LogMeIn::detail\n";
+
+Writes the line C<NOTICE> with this text to the log, and reads it back from a file.
+True if it is there, or if C<log = none> is set; otherwise false, and
+C<$Cpanel::LogMeIn::detail> contains path, cause and remedy. For servers, which
+should not start without a log.
+
+=head2 log_state
+
+    my $state = $sessions->log_state;
+    warn "No log: $state->{detail}\n" if !$state->{written};
+
+How the log is now, for a server's health report: C<written>, 1 if lines can be
+written; C<lost>, the number of lines that could not be written since the object
+was made; C<since>, when the first of the lines that are missing was lost, in
+seconds since 1970, otherwise 0; C<detail>, the reason, if C<written> is 0. If lines
+are missing, it tries to write the line that says so. Processes that were forked
+after the object was first used count together.
+
+=head2 health
+
+    my %wrong = $sessions->health;
+
+What is not in order: a sentence for each of C<store>, C<key>, C<site>, C<settings> and
+C<log>; nothing if all is well. Only what a login or check would open anyway is opened or
+made. C<settings>: the file has changed and can't be used, so that the old settings
+stay in force. C<log>: lines can't be written, or are missing.
+
+=head2 try_log, log_state
+
+    $sessions->try_log('the server starts') or die $Cpanel::LogMeIn::detail;
+    my $state = $sessions->log_state;
+
+C<try_log> writes a line to the log, reads it back from a file, and returns whether it
+is there. C<log_state> is a hash: C<written> (lines can be written), C<lost> (lines
+lost so far), C<since> (when the first of those that are missing was lost; 0: none is)
+and C<detail> (why not).
+
+=head2 numbers
+
+    my $numbers = $sessions->numbers;
+
+What all objects of this process have done, and processes that it has forked, since
+the module was loaded: a hash of
+
+=over 4
+
+=item C<logins>
+
+By service, then by reason: see L<Cpanel::LogMeIn/get_loggedin_url>. Logins without a
+valid service are those of C<none>. Logins at other servers are not counted.
+
+=item C<redemptions>, C<checks>
+
+By outcome, as C<redeem> and C<check> return it.
+
+=item C<faults>
+
+Of all of these, by the code that messages contain: C<SITE>, C<STORE> and so on.
+
+=item C<login_seconds>, C<check_seconds>, C<wait_seconds>
+
+The durations of logins and checks, and what remained of the wait when a login was
+refused for one. Each is a hash of C<sum>, in seconds, and C<counts>, a list of pairs: a
+bound in seconds, and how many were not longer, but longer than the bound before. The
+last bound is undef.
+
+=back
+
+=head2 count_sessions
+
+    my %live = $sessions->count_sessions;
+
+The number of live sessions of each service. It looks at all of them, and dies if the
+store is faulty.
+
+=head2 count_refusal
+
+    $sessions->count_refusal( $service, $reason );
+
+For servers: counts a login that was refused before C<log_in> was called. The reason is
+one of C<log_in>, or C<busy>; the service may be undef.
 
 =head1 WHAT A SESSION IS
 
@@ -346,7 +468,7 @@ The browser is logged in as another user.
 
 =item C<passive>
 
-Requests of this kind never redeem: see C<method>, C<purpose>.
+Requests of this kind never redeem: see C<method>, C<destination>, C<purpose>.
 
 =item C<spent>
 
@@ -372,7 +494,8 @@ contains the cause. Answer with status 503.
 =back
 
 No method throws an exception for data from a browser. Exceptions are thrown for
-wrong calls, and for faults while listing, revoking and purging:
+wrong calls, and for faults in all methods but C<redeem>, C<check>, C<end> and
+the logins:
 
 =over 4
 

@@ -11,6 +11,7 @@ our $VERSION = '0.01';
 
 sub prepare_app {
     my ($self) = @_;
+    return if $self->gateway;
     my $gateway = Plack::App::LogMeIn->new(
         logins_at_once => $self->logins_at_once,
         ports          => $self->ports,
@@ -24,9 +25,18 @@ sub prepare_app {
 
 sub call {
     my ( $self, $env ) = @_;
-    my $answer = $self->gateway->admit($env);
+    my $answer =
+        $env->{'logmein.session'} ? $self->_refuse_other($env) : $self->gateway->admit($env);
     return $answer if $answer;
     return $self->response_cb( $self->app->($env), \&_keep_private );
+}
+
+# The server has checked the request, but not for which service this app is.
+sub _refuse_other {
+    my ( $self, $env ) = @_;
+    my $service = $self->gateway->service;
+    return if !defined $service || $service eq $env->{'logmein.session'}{service};
+    return $self->gateway->refusal( $env, 403 );
 }
 
 # Private pages must not be cached, unless the app sets Cache-Control itself.
@@ -92,7 +102,10 @@ The path of the logout link.
 
 =back
 
-Client headers with such names are removed before the app is called. HTML pages of
+Client headers with such names are removed before the app is called, and so are
+C<Forwarded>, C<Proxy>, C<X-Real-IP> and C<X-Forwarded-Prefix>, which an app may
+believe. The other C<X-Forwarded-> headers are kept if a front server has sent the
+request: see L<Plack::App::LogMeIn/FRONT SERVERS>. HTML pages of
 the app get C<Cache-Control: no-store>, unless the app sets that header itself.
 
 After a login, the browser's request is a GET without a body, even if the refused
@@ -111,7 +124,16 @@ see L<Plack::App::LogMeIn/Ports>.
 
 See L<Plack::App::LogMeIn/OPTIONS>.
 
+=item C<gateway>
+
+A L<Plack::App::LogMeIn> object to work with, on which C<prepare_app> has been
+called. The other options are then ignored.
+
 =back
+
+A request that the server has already checked, by L<Plack::App::LogMeIn/judge>, is
+not checked again. If it belongs to another service than the option C<service>, it is
+refused.
 
 =head1 METHODS
 

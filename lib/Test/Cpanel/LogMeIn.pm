@@ -20,18 +20,37 @@ our @EXPORT = qw(
     login_ok login_fails login_fails_like url_redeems_ok session_ok session_ended_ok run_cgi
 );
 
-my %OPTIONS = map { $_ => 1 } qw(accounts clock domains fault gateway resellers settings waits);
+# The options, and what must be a reference.
+my %OPTIONS = (
+    accounts  => 'HASH',
+    clock     => undef,
+    domains   => 'HASH',
+    fault     => undef,
+    gateway   => undef,
+    resellers => 'ARRAY',
+    settings  => 'HASH',
+    waits     => undef,
+);
 my %ACCOUNT =
     map { $_ => 1 }
     qw(changed expired expires hash locked max not_cpanel password reseller suspended);
+my %REQUEST = map { $_ => 1 } qw(env form method query);
 
 # The test functions use the newest site that still exists.
 my @sites;
 
+sub _know {
+    my ( $options, %given ) = @_;
+    my ($unknown) = grep { !$options->{$_} } sort keys %given;
+    croak "Unknown option '$unknown'" if defined $unknown;
+    return;
+}
+
 sub new {
-    my ( $class, %given ) = @_;
-    my @unknown = grep { !$OPTIONS{$_} } sort keys %given;
-    croak "Unknown option '$unknown[0]'" if @unknown;
+    my ( $class, @given ) = @_;
+    croak 'The options must be pairs of a name and a value' if @given % 2;
+    my %given = @given;
+    _check_options( \%given );
     my $self = bless {
         accounts  => { %{ $given{accounts}  // { alice => 'secret' } } },
         domains   => { %{ $given{domains}   // {} } },
@@ -46,11 +65,23 @@ sub new {
     $self->{settings}{test_fault} = $given{fault} if defined $given{fault};
     $self->{conf}                 = "$self->{dir}/logmein.conf";
     $self->write_site;
+    $self->_check_settings( %{ $self->{settings} } );
     $self->_open_gateway( $given{gateway} ) if $given{gateway};
     $self->write_settings;
     push @sites, $self;
     weaken( $sites[-1] );
     return $self;
+}
+
+sub _check_options {
+    my ($given) = @_;
+    for my $name ( sort keys %{$given} ) {
+        croak "Unknown option '$name'" if !exists $OPTIONS{$name};
+        my $kind = $OPTIONS{$name} // next;
+        croak "The option '$name' must be " . ( $kind eq 'HASH' ? 'a hash' : 'a list' )
+            if defined $given->{$name} && ref $given->{$name} ne $kind;
+    }
+    return;
 }
 
 # The default app behind the gateway.
@@ -73,6 +104,13 @@ sub _open_gateway {
 sub certificate {
     my ($self) = @_;
     return $self->{gateway} && $self->{gateway}->authority;
+}
+
+sub ports {
+    my ($self) = @_;
+    my $gateway = $self->{gateway} // croak 'This site has no gateway';
+    return
+        map { ( "port.$_->{name}" => $gateway->port( $_->{name} ) ) } Cpanel::LogMeIn::services();
 }
 
 # Only the process and thread that created a site may remove it.
@@ -131,7 +169,9 @@ sub hash_of {
 # The description of an account, always as a hash.
 sub _facts_of {
     my ( $self, $name ) = @_;
-    my $given   = $self->{accounts}{$name};
+    my $given = $self->{accounts}{$name};
+    croak "The account '$name' must be a password or a hash"
+        if ref $given && ref $given ne 'HASH';
     my %facts   = ref $given ? %{$given} : ( password => $given );
     my @unknown = grep { !$ACCOUNT{$_} } sort keys %facts;
     croak "Unknown key '$unknown[0]' of an account" if @unknown;
@@ -245,23 +285,66 @@ sub _write_mailboxes {
     return;
 }
 
-sub write_settings {
-    my ( $self, %more ) = @_;
-    my %settings = (
+# All settings of the site, with these in the place of its own. What is undefined has
+# the site's default.
+sub _all_settings {
+    my ( $self, %given ) = @_;
+    my %default = (
         site_root => $self->root,
         store     => "lmdb:$self->{dir}/store",
         log       => "file:$self->{dir}/log",
 
-        # Never the machine's own gateway.
+        # A login never leaves the machine, nor reaches its own gateway.
+        backend        => 'local',
         gateway_socket => "$self->{dir}/gateway.sock",
-        %{ $self->{settings} },
-        %more,
     );
+    my @given = grep { defined $given{$_} } keys %given;
+    return ( %default, map { $_ => $given{$_} } @given );
+}
+
+# One line for each, in the order of their keys.
+sub _text_of {
+    my (%settings) = @_;
+    return join q{}, map { "$_ = $settings{$_}\n" } sort keys %settings;
+}
+
+# Dies if the settings would be refused. Only settings with test_clock or test_fault are
+# logged when they are read: these are read without a log.
+sub _check_settings {
+    my ( $self, %given ) = @_;
+    my %all = $self->_all_settings(%given);
+    for my $key ( sort keys %all ) {
+        croak "The setting '$key' must be a string of one line"
+            if ref $all{$key} || "$key$all{$key}" =~ /[\r\n\0]/;
+    }
+    my %untimed = map { $_ => $all{$_} } grep { !/\Atest_/ } keys %all;
+    my $path    = "$self->{conf}.check";
+    for my $settings ( \%untimed, { %all, log => 'none' } ) {
+        $self->write_file( $path, _text_of( %{$settings} ) );
+        local $ENV{LOGMEIN_CONF} = $path;
+        my $complaint = _complaint() // next;
+        my ( $line, $rule ) = $complaint =~ /\A\Q$path\E line ([0-9]+)(?:, [\w.]+)?: (.*)\z/s;
+        croak $complaint if !defined $line;
+        my $key = ( sort keys %{$settings} )[ $line - 1 ];
+        croak "The setting '$key = $settings->{$key}' $rule";
+    }
+    unlink $path;
+    return;
+}
+
+# Why the settings can't be read; undef if they can.
+sub _complaint {
+    local ( $@, $Cpanel::LogMeIn::detail );    ## no critic (RequireInitializationForLocalVars)
+    return if eval { Cpanel::LogMeIn::Session->new->settings; 1 };
+    return $Cpanel::LogMeIn::detail;
+}
+
+sub write_settings {
+    my ( $self, %more ) = @_;
 
     # A file that is younger than two seconds would not be read yet.
     my ( $new, $old ) = ( "$self->{conf}.new", time - 10 );
-    $self->write_file( $new, join q{},
-        map { "$_ = $settings{$_}\n" } grep { defined $settings{$_} } sort keys %settings );
+    $self->write_file( $new, _text_of( $self->_all_settings( %{ $self->{settings} }, %more ) ) );
     utime $old, $old, $new or croak "$new: $!";
     rename $new, $self->{conf} or croak "$self->{conf}: $!";
     $ENV{LOGMEIN_CONF} = $self->{conf};    ## no critic (RequireLocalizedPunctuationVars)
@@ -277,10 +360,12 @@ sub _restart_gateway {
     return;
 }
 
-# Changes settings permanently; undef restores the default.
+# Changes settings permanently; undef restores the site's default.
 sub settings {
     my ( $self, %changes ) = @_;
-    $self->{settings} = { %{ $self->{settings} }, %changes };
+    my %settings = ( %{ $self->{settings} }, %changes );
+    $self->_check_settings(%settings);
+    $self->{settings} = \%settings;
     return $self->write_settings;
 }
 
@@ -330,15 +415,52 @@ sub _service_at {
     return 'cpanel';
 }
 
+# What another server has put into its URL instead of a ticket: a cookie.
+sub _cookie_in {
+    my ($url)   = @_;
+    my ($value) = $url =~ /[?&]session=(?!lmt_)([^&#]+)/ or return;
+    $value =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ge;
+    return $value;
+}
+
+# The site whose gateway listens at the URL's port on this machine.
+sub _site_at {
+    my ($url) = @_;
+    my ( $host, $port ) = $url =~ m{\Ahttps://([^/]+):([0-9]+)/};
+    return if !defined $host || $host !~ /\A(?:localhost|127[.]0[.]0[.]1)\z/;
+    for my $site ( reverse grep { defined } @sites ) {
+        next if !$site->{gateway};
+        my %port = $site->ports;
+        return $site if grep { $port == $_ } values %port;
+    }
+    return;
+}
+
+# Sites of sessions that were opened at another site than the newest, by their cookies.
+my %opened_at;
+
 # Redeems the URL: returns the session with its cookie, or undef; and the reason.
 sub redeem {
-    my ( $self,   $url,   $service ) = @_;
-    my ( $ticket, $token, $port )    = parse_url( $url // q{} );
-    return Cpanel::LogMeIn::Session->redeem(
-        ticket  => $ticket,
-        token   => $token,
-        service => $service // $self->_service_at($port),
-    );
+    my ( $self, $url, $service ) = @_;
+    $url //= q{};
+    my ( $ticket, $token, $port ) = parse_url($url);
+    my $cookie = _cookie_in($url);
+    my $ask    = sub {
+        my ($site) = @_;
+        return Cpanel::LogMeIn::Session->redeem(
+            ticket  => $ticket // $cookie,
+            token   => $token,
+            service => $service // $site->_service_at($port),
+        );
+    };
+    my ( $session, $reason ) = $ask->($self);
+    if ( defined $cookie && $reason eq 'unknown' ) {
+        my $there = _site_at($url) // return ( undef, 'elsewhere' );
+        local $ENV{LOGMEIN_CONF} = $there->conf;
+        ( $session, $reason ) = $ask->($there);
+        weaken( $opened_at{ $session->{cookie} } = $there ) if $session;
+    }
+    return wantarray ? ( $session, $reason ) : $session;
 }
 
 # Runs the job in a child process and returns its result.
@@ -404,7 +526,11 @@ sub url_redeems_ok {
     my ( $url, $name ) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my ( $session, $reason ) = _site()->redeem($url);
-    _report( $session, $name // 'the URL opens a session', "the answer is: $reason" );
+    my $why =
+        $reason eq 'elsewhere'
+        ? 'no site of this test has made the URL: open it at its server'
+        : "the answer is: $reason";
+    _report( $session, $name // 'the URL opens a session', $why );
     return $session;
 }
 
@@ -412,6 +538,8 @@ sub _reason_of {
     my ($session) = @_;
     return 'there is no session' if ref $session ne 'HASH' || !$session->{service};
     my %request = map { $_ => $session->{$_} } qw(cookie token service);
+    my $there   = $opened_at{ $session->{cookie} // q{} };
+    local $ENV{LOGMEIN_CONF} = $there ? $there->conf : $ENV{LOGMEIN_CONF};
     return ( Cpanel::LogMeIn::Session->check(%request) )[1];
 }
 
@@ -475,9 +603,10 @@ sub _cgi_environment {
     return ( %environment, %{ $given{env} // {} } );
 }
 
+# A status of 500, as web servers answer, if the script has failed or has printed no head.
 sub _parse_response {
-    my ($out) = @_;
-    my ( $head, $body ) = split /\r?\n\r?\n/, $out, 2;
+    my ( $out,     $failed ) = @_;
+    my ( $head,    $body )   = split /\r?\n\r?\n/, $out, 2;
     my ( %headers, $status );
     for my $line ( split /\r?\n/, $head // q{} ) {
         my ( $name, $value ) = $line =~ /\A([A-Za-z0-9-]+):[ \t]*(.*)\z/ or next;
@@ -485,11 +614,13 @@ sub _parse_response {
     }
     if ( $headers{status} ) { ($status) = $headers{status}[0] =~ /\A([0-9]{3})/ }
     $status //= $headers{location} ? 302 : 200;
+    $status = 500 if $failed || !%headers || !defined $body;
     return ( status => $status, headers => \%headers, body => $body // q{} );
 }
 
 sub run_cgi {
     my ( $script, %given ) = @_;
+    _know( \%REQUEST, %given );
     my $body    = _form_of( $given{form} );
     my @command = -x $script ? $script =~ m{/} ? $script : "./$script" : ( $^X, $script );
     my $input   = _site()->dir . '/cgi-input';
@@ -501,12 +632,15 @@ sub run_cgi {
             %ENV = %environment;    ## no critic (RequireLocalizedPunctuationVars)
             open STDIN,  '<', $input or POSIX::_exit(126);
             open STDERR, '>', $error or POSIX::_exit(126);
-            exec { $command[0] } @command or POSIX::_exit(127);
+            { exec { $command[0] } @command }
+            print {*STDERR} "$command[0]: $!\n";
+            close STDERR or POSIX::_exit(126);
+            POSIX::_exit(127);
         }
     );
     my $exit = $?;
     _site()->forget if !_site()->{waits};
-    return { _parse_response( $out // q{} ), exit => $exit, error => _read_file($error) };
+    return { _parse_response( $out // q{}, $exit ), exit => $exit, error => _read_file($error) };
 }
 
 1;
@@ -541,6 +675,9 @@ the cheapest accepted scheme. Neither root nor a network is needed, no server
 process is started unless you request a gateway, and the site is removed when the
 object is destroyed, or when the test ends or dies.
 
+No login leaves the machine, whatever its hostname, unless you ask for it: see
+L</TESTING REMOTE LOGINS>.
+
 Sites are independent of each other: tests may run in parallel.
 
 =head1 METHODS
@@ -549,7 +686,8 @@ Sites are independent of each other: tests may run in parallel.
 
     my $site = Test::Cpanel::LogMeIn->new(%options);
 
-All options have a default.
+All options have a default. An unknown option, an invalid setting, clock or fault
+throws an exception that names it, here as in the methods below.
 
 =over 4
 
@@ -581,7 +719,9 @@ A list of accounts that may log in to C<whm>.
 
 =item C<settings>
 
-A hash of settings: see L<Cpanel::LogMeIn/CONFIGURATION>.
+A hash of settings: see L<Cpanel::LogMeIn/CONFIGURATION>. Defaults of a test site
+are its own C<site_root>, C<store>, C<log> (a file) and C<gateway_socket>, and
+C<backend = local>.
 
 =item C<clock>
 
@@ -613,6 +753,13 @@ Each service handles one request at a time.
 The file of the CA certificate to trust. The CA was created for this site and has
 signed the gateway's certificate.
 
+=head2 ports
+
+    my %setting = $site->ports;
+
+The ports of the site's gateway, as the settings C<port.cpanel>, C<port.whm> and
+C<port.webmail>, for the settings of another site.
+
 =head2 account
 
     $site->account( bob => 'secret' );
@@ -625,7 +772,8 @@ Creates, changes or removes an account.
 
     $site->settings( session_idle => 60 );
 
-Changes settings permanently; undef restores the default.
+Changes settings permanently; undef restores the site's default. An invalid value
+is refused, and changes nothing.
 
 =head2 clock
 
@@ -654,7 +802,9 @@ localhost, service cpanel and goto_uri /.
     my ( $session, $reason ) = $site->redeem( $url, 'webmail' );
 
 Opens a login URL as a browser would: see L<Cpanel::LogMeIn::Session/redeem>.
-The service is that of the URL's port.
+The service is that of the URL's port. The URL of a remote login is opened at the
+site of this test whose gateway has made it; if there is none, the reason is
+C<elsewhere>.
 
 =head2 forget
 
@@ -692,7 +842,7 @@ A line for a shadow file. Arguments: the account, and the name in the line.
     $site->write_settings( login_url => 'login' );
 
 Rewrite the files. The arguments of C<write_settings> are effective until its next
-call.
+call. They are not checked: a test may want a file that is refused.
 
 =head1 FUNCTIONS
 
@@ -737,7 +887,7 @@ Takes the arguments of L</login>. In scalar context, the URL.
 
     my $session = url_redeems_ok( $url, 'the link works' );
 
-Opens the URL, and returns the session with its cookie.
+Opens the URL as L</redeem> does, and returns the session with its cookie.
 
 =head2 session_ok
 
@@ -760,8 +910,60 @@ C<headers> (a hash of lower-case names and lists of values), C<body>, C<exit>
     method   POST if there is a form, otherwise GET
     env      a hash of more variables, or other values for the usual ones
 
+The status is 500, as with web servers, if the script can't be run, exits with
+another status than 0, is killed, or prints no header.
+
 The browser's address is 192.0.2.1. The script has the module path of the test. A
 script that is not executable is run by this perl.
+
+=head1 TESTING REMOTE LOGINS
+
+A script that logs users in at another server is tested with two sites: one with a
+gateway is the other server, the second is the machine of the script. They need
+libcurl and jansson, and what a gateway needs.
+
+=for comment The text below is run by a test.
+
+    my $server = Test::Cpanel::LogMeIn->new(
+        accounts => { bob => 'hidden' },
+        gateway  => 1,
+    );
+    my $machine = Test::Cpanel::LogMeIn->new(
+        settings => {
+            backend        => 'remote',
+            remote_ca_file => $server->certificate,
+            $server->ports,
+        },
+    );
+    my $remote = login_ok( { user => 'bob', pass => 'hidden' }, 'a login at the server' );
+    my $opened = url_redeems_ok( $remote, 'its link opens there' );
+    session_ok( $opened, 'and the session lives there' );
+    login_fails( { user => 'alice' }, 'this machine\'s accounts are not asked' );
+
+With C<backend = remote> every hostname is another server's, also C<localhost>, the
+name that the gateway's certificate holds. For a script that uses both kinds of
+logins set C<backend = auto>, as on a real machine: then names that are not this
+site's go to DNS, with the password, as they do there; C<remote_hosts> limits to
+which hosts.
+
+To test how a script behaves while the server can't be reached, set
+C<port.cpanel = 1>.
+
+=head1 TESTING WITHOUT A LOG
+
+By default the log is a file of the site, see L</log_text>. If a test makes many
+logins, and does not read it:
+
+    my $quiet = Test::Cpanel::LogMeIn->new( settings => { log => 'none' } );
+
+A log that can't be written does not refuse logins, but warns on standard error.
+This is how to see what a script makes of that:
+
+=for comment The text below is run by a test.
+
+    my $full = Test::Cpanel::LogMeIn->new( settings => { log => 'file:/nowhere/log' } );
+    login_ok( {}, 'a login succeeds without a log' );
+    is( Cpanel::LogMeIn::Session->log_state->{written}, 0, 'but that is known' );
 
 =head1 A COMPLETE EXAMPLE
 

@@ -7,6 +7,7 @@ use Cpanel::LogMeIn::Session ();
 use File::Temp               qw(tempdir);
 use IO::Socket::UNIX         ();
 use Socket                   qw(AF_INET AF_INET6 inet_pton);
+use Sys::Hostname            qw(hostname);
 
 our $VERSION = '0.01';
 
@@ -14,11 +15,15 @@ my @SERVICES = Cpanel::LogMeIn::services();
 my $PORT_MAX = 65_535 - 2 * @SERVICES + 1;
 
 my %NEEDED = (
-    'HTML::Template'         => 'libhtml-template-perl',
-    'IO::Socket::SSL::Utils' => 'libio-socket-ssl-perl',
-    'Plack'                  => 'libplack-perl',
-    'Starman::Server'        => 'starman',
-    'URI::Escape'            => 'liburi-perl',
+    'AnyEvent'                   => 'libanyevent-perl',
+    'EV'                         => 'libev-perl',
+    'HTML::Template'             => 'libhtml-template-perl',
+    'HTTP::MultiPartParser'      => 'libhttp-multipartparser-perl',
+    'HTTP::Parser::XS'           => 'libhttp-parser-xs-perl',
+    'IO::Socket::SSL::Utils'     => 'libio-socket-ssl-perl',
+    'Net::Server::PreForkSimple' => 'libnet-server-perl',
+    'Plack'                      => 'libplack-perl',
+    'URI::Escape'                => 'liburi-perl',
 );
 
 # The options, for Getopt::Long.
@@ -57,25 +62,17 @@ sub run {
     my ( $class, %option ) = @_;
     my $self = bless { option => \%option }, $class;
     $self->_load;
-    $self->_open_log;
+    $self->_use_log( $self->_open_log );
     $self->{sessions} = $self->_read_settings;
     my @ports = ( $self->_public_ports, $self->_front, $self->_gateway_socket );
     $self->_find_certificate if grep { $_->{proto} eq 'ssl' } @ports;
     Cpanel::LogMeIn::Server->serve(
-        app         => $self->_app( $self->{sessions} ),
         ports       => \@ports,
         workers     => $option{workers} // 10,
         certificate => $self->{certificate},
         key         => $self->{key},
         ready       => sub { $self->_say_where(@ports) },
-        reload      => sub {
-            $self->_open_log;
-            my $fresh = $self->_read_settings;
-            $fresh->open;
-            my $app = $self->_app($fresh);
-            $self->{sessions} = $fresh;
-            return $app;
-        },
+        load        => sub { $self->_app },
     );
     return;
 }
@@ -92,12 +89,18 @@ sub _load {
     return;
 }
 
-# Opened before anything else can fail, and again on SIGHUP.
+# The file of --log, opened at the start and on SIGHUP; undef: standard error.
 sub _open_log {
     my ($self) = @_;
     my $path = $self->{option}{log} // return;
-    open my $log, '>>',  $path or die "$path: $!\n";
-    open STDERR,  '>>&', $log  or die "$path: $!\n";
+    open my $log, '>>', $path or die "$path: $!\n";
+    return $log;
+}
+
+sub _use_log {
+    my ( $self, $log ) = @_;
+    return if !$log;
+    open STDERR, '>>&', $log or die "$self->{option}{log}: $!\n";
     STDERR->autoflush(1);
     return;
 }
@@ -195,17 +198,7 @@ sub _gateway_socket {
 sub _find_certificate {
     my ($self) = @_;
     @{$self}{qw(certificate key)} = @{ $self->{option} }{qw(cert key)};
-    if ( defined $self->{certificate} ) {
-        my $good = eval {
-            IO::Socket::SSL::SSL_Context->new(
-                SSL_server    => 1,
-                SSL_cert_file => $self->{certificate},
-                SSL_key_file  => $self->{key}
-            );
-        };
-        return if $good;
-        die "$self->{certificate}, $self->{key}: " . ( $@ || $IO::Socket::SSL::SSL_ERROR ) . "\n";
-    }
+    return if defined $self->{certificate};
     $self->{folder} = tempdir( 'logmein-XXXXXX', TMPDIR => 1, CLEANUP => 1 );
     @{$self}{qw(certificate key)} = map { "$self->{folder}/$_" } qw(certificate key);
     $self->_make_certificate;
@@ -226,20 +219,81 @@ sub _make_certificate {
     return;
 }
 
-# Reads the app behind the login again.
+# The gateway and the app behind it, at the start and on SIGHUP. Without a log of
+# logins nothing is served. What can fail comes first, so that a reload that fails
+# leaves everything as it was.
 sub _app {
+    my ($self)   = @_;
+    my $is_start = !$self->{is_loaded};
+    my $log      = $is_start ? undef             : $self->_open_log;
+    my $sessions = $is_start ? $self->{sessions} : $self->_read_again;
+    my $loaded   = $self->_gateway($sessions);
+    my $begins   = $is_start ? 'starts' : 'reloads';
+    $sessions->try_log("logmein serve $VERSION $begins") or die "$Cpanel::LogMeIn::detail\n";
+    $self->_use_log($log);
+    $self->_say_what_is_missing($sessions) if $is_start;
+    @{$self}{qw(is_loaded sessions)} = ( 1, $sessions );
+    return $loaded;
+}
+
+sub _gateway {
     my ( $self, $sessions ) = @_;
     my ( $file, $folder )   = @{ $self->{option} }{qw(app root)};
     my $behind = defined $file ? _load_app($file) : defined $folder ? _folder($folder) : undef;
 
     # With --base, clear text does not use the default ports.
-    my %option = (
+    my $gateway = Plack::App::LogMeIn->new(
         sessions => $sessions,
         ports    => { map { ( $self->_port_at( $_, 0 ) => $_->{name} ) } @SERVICES },
     );
-    return $behind
-        ? Plack::Middleware::LogMeIn->wrap( $behind, %option )
-        : Plack::App::LogMeIn->new(%option)->to_app;
+    $gateway->prepare_app;
+    my $app =
+        $behind
+        ? Plack::Middleware::LogMeIn->wrap( $behind, gateway => $gateway )
+        : sub { return $gateway->call( $_[0] ) };
+    return { app => $app, gateway => $gateway };
+}
+
+# What will not work, a sentence for each.
+sub _say_what_is_missing {
+    my ( $self, $sessions ) = @_;
+    my %wrong = $sessions->health;
+    print {*STDERR} "logmein: No login will work: $wrong{$_}\n"
+        for grep { defined $wrong{$_} } qw(store key site);
+    print {*STDERR}
+        'logmein: No public name of this machine is known. Logins of programs by such a'
+        . " name would be sent to the host that DNS names: add it to the setting domains\n"
+        if !_has_name($sessions);
+    return;
+}
+
+# True if a line of the file begins with a name other than localhost.
+sub _has_public_name {
+    my ($path) = @_;
+    open my $file, '<', $path or return;
+    return scalar grep { /\A\s*(?!localhost)[\w-]+[.]/ } readline $file;
+}
+
+# True if there is a name other than localhost by which the core takes a login as one
+# for this machine.
+sub _has_name {
+    my ($sessions) = @_;
+    my ( $backend, $domains, $by_site, $root ) =
+        map { $sessions->setting($_) } qw(backend domains site_hostnames site_root);
+    return
+           $backend eq 'local'
+        || $domains   =~ /\S/
+        || hostname() =~ /[.](?!localdomain\z)/
+        || ( $by_site eq 'yes' && grep { _has_public_name("$root/etc/$_") }
+        qw(userdomains localdomains) );
+}
+
+# New settings, with store, key and site opened before the old ones go.
+sub _read_again {
+    my ($self) = @_;
+    my $sessions = $self->_read_settings;
+    $sessions->open;
+    return $sessions;
 }
 
 sub _load_app {

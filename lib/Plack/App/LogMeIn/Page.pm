@@ -70,7 +70,8 @@ sub policy { my ($self) = @_; return $self->{policy} }
 
 # The page as bytes. Parts: service, heading, alert, news, login (true: with
 # the login form), goto_uri; confirm (true: with the confirmation form), action, ticket, user,
-# current, stay; link and link_text.
+# current, stay; logout (the path to post to);
+# link and link_text.
 sub html {
     my ( $self, %part ) = @_;
     my $template = $self->{template};

@@ -2,10 +2,12 @@ package Plack::App::LogMeIn::Request;
 
 use strict;
 use warnings;
-use Cpanel::LogMeIn ();
-use Encode          ();
-use Socket          qw(AF_UNIX SOL_SOCKET SO_PEERCRED sockaddr_family unpack_sockaddr_un);
-use URI::Escape     qw(uri_unescape);
+use Cpanel::LogMeIn           ();
+use Encode                    ();
+use Plack::App::LogMeIn::Form qw(urlencoded);
+use Socket qw(AF_INET AF_INET6 AF_UNIX SOL_SOCKET SO_PEERCRED inet_ntop inet_pton sockaddr_family
+    unpack_sockaddr_un);
+use URI::Escape qw(uri_unescape);
 
 our $VERSION = '0.01';
 
@@ -14,20 +16,33 @@ our $VERSION = '0.01';
 
 my $TOKEN     = qr{/cpsess[0-9]{10}};
 my $TICKET    = qr/lmt_[A-Za-z0-9_-]{43}/;
+my $HOST      = qr/[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]/;
 my $BODY_MAX  = 65_536;
 my $ALL_HOSTS = '::/0';
+
+# The first 12 bytes of ::ffff:0:0/96 and 64:ff9b::/96.
+my $IPV4_INSIDE = qr/\A(?:\0{10}\xff\xff|\0\x64\xff\x9b\0{8})\z/;
 
 # $facts: service (optional), service_at (services by port), sessions,
 # cookie_name (names by service).
 sub new {
     my ( $class, $env, $facts ) = @_;
     my $self = bless { env => $env, facts => $facts }, $class;
+    _join_slashes($env);
     $self->_look_at_connection;
     $self->_look_at_target( $env->{REQUEST_URI} );
-    $self->{method} = $env->{REQUEST_METHOD};
+    $self->{method} = $env->{REQUEST_METHOD} // q{};
     $self->{clean} &&=
         $self->{decoded} eq ( $env->{SCRIPT_NAME} // q{} ) . ( $env->{PATH_INFO} // q{} );
     return $self;
+}
+
+# Clients build paths with two slashes before the token; for the app they are one, too.
+sub _join_slashes {
+    my ($env) = @_;
+    return if ( $env->{REQUEST_URI} // q{} ) !~ m{\A/$TOKEN(?:[/?]|\z)};
+    s{\A//}{/} for grep { defined } @{$env}{qw(REQUEST_URI PATH_INFO)};
+    return;
 }
 
 # The original request, in a check by a front server.
@@ -49,12 +64,21 @@ sub rest       { my ($self) = @_; return $self->{rest} }          # the path aft
 sub service    { my ($self) = @_; return $self->{service} }       # undef: this port has none
 sub secure     { my ($self) = @_; return $self->{secure} }
 sub address    { my ($self) = @_; return $self->{address} }       # the browser's; undef: not known
+sub at_front   { my ($self) = @_; return $self->{at_front} }      # it is trusted
 sub caller_uid { my ($self) = @_; return $self->{caller_uid} }    # at the gateway's socket
 sub agent      { my ($self) = @_; return $self->{env}{HTTP_USER_AGENT} }
 
+sub destination { my ($self) = @_; return $self->{env}{HTTP_SEC_FETCH_DEST} }
+
+# Why a browser asks, if no user has followed the link: the first purpose that is a
+# prefetch of some kind, otherwise the first one.
 sub purpose {
     my ($self) = @_;
-    return $self->{env}{HTTP_SEC_PURPOSE} // $self->{env}{HTTP_PURPOSE};
+    my @purposes =
+        grep { defined }
+        @{ $self->{env} }{qw(HTTP_SEC_PURPOSE HTTP_PURPOSE HTTP_X_PURPOSE HTTP_X_MOZ)};
+    my ($early) = grep { /\A\s*pre/i } @purposes;
+    return $early // $purposes[0];
 }
 
 # The local end of a connection over a Unix socket; undef for any other.
@@ -81,7 +105,8 @@ sub _look_at_connection {
     my $front = defined $path
         || Cpanel::LogMeIn::address_in( $peer, $facts->{sessions}->setting('trusted_proxies') );
     my ( $scheme, $port ) = @{$env}{qw(psgi.url_scheme SERVER_PORT)};
-    $self->{address} = $peer;
+    $self->{address}  = $peer;
+    $self->{at_front} = $front;
     if ($front) {
         $scheme          = $env->{HTTP_X_FORWARDED_PROTO} // q{};
         $port            = $env->{HTTP_X_FORWARDED_PORT}  // $port;
@@ -95,11 +120,20 @@ sub _look_at_connection {
 
 sub at_gateway_socket { my ($self) = @_; return $self->{at_gateway_socket} }
 
+# Some proxies append the browser's port.
+sub _without_port {
+    my ($text) = @_;
+    return
+          $text =~ /\A\[([^\[\]]*)\](?::[0-9]+)?\z/ ? $1
+        : $text =~ /\A([0-9.]+):[0-9]+\z/           ? $1
+        :                                             $text;
+}
+
 # The last address that is not a trusted proxy's.
 sub _forwarded_address {
     my ($self) = @_;
     my $env    = $self->{env};
-    my @chain  = split /\s*,\s*/, $env->{HTTP_X_FORWARDED_FOR} // q{};
+    my @chain  = map { _without_port($_) } split /\s*,\s*/, $env->{HTTP_X_FORWARDED_FOR} // q{};
     pop @chain
         while @chain
         && Cpanel::LogMeIn::address_in( $chain[-1],
@@ -122,25 +156,18 @@ sub _decode {
 
 sub _look_at_target {
     my ( $self, $target ) = @_;
-    @{$self}{qw(clean path query token rest)} = ( 0, q{}, undef, undef, q{} );
-    return if ( $target // q{} ) !~ m{\A/[\x21-\x7e]*\z} || $target =~ /[\\#]/;
+    $target //= q{};
+    @{$self}{qw(target clean path query token rest)} = ( $target, 0, q{}, undef, undef, q{} );
+    return if $target !~ m{\A/[\x21-\x7e]*\z} || $target =~ /[\\#]/;
     @{$self}{qw(path query)} = split /[?]/, $target, 2;
     $self->{decoded} = _decode( $self->{path} );
     $self->{clean}   = defined $self->{decoded};
     $self->{rest}    = $self->{path};
+
     if ( $self->{path} =~ m{\A($TOKEN)(/.*)?\z} ) {
         @{$self}{qw(token rest)} = ( $1, $2 // q{} );
     }
     return;
-}
-
-# The pairs of a form or a query, in order. The only separator is "&", as in
-# browsers: clients send raw semicolons in passwords.
-sub _pairs {
-    my ($text) = @_;
-    return map {
-        [ map { s/[+]/ /gr =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ger } split( /=/, $_, 2 ), q{} ]
-    } grep { length } split /&/, $text // q{};
 }
 
 # The field's only value; undef if it is missing. A duplicate field makes the
@@ -154,7 +181,12 @@ sub _only {
 
 sub query {
     my ( $self, $name ) = @_;
-    return $self->_only( $name, _pairs( $self->{query} ) );
+    return $self->_only( $name, urlencoded( $self->{query} ) );
+}
+
+sub has_query {
+    my ( $self, $name ) = @_;
+    return scalar grep { $_->[0] eq $name } urlencoded( $self->{query} );
 }
 
 # A ticket in the query, on any path. Other values of the parameter "session" belong
@@ -162,7 +194,8 @@ sub query {
 sub ticket {
     my ($self) = @_;
     return if ( $self->{query} // q{} ) !~ /lmt_|%/;
-    return $self->_only( 'session', grep { $_->[1] =~ /\A$TICKET\z/ } _pairs( $self->{query} ) );
+    return $self->_only( 'session',
+        grep { $_->[1] =~ /\A$TICKET\z/ } urlencoded( $self->{query} ) );
 }
 
 # The path after the token with its query, without the ticket, in canonical form;
@@ -170,30 +203,46 @@ sub ticket {
 sub goto_uri {
     my ($self) = @_;
     my @query = grep {
-        my ($pair) = _pairs($_);
+        my ($pair) = urlencoded($_);
         !$pair || $pair->[0] ne 'session' || $pair->[1] !~ /\A$TICKET\z/
     } split /&/, $self->{query} // q{};
     return Cpanel::LogMeIn::goto_uri( join q{?}, $self->{rest}, @query ? join q{&}, @query : () );
 }
 
-# Reads the body; false if it is not a form, or too long.
+# Where a login URL leads: the path that contains the ticket, or goto_uri, which
+# portals append to URLs with the path "/".
+sub target_of_ticket {
+    my ($self)   = @_;
+    my $appended = $self->{rest} =~ m{\A/?\z} ? $self->query('goto_uri') : undef;
+    return defined $appended ? Cpanel::LogMeIn::goto_uri($appended) : $self->goto_uri;
+}
+
+# What is wrong with a body, by its head: the name of a refusal; undef if it may be a
+# form.
+sub form_fault {
+    my ($self) = @_;
+    my $env    = $self->{env};
+    my $length = $env->{CONTENT_LENGTH} // q{};
+    return 'form_length'  if $length !~ /\A[0-9]*\z/ || ( $length || 0 ) > $BODY_MAX;
+    return 'content_type' if !Plack::App::LogMeIn::Form::kind_of( $env->{CONTENT_TYPE} );
+    return;
+}
+
+# Reads the form; returns the name of a refusal if it is none, otherwise undef.
 sub read_form {
     my ($self) = @_;
-    my $env = $self->{env};
-    return if ( $env->{CONTENT_LENGTH} // 0 ) !~ /\A[0-9]+\z/;
-    return if ( $env->{CONTENT_LENGTH} // 0 ) > $BODY_MAX;
-    return
-        if ( $env->{CONTENT_TYPE} // q{} ) !~
-        m{\A(?:application/x-www-form-urlencoded\s*(?:;.*)?)?\z}is;
+    my $env    = $self->{env};
+    my $fault  = $self->form_fault;
+    return $fault if $fault;
     my $body = q{};
     while ( length $body <= $BODY_MAX ) {
         my $got = $env->{'psgi.input'}->read( $body, 16_384, length $body );
-        return if !defined $got;
-        last   if !$got;
+        return 'bad_form' if !defined $got;
+        last              if !$got;
     }
-    return if length $body > $BODY_MAX;
-    $self->{form} = [ _pairs($body) ];
-    return 1;
+    return 'form_length' if length $body > $BODY_MAX;
+    $self->{form} = Plack::App::LogMeIn::Form::pairs_of( $env->{CONTENT_TYPE}, $body );
+    return $self->{form} ? undef : 'bad_form';
 }
 
 sub form {
@@ -205,7 +254,7 @@ sub form {
 sub all {
     my ( $self, $name ) = @_;
     return map { $_->[1] }
-        grep { $_->[0] eq $name } _pairs( $self->{query} ), @{ $self->{form} // [] };
+        grep { $_->[0] eq $name } urlencoded( $self->{query} ), @{ $self->{form} // [] };
 }
 
 # The value of the service's session cookie. If there are several different values,
@@ -221,21 +270,74 @@ sub cookie {
     return @values == 1 ? $values[0] : undef;
 }
 
-# True if a page of another site caused the request.
+# Where requests come from, for counting: an IPv4 address, the /64 of an IPv6
+# address, or a user of this machine. IPv4 in IPv6 counts as IPv4.
+sub source_of {
+    my ( $class, $address, $uid ) = @_;
+    return defined $uid ? "uid $uid" : 'unknown' if !defined $address;
+    my $bytes = inet_pton( AF_INET, $address );
+    return inet_ntop( AF_INET, $bytes ) if defined $bytes;
+    $bytes = inet_pton( AF_INET6, $address ) // return 'unknown';
+    return inet_ntop( AF_INET, substr $bytes, 12 )
+        if substr( $bytes, 0, 12 ) =~ $IPV4_INSIDE;
+    return inet_ntop( AF_INET6, substr( $bytes, 0, 8 ) . "\0" x 8 ) . '/64';
+}
+
+# True if there is a cookie of this name.
+sub has_cookie {
+    my ( $self, $name ) = @_;
+    return ( $self->{env}{HTTP_COOKIE} // q{} ) =~ /(?:\A|;)\s*\Q$name\E=/;
+}
+
+# True if a page of another site caused the request. Programs copy the Origin of a
+# browser, with another scheme or port.
 sub is_cross_site {
     my ($self) = @_;
     my $env    = $self->{env};
     my $site   = $env->{HTTP_SEC_FETCH_SITE};
     return $site !~ /\A(?:same-origin|none)\z/ if defined $site;
-    my $origin = $env->{HTTP_ORIGIN};
-    return defined $origin && lc $origin ne lc( 'https://' . ( $env->{HTTP_HOST} // q{} ) );
+    my $origin = $env->{HTTP_ORIGIN} // return 0;
+    my ($host) = $origin =~ m{\A[a-z][a-z0-9+.-]*://($HOST)(?::[0-9]{1,5})?\z}i;
+    return !defined $host || lc $host ne lc( $self->host // q{} );
 }
 
-# True if the client is a program, which gets no HTML pages.
-sub wants_json {
+# True for a part of a page, as images, scripts and frames are: no navigation.
+sub is_embedded {
     my ($self) = @_;
-    return $self->{rest} =~ m{\A/(?:json-api|xml-api|execute)/}
+    return ( $self->destination // 'document' ) ne 'document';
+}
+
+# True for a request that a program has made, and no browser or page.
+sub is_by_program_alone {
+    my ($self) = @_;
+    return !grep { /\AHTTP_(?:ORIGIN|SEC_.*|(?:X_)?PURPOSE|X_MOZ)\z/ } keys %{ $self->{env} };
+}
+
+# What a program gets instead of pages: "xml" or "json"; undef for browsers. Uses the
+# target as it came, because invalid requests are refused in the same form.
+sub program {
+    my ($self) = @_;
+    my ($path) = split /[?]/, $self->{target}, 2;
+    my ($api)  = ( $path // q{} ) =~ m{\A/+(?:cpsess[0-9]*/+)?(json-api|xml-api|execute)(?:/|\z)};
+    return $api eq 'xml-api' ? 'xml' : 'json' if defined $api;
+    return 'json'
+        if $self->{at_gateway_socket}
+        || $self->is_login_only
         || ( $self->{env}{HTTP_ACCEPT} // q{} ) =~ m{\bapplication/json\b}i;
+    return;
+}
+
+# True for a login of a program that wants its answer in JSON.
+sub is_login_only {
+    my ($self) = @_;
+    my ( undef, $query ) = split /[?]/, $self->{target}, 2;
+    return scalar grep { $_->[0] eq 'login_only' && $_->[1] eq '1' } urlencoded($query);
+}
+
+# True if the answer is that of a login.
+sub is_login {
+    my ($self) = @_;
+    return $self->{target} =~ m{\A/*(?:/cpsess[0-9]*)?/login/?(?:[?]|\z)} || $self->is_login_only;
 }
 
 # Files that browsers request automatically.
@@ -244,11 +346,10 @@ sub is_incidental {
     return scalar( $self->{path} =~ m{\A/(?:favicon[.]ico\z|robots[.]txt\z|[.]well-known/)} );
 }
 
-# The host of the Host header, without the port.
+# The Host header's host, without the port.
 sub host {
     my ($self) = @_;
-    my ($host) =
-        ( $self->{env}{HTTP_HOST} // q{} ) =~ /\A([^:\[\]]+|\[[^\[\]]+\])(?::[0-9]{1,5})?\z/;
+    my ($host) = ( $self->{env}{HTTP_HOST} // q{} ) =~ /\A($HOST)(?::[0-9]{0,5})?\z/;
     return $host;
 }
 
@@ -256,6 +357,13 @@ sub host_port {
     my ($self) = @_;
     my ($port) = ( $self->{env}{HTTP_HOST} // q{} ) =~ /:([0-9]{1,5})\z/;
     return $port;
+}
+
+# True if the header is valid. HTTP/1.0 needs none.
+sub has_good_host {
+    my ($self) = @_;
+    return !defined $self->{env}{HTTP_HOST}
+        || defined $self->host && ( $self->host_port || 0 ) < 65_536;
 }
 
 1;

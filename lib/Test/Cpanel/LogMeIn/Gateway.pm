@@ -40,6 +40,11 @@ sub port {
     return $self->{at}{$service}->sockport;
 }
 
+sub ports {
+    my ($self) = @_;
+    return map { $_->sockport } values %{ $self->{at} };
+}
+
 # A certificate of a CA that only this test uses.
 sub _make_certificate {
     my ($self)      = @_;

@@ -1,0 +1,967 @@
+package Cpanel::LogMeIn::Command::Doctor;
+
+use strict;
+use warnings;
+use Cpanel::LogMeIn          ();
+use Cpanel::LogMeIn::Session ();
+use IO::Socket::UNIX         ();
+use POSIX                    ();
+use Socket                   qw(AF_INET AF_INET6 inet_pton);
+use Text::Wrap               ();
+
+our $VERSION = '0.01';
+
+my $CONF     = '/etc/logmein.conf';
+my $FAIL2BAN = '/etc/fail2ban';
+
+my $DAY         = 86_400;
+my $SOON        = 30 * $DAY;           # of a certificate's end
+my $LONG        = 366 * $DAY;          # without a commit
+my $SPACE       = 64 * 1024 * 1024;    # bytes
+my $BEHIND      = 1000;                # commits
+my $BUILT       = 1_704_067_200;       # 2024-01-01: no clock is before that
+my $WRITE       = oct 22;
+my $OTHERS      = oct 77;
+my $FRONT       = qr/apache|caddy|envoy|feersum|haproxy|httpd|lighttpd|logmein|nginx|plackup/;
+my $SERVERS     = qr/$FRONT|hitch|hypnotoad|starlet|starman|stunnel|systemd|traefik|twiggy|uwsgi/;
+my $TEST_REMEDY = 'take it out of the settings';
+
+# The options, for Getopt::Long.
+sub options {
+    return qw(cert=s config=s fail2ban=s host=s@ json key=s quiet|q verbose|v);
+}
+
+# An error message about the options; undef if they are valid.
+sub complaint {
+    my ( $class, %option ) = @_;
+    return '--key requires --cert.' if defined $option{key} && !defined $option{cert};
+    return;
+}
+
+# Looks at everything, prints what was found, and returns the exit status: 0 if all
+# is sound, 1 if not. Dies if it could not look.
+sub run {
+    my ( $class, %option ) = @_;
+    my $self = bless { option => \%option, findings => [], sound => [] }, $class;
+
+    # The core's texts are told apart below.
+    POSIX::setlocale( POSIX::LC_MESSAGES(), 'C' );
+    local $ENV{LOGMEIN_CONF} = $option{config} // $ENV{LOGMEIN_CONF};
+    delete local $ENV{LOGMEIN_CONF} if !length( $ENV{LOGMEIN_CONF} // q{} );
+    $self->{conf} = $ENV{LOGMEIN_CONF} // $CONF;
+    $self->_look if $self->_read_settings;
+    $self->_print;
+    return @{ $self->{findings} } ? 1 : 0;
+}
+
+sub _look {
+    my ($self) = @_;
+    $self->_look_at_settings;
+    $self->{owner} = ( stat $self->_store )[4] // ( stat $self->_setting('key_file') )[4];
+    my $rights = $self->_look_at_site;
+    $rights = $self->_look_at_store && $rights;
+    my $socket = $self->_look_at_socket;
+
+    # Who has no rights needs the gateway, and nothing else.
+    if ( !$rights && $socket ) {
+        @{ $self->{findings} } =
+            grep { !$_->{rights} } @{ $self->{findings} };
+        $self->_sound('logins go through the socket of the gateway');
+    }
+    $self->_look_at_names;
+    $self->_look_at_log if $rights || !$socket;
+    $self->_look_at_fail2ban;
+    $self->_look_at_ports;
+    $self->_look_at_certificate if defined $self->{option}{cert};
+    return;
+}
+
+# Findings.
+
+# name, place, text and remedy; then rights => 1 if only this user's rights are missing.
+sub _find {
+    my ( $self, $level, @finding ) = @_;
+    my ( $name, $place, $text, $remedy, %more ) = @finding;
+    my %found = ( level => $level, name => $name, place => $place, text => $text, %more );
+    push @{ $self->{findings} }, { %found, remedy => $remedy };
+    return;
+}
+
+sub _error {
+    my ( $self, @finding ) = @_;
+    $self->_find( 'error', @finding );
+    return;
+}
+
+sub _warning {
+    my ( $self, @finding ) = @_;
+    $self->_find( 'warning', @finding );
+    return;
+}
+
+sub _sound {
+    my ( $self, $text ) = @_;
+    push @{ $self->{sound} }, $text;
+    return;
+}
+
+# "PLACE: TEXT (REMEDY)", as the core writes it.
+sub _split_detail {
+    my ($detail) = @_;
+    my ( $place, $text, $remedy ) = $detail =~ m{\A(.*?): (.*?)(?: \((.*)\))?\z}s;
+    return ( $place // q{}, $text // $detail, $remedy // q{} );
+}
+
+sub _setting {
+    my ( $self, $name ) = @_;
+    return $self->{sessions}->setting($name);
+}
+
+sub _store {
+    my ($self) = @_;
+    return $self->_setting('store') =~ s/\Almdb://r;
+}
+
+sub _folder_of {
+    my ($path) = @_;
+    return $path =~ m{\A(.*)/[^/]*\z} && length $1 ? $1 : q{/};
+}
+
+sub _name_of {
+    my ($uid) = @_;
+    return getpwuid($uid) // "user $uid";
+}
+
+# Settings.
+
+# False if they are invalid. Without a file to look at, nothing can be said.
+sub _read_settings {
+    my ($self) = @_;
+    my $conf = $self->{conf};
+    die "$conf: $!\n" if ( -e $conf || $conf ne $CONF ) && !open my $file, '<', $conf;
+    $self->{sessions} = Cpanel::LogMeIn::Session->new;
+    if ( eval { $self->{sessions}->settings; 1 } ) {
+        $self->_sound( -e $conf ? "the settings of $conf" : "the default settings; no $conf" );
+        return 1;
+    }
+    my ( $place, $text, $remedy ) = _split_detail($Cpanel::LogMeIn::detail);
+    $self->_error( 'settings.invalid', $place, $text,
+        $remedy || 'correct it: see "CONFIGURATION" in perldoc Cpanel::LogMeIn' );
+    return 0;
+}
+
+sub _is_network {
+    my ($text) = @_;
+    my ( $address, $bits ) = $text =~ m{\A([0-9A-Fa-f:.]+)(?:/([0-9]{1,3}))?\z} or return 0;
+    return ( $bits // 0 ) <= 32  if inet_pton( AF_INET,  $address );
+    return ( $bits // 0 ) <= 128 if inet_pton( AF_INET6, $address );
+    return 0;
+}
+
+sub _look_at_settings {
+    my ($self)  = @_;
+    my %setting = $self->{sessions}->settings;
+    my $at      = sub { return "$self->{conf}, $_[0]" };
+    $self->_warning( 'settings.test', $at->('test_clock'), 'the clock stands still: for tests only',
+        $TEST_REMEDY )
+        if length $setting{test_clock};
+    $self->_error( 'settings.test', $at->('test_fault'), 'a fault is simulated: for tests only',
+        $TEST_REMEDY )
+        if $setting{test_fault} ne 'none';
+    $self->_warning(
+        'settings.insecure',
+        $at->('insecure_remote_skip_verify'),
+        'passwords are sent to other servers whose certificates are not verified',
+        'take it out, and set remote_ca_file if their issuer is your own'
+    ) if $setting{insecure_remote_skip_verify} eq 'yes';
+    for my $network ( split q{ }, $setting{trusted_proxies} ) {
+        $self->_error(
+            'settings.proxies',
+            $at->('trusted_proxies'),
+            "'$network' is no address and no network",
+            'write ADDRESS or ADDRESS/BITS'
+        ) if !_is_network($network);
+        $self->_error(
+            'settings.proxies-all',
+            $at->('trusted_proxies'),
+            "'$network' lets everybody tell which address they have",
+            'name the proxies only'
+        ) if $network =~ m{/0+\z};
+    }
+    for my $user ( split q{ }, $setting{socket_callers} ) {
+        $self->_warning(
+            'settings.callers',         $at->('socket_callers'),
+            "there is no user '$user'", 'correct the name, or take it out'
+        ) if !defined getpwnam($user) && $setting{socket_callers} ne 'www-data';
+    }
+    for my $name ( grep { length $setting{$_} } qw(page_logo remote_ca_file) ) {
+        $self->_error(
+            "settings.$name" =~ tr/_/-/r,
+            $at->($name),
+            "$setting{$name} can't be read: $!",
+            'correct the path, or chmod it'
+        ) if !open my $file, '<', $setting{$name};
+    }
+    my @services = Cpanel::LogMeIn::services();
+    my %service  = map { $setting{"port.$_->{name}"} => $_ } @services;
+    $self->_error(
+        'settings.ports', $at->('port.*'),
+        'two services have one port, and a login URL opens the wrong one',
+        'give each service a port of its own'
+    ) if keys %service < @services;
+    return;
+}
+
+# The site.
+
+my $READ = 'run it as root, in the group shadow, or with CAP_DAC_READ_SEARCH; callers without'
+    . ' these rights need the socket of logmein serve';
+
+# Returns whether the files may be read.
+sub _look_at_site {
+    my ($self) = @_;
+    my ( $left_out, @notes ) = eval { $self->{sessions}->_site_report };
+    if ( !defined $left_out ) {
+        my ( $place, $text, $remedy ) = _split_detail($Cpanel::LogMeIn::detail);
+        $self->_error( 'site.root', $place, $text, $remedy );
+        return 1;
+    }
+    my $rights = 1;
+    for my $note (@notes) {
+        my $denied = $note->{code} eq 'RIGHTS';
+        $rights = 0 if $denied;
+        my $level  = ( $note->{name} // q{} ) eq 'hashes.mixed' ? 'warning' : 'error';
+        my $remedy = $denied ? $READ : $note->{remedy} // 'put the file there, or correct it';
+        $self->_find( $level, $note->{name} // _file_fault($note),
+            $note->{place}, _text_of($note), $remedy, rights => $denied );
+    }
+    $self->_warning(
+        'site.more',
+        $self->_setting('site_root'),
+        "there are $left_out more findings",
+        'correct these, and look again'
+    ) if $left_out;
+    $self->_sound( 'the account files below ' . $self->_setting('site_root') ) if !@notes;
+    $self->_look_at_accounts                                                   if $rights;
+    return $rights;
+}
+
+sub _text_of {
+    my ($note) = @_;
+    local $! = $note->{errno};
+    return $note->{text} . ( $note->{errno} ? ": $!" : q{} );
+}
+
+# site.shadow-unreadable, site.passwd-missing, site.mailbox-unsafe and so on.
+sub _file_fault {
+    my ($note) = @_;
+    my ($file) = $note->{place} =~ m{/(passwd|shadow|shells|userdomains|localdomains|resellers)\z};
+    $file = 'mailbox' if !defined $file || $note->{place} =~ m{/etc/[^/]+/shadow\z};
+    my $what =
+          $note->{code} eq 'RIGHTS'       ? 'unreadable'
+        : $note->{text} eq 'is not there' ? 'missing'
+        :                                   'unsafe';
+    return "site.$file-$what";
+}
+
+# Which accounts may use cpanel, and whether there are any.
+sub _look_at_accounts {
+    my ($self) = @_;
+    my $root   = $self->_setting('site_root') =~ s{/\z}{}r;
+    my $set    = $self->_setting('accounts');
+    my $folder = "$root/var/cpanel";
+    my $cpanel = length $set ? $set eq 'cpanel' : -e $folder || -l $folder;
+    my $why =
+          length $set ? "accounts = $set"
+        : $cpanel     ? "$folder exists"
+        :               "$folder does not exist";
+    return $self->_look_at_users( "$folder/users", $why, $set ) if $cpanel;
+    my %shell = map  { $_ => 1 } _lines("$root/etc/shells");
+    my @users = grep { _is_user( \%shell, split /:/ ) } _lines("$root/etc/passwd");
+    $self->_error(
+        'accounts.none',
+        "$root/etc/passwd",
+        "no account may log in: $why, so that they need a UID from 1000 to 59999 and a shell that"
+            . " is listed in $root/etc/shells",
+        'give the accounts such a UID and shell, or set accounts = cpanel'
+    ) if !@users;
+    return $self->_sound( "$why: the accounts are those of passwd, " . @users );
+}
+
+sub _is_user {
+    my ( $shell, undef, undef, $uid, @rest ) = @_;
+    return 0 if @rest != 4 || $uid !~ /\A[0-9]{4,5}\z/;
+    return $uid >= 1000 && $uid <= 59_999 && $shell->{ $rest[-1] };
+}
+
+sub _lines {
+    my ($path) = @_;
+    open my $file, '<', $path or return;
+    chomp( my @lines = readline $file );
+    return @lines;
+}
+
+sub _look_at_users {
+    my ( $self, $folder, $why, $set ) = @_;
+    my $opened = opendir( my $users, $folder );
+    return $self->_error( 'accounts.users-unreadable', $folder, "can't be opened: $!",
+        $READ, rights => 1 )
+        if !$opened && $!{EACCES};
+    my @users = $opened ? grep { !/\A[.]/ } readdir $users : ();
+    my $remedy =
+        length $set
+        ? 'make a file there for each account, or set accounts = passwd'
+        : 'if this machine never had cPanel, set accounts = passwd; otherwise make a file there'
+        . ' for each account';
+    $self->_error(
+        'accounts.no-users',
+        $folder,
+        "no account may log in to cpanel: $why, so that each needs a file here, and there is none",
+        $remedy
+    ) if !@users;
+    return $self->_sound( "$why: the accounts are those with a file in $folder, " . @users );
+}
+
+# The store, its key, and the clock.
+
+# What the core says of a store that can't be opened, and how it is named.
+my @STORE = (
+    [ qr/Read-only file system/                       => 'store.read-only' ],
+    [ qr/is not the key that the store was made with/ => 'key.other' ],
+    [ qr/is missing, and the store was made with it/  => 'key.missing' ],
+    [ qr/is open to others than its owner/            => 'key.mode' ],
+    [ qr/is not 32 bytes long/                        => 'key.size' ],
+    [ qr/[(]key[)]: belongs to another user/          => 'key.owner' ],
+    [ qr/[(]key[)]: /                                 => 'key.unusable' ],
+    [ qr/data[.]mdb: has more than one hard link/     => 'store.links' ],
+    [ qr/has more than one hard link/                 => 'key.links' ],
+    [ qr/: is not there [(]take key_file_old/         => 'key.old-missing' ],
+    [ qr/its folder can't be opened/                  => 'key.folder' ],
+    [ qr/: belongs to another user/                   => 'store.owner' ],
+    [ qr/does not belong to the folder's owner/       => 'store.file-owner' ],
+    [ qr/mdb[\w-]*: is open to group or others/       => 'store.file-mode' ],
+    [ qr/: is open to group or others/                => 'store.mode' ],
+    [ qr/can't be opened as a folder/                 => 'store.no-folder' ],
+    [ qr/is not a regular file/                       => 'store.file-kind' ],
+    [ qr/can't be opened by LMDB/                     => 'store.damaged' ],
+);
+
+# Returns whether this user may use the store. What is not there yet is not made.
+sub _look_at_store {
+    my ($self) = @_;
+    my $folder = $self->_store;
+    return $self->_look_where_store_comes($folder) if !-e $folder && !-l $folder;
+    if ( !-e "$folder/data.mdb" && -d $folder && -x _ && !-e $self->_setting('key_file') ) {
+        my ( $mode, $uid ) = ( stat $folder )[ 2, 4 ];
+        return $self->_store_fault(
+            'store.owner', $folder,
+            'belongs to ' . _name_of($uid),
+            'call as its owner, or as root'
+        ) if $> != 0 && $uid != $>;
+        $self->_store_fault( 'store.mode', $folder, 'is open to group or others', 'chmod 0700 it' )
+            if $mode & $OTHERS;
+        $self->_sound("$folder is empty: the first login makes the store");
+        return 1;
+    }
+    my $report = eval { $self->{sessions}->_store_report };
+    return $self->_store_unusable if !$report;
+    $self->_look_at_volatile;
+    $self->_judge_store( $folder, $report );
+    $self->_judge_clock($report);
+    return 1;
+}
+
+sub _store_fault {
+    my ( $self, $name, $place, $text, $remedy ) = @_;
+    $self->_error( $name, $place, $text, $remedy, rights => $name eq 'store.owner' );
+    return $name ne 'store.owner';
+}
+
+sub _store_unusable {
+    my ($self) = @_;
+    my $detail = $Cpanel::LogMeIn::detail;
+    my ($row)  = grep { $detail =~ $_->[0] } @STORE;
+    my $denied = $detail =~ /Permission denied/;
+    my $name   = $row ? $row->[1] : $denied ? 'store.owner' : 'store.unusable';
+    return $self->_store_fault( $denied && $name =~ /folder/ ? 'store.owner' : $name,
+        _split_detail($detail) );
+}
+
+# Of the way to the folder one part at most may be missing.
+sub _look_where_store_comes {
+    my ( $self, $folder ) = @_;
+    my $parent = _folder_of($folder);
+    $parent = _folder_of($parent) if !-e $parent;
+    if ( !-d $parent ) {
+        $self->_error(
+            'store.no-folder', $folder,
+            "can't be made: $parent is not there",
+            'create the folder, mode 0700, for the user of the gateway'
+        );
+    }
+    elsif ( !-w $parent || !-x _ ) {
+        return $self->_store_fault(
+            'store.owner', $folder,
+            "does not exist, and can't be made by this user",
+            'create it, mode 0700, for the user of the gateway, and call as that user'
+        );
+    }
+    else {
+        $self->_sound("$folder does not exist yet: the first login makes it");
+    }
+    return 1;
+}
+
+sub _look_at_volatile {
+    my ($self) = @_;
+    my ( $folder, $store ) = ( $self->_setting('volatile_dir'), $self->_store );
+    my @store = stat $store;
+    my ( $device, $inode, $mode, undef, $uid ) = lstat $folder;
+    return if !defined $mode;
+    my ( $name, $text, $remedy ) =
+        !-d _ ? ( 'kind', 'is no folder', 'remove it' )
+        : $device == $store[0] && $inode == $store[1]
+        ? ( 'same', q{is the store's own folder}, 'set volatile_dir to another one' )
+        : $uid != $store[4] ? ( 'owner', 'does not belong to the owner of the store', 'chown it' )
+        : $mode & $OTHERS   ? ( 'mode',  'is open to group or others', 'chmod 0700 it' )
+        :                     return;
+    $self->_error( "volatile.$name", $folder, $text, $remedy );
+    return;
+}
+
+sub _judge_store {
+    my ( $self, $folder, $report ) = @_;
+    $self->_warning(
+        'store.space', $folder,
+        sprintf( 'its file system has %.1f MB left', $report->{free} / 1e6 ),
+        'make room: without space nobody can log in'
+    ) if $report->{free} < $SPACE;
+    $self->_warning(
+        'store.readers', $folder,
+        "$report->{readers} of $report->{readers_max} processes may have it open",
+        'find out why so many processes log in'
+    ) if $report->{readers} > 0.9 * $report->{readers_max};
+    $self->_warning(
+        'store.stale-reader',
+        $folder,
+        "process $report->{behind_pid} keeps an old state, $report->{behind} commits ago: meanwhile"
+            . ' no space is used again, and the file grows',
+        'end that process, if it was stopped or hangs'
+    ) if $report->{behind} > $BEHIND;
+    $self->_sound(
+        sprintf 'the store and its key: %s, %.0f MB free, %d readers',
+        $folder, $report->{free} / 1e6,
+        $report->{readers}
+    );
+    return;
+}
+
+sub _judge_clock {
+    my ( $self, $report ) = @_;
+    my $clock  = $self->_setting('test_clock');
+    my $now    = length $clock ? $clock : time;
+    my $after  = $now - $report->{clock};
+    my $remedy = 'set the clock, and keep it with NTP';
+    my $place  = 'the clock';
+    return $self->_error( 'clock.past', $place, 'it says ' . gmtime($now) . ' UTC: long ago',
+        $remedy )
+        if $now < $BUILT;
+    return                                                if $report->{clock} < $BUILT;
+    return $self->_sound("$place, and the last commit's") if $after >= -60 && $after < $LONG;
+    return $self->_error( 'clock.behind', $place,
+        'it is ' . _duration( -$after ) . ' behind that of the last commit to the store', $remedy )
+        if $after < 0;
+    return $self->_warning(
+        'clock.ahead', $place,
+        'it is ' . _duration($after) . ' ahead of that of the last commit to the store',
+        "if somebody has logged in since then, $remedy"
+    );
+}
+
+sub _duration {
+    my ($seconds) = @_;
+    return sprintf '%d days', $seconds / $DAY if $seconds >= 2 * $DAY;
+    return "$seconds seconds";
+}
+
+# The gateway's socket.
+
+# Returns whether logins through it are possible.
+sub _look_at_socket {
+    my ($self) = @_;
+    my $path   = $self->_setting('gateway_socket');
+    my $folder = _folder_of($path);
+    my $before = @{ $self->{findings} };
+    $self->_look_at_socket_folder($folder);
+    my ( $mode, $uid ) = ( lstat $path )[ 2, 4 ];
+    if ( !defined $mode ) {
+        $self->_sound("no gateway at $path");
+        return 0;
+    }
+    if ( !-S _ ) {
+        $self->_error( 'socket.kind', $path, 'is no socket', 'remove it' );
+        return 0;
+    }
+    $self->_error(
+        'socket.owner', $path,
+        'belongs to ' . _name_of($uid) . ': neither to root nor to the owner of the store',
+        'find out who listens there'
+    ) if !$self->_is_trusted($uid);
+    my $peer = IO::Socket::UNIX->new( Peer => $path );
+    if ( !$peer && $!{EACCES} ) {
+        $self->_warning(
+            'socket.denied', $path,
+            "this user may not connect: $!",
+            'chmod 0666 the socket, and 0755 its folder'
+        );
+    }
+    elsif ( !$peer ) {
+        $self->_warning( 'socket.dead', $path, "nobody answers: $!", 'start logmein serve' );
+    }
+    $self->_warning(
+        'socket.mode', $path,
+        sprintf( 'its mode is %04o: not every local program may log in there', $mode & oct 7777 ),
+        'chmod 0666 it, or restart the gateway'
+    ) if ( $mode & oct 666 ) != oct 666;
+    return 0 if @{ $self->{findings} } > $before;
+    $self->_sound("the gateway at $path, for all local users");
+    return 1;
+}
+
+sub _is_trusted {
+    my ( $self, $uid ) = @_;
+    return $uid == 0 || $uid == ( $self->{owner} // $> );
+}
+
+sub _look_at_socket_folder {
+    my ( $self, $folder ) = @_;
+    my ( $mode, $uid )    = ( stat $folder )[ 2, 4 ];
+    return if !defined $mode;
+    $self->_error( 'socket.folder-owner', $folder,
+        'belongs to ' . _name_of($uid) . ': neither to root nor to the owner of the store',
+        'chown it' )
+        if !$self->_is_trusted($uid);
+    $self->_error(
+        'socket.folder-mode', $folder,
+        'others can put a socket there, and passwords would be sent to it',
+        'chmod go-w it'
+    ) if $mode & $WRITE;
+    return;
+}
+
+# Names.
+
+# undef if that can't be known.
+sub _serves {
+    my ( $self, $host ) = @_;
+    return eval { $self->{sessions}->serves($host) };
+}
+
+sub _look_at_names {
+    my ($self) = @_;
+    return if $self->_setting('backend') ne 'auto';
+    my @hosts  = @{ $self->{option}{host} // [] };
+    my $remedy = 'add it to the setting domains';
+    for my $host (@hosts) {
+        my $serves = $self->_serves($host);
+        if ( !defined $serves ) {
+            my ( $place, $text, $help ) = _split_detail($Cpanel::LogMeIn::detail);
+            $self->_error( 'names.undecided', "$host, $place", $text, $help || $remedy );
+        }
+        elsif ( !$serves ) {
+            $self->_error(
+                'names.unknown',
+                $host,
+                'is no known name of this machine: DNS is asked for it, and the password is sent'
+                    . ' there',
+                $remedy
+            );
+        }
+    }
+    return if @hosts || $self->_knows_a_name;
+    $self->_warning(
+        'names.none',
+        "$self->{conf}, domains",
+        'no public name of this machine is known: a login for one is sent to where DNS leads',
+        'name the hosts of the login URLs in domains'
+    );
+    return;
+}
+
+# Any name but localhost and the like. The machine's own one is public if it has a dot.
+sub _knows_a_name {
+    my ($self) = @_;
+    return 1 if length $self->_setting('domains');
+    require Sys::Hostname;
+    return 1 if Sys::Hostname::hostname() =~ /[.]/;
+    return 0 if $self->_setting('site_hostnames') ne 'yes';
+    my $root = $self->_setting('site_root') =~ s{/\z}{}r;
+    return scalar grep { /\A[^*#]/ } map { _lines("$root/etc/$_") } qw(userdomains localdomains);
+}
+
+# The log.
+
+sub _look_at_log {
+    my ($self) = @_;
+    my $log = $self->_setting('log');
+    return $self->_warning(
+        'log.none',
+        "$self->{conf}, log",
+        'nothing is logged',
+        'set log = syslog, file or stderr'
+    ) if $log eq 'none';
+    my ($path) = $log =~ /\Afile:(.*)/s;
+    $self->_look_at_log_file($path) if defined $path;
+
+    # Root would make the file its own, if it is not known yet for whom.
+    return if defined $path && !-e $path && $> == 0 && !defined $self->{owner};
+    $self->{line} = sprintf 'logmein doctor, process %d at %d', $$, time;
+    return $self->_sound("the log: $log") if $self->{sessions}->try_log( $self->{line} );
+    delete $self->{line};
+    my ( $place, $text, $remedy ) = _split_detail($Cpanel::LogMeIn::detail);
+    return $self->_error( 'log.' . ( $log =~ /\A(\w+)/ )[0],
+        $place, $text, $remedy || 'correct it, or set log to another place' );
+}
+
+sub _look_at_log_file {
+    my ( $self, $path ) = @_;
+    my $folder = _folder_of($path);
+    my ( $mode, $uid ) = ( stat $folder )[ 2, 4 ];
+    $self->_warning(
+        'log.folder-mode', $folder,
+        'others can remove the log, and put another file in its place',
+        'chmod go-w it'
+    ) if defined $mode && $mode & $WRITE && !( $mode & oct 1000 );
+    ($mode) = ( lstat $path )[2];
+    $self->_warning(
+        'log.mode', $path,
+        'every user of this machine can read it',
+        'chmod o= it: names and addresses are in it'
+    ) if defined $mode && -f _ && $mode & oct 7;
+    my $owner = $self->{owner} // return;
+    return if $> != 0 || $owner == 0;
+    my $place = -e $path ? $path : $folder;
+    $self->_error( 'log.owner', $place,
+        'the owner of the store, ' . _name_of($owner) . q{, can't write it, other than root},
+        'chown it' )
+        if !_may_write( $owner, $place );
+    return;
+}
+
+# May that user write there? Only root can ask for others.
+sub _may_write {
+    my ( $uid, $path ) = @_;
+    my $group = ( getpwuid $uid )[3] // $uid;
+    ## no critic (RequireLocalizedPunctuationVars)
+    local $) = "$group $group";
+    local $> = $uid;
+    return -w $path;
+}
+
+# fail2ban, as its own program reads the configuration.
+
+sub _look_at_fail2ban {
+    my ($self)    = @_;
+    my $folder    = $self->{option}{fail2ban} // $FAIL2BAN;
+    my ($program) = grep { -x } map { "$_/fail2ban-client" } split /:/, $ENV{PATH} // q{};
+    return if !$program || !-r $folder || !_names_jail($folder);
+    my @dump      = _output_of( $program, '-c', $folder, '-d' );
+    my ($backend) = map { /\A\['add', 'logmein', '([^']*)'/ ? $1 : () } @dump;
+    my @paths     = map { /\A\['set', 'logmein', 'addlogpath', '([^']*)'/ ? $1 : () } @dump;
+    return $self->_judge_jail( "$folder, jail logmein", $backend, @paths );
+}
+
+sub _names_jail {
+    my ($folder) = @_;
+    return scalar grep { /\A\s*\[logmein\]/ }
+        map { _lines($_) } glob "$folder/jail.conf $folder/jail.local $folder/jail.d/*";
+}
+
+# The lines that a program prints; what it complains of is not shown.
+sub _output_of {
+    my (@command) = @_;
+    my $pid = open( my $out, '-|' ) // die "fork: $!\n";
+    if ( !$pid ) {
+        open STDERR, '>', '/dev/null' or exit 127;
+        exec { $command[0] } @command or exit 127;
+    }
+    my @lines = readline $out;
+    close $out;    # its status does not matter
+    return @lines;
+}
+
+sub _judge_jail {
+    my ( $self, $place, $backend, @paths ) = @_;
+    my $log    = $self->_setting('log');
+    my $remedy = 'see examples/fail2ban/jail.conf';
+    return $self->_error( 'fail2ban.no-jail', $place,
+        'fail2ban does not start it: its filter or its log is missing, or it is not enabled',
+        $remedy )
+        if !defined $backend || ( $backend !~ /systemd/ && !@paths );
+    my ($path) = $log =~ /\Afile:(.*)/s;
+    my $reads = $backend =~ /systemd/ ? 'the journal' : "@paths";
+    my $good =
+          $backend =~ /systemd/ ? !defined $path && $log ne 'none'
+        : defined $path         ? grep { $_ eq $path } @paths
+        : $log eq 'syslog'      ? !defined $self->{line} || grep { $self->_has_line($_) } @paths
+        :                         0;
+    return $self->_error( 'fail2ban.other-log', $place,
+        "it reads $reads, but the log goes elsewhere: log = $log", $remedy )
+        if !$good;
+    return $self->_error( 'fail2ban.no-journal', $place,
+        'it reads the journal, and there is none on this machine', $remedy )
+        if $backend =~ /systemd/ && !-e '/run/systemd/journal/socket';
+    return $self->_sound("fail2ban reads $reads");
+}
+
+# Has the line that was logged arrived in a syslog daemon's file? What may not be read
+# is believed.
+sub _has_line {
+    my ( $self, $path ) = @_;
+    for ( 1 .. 20 ) {
+        open my $file, '<', $path or return $!{EACCES};
+        seek $file, -65_536, 2 if -s $file > 65_536;
+        return 1 if grep { index( $_, $self->{line} ) >= 0 } readline $file;
+        select undef, undef, undef, 0.05;    ## no critic (ProhibitSleepViaSelect)
+    }
+    return 0;
+}
+
+# Ports.
+
+# Of each port that somebody listens at: the user, and the sockets.
+sub _listening {
+    my %listening;
+    for my $line ( map { _lines($_) } '/proc/net/tcp', '/proc/net/tcp6' ) {
+        my ( $port, $uid, $inode ) =
+            $line =~ /:([0-9A-F]{4}) [0-9A-F]+:0000 0A (?:\S+\s+){3}([0-9]+)\s+[0-9]+ ([0-9]+)/
+            or next;
+        push @{ $listening{ hex $port } }, { uid => $uid, inode => $inode };
+    }
+    return \%listening;
+}
+
+# The command lines of the processes that have these sockets open, as far as this user
+# may know.
+sub _holders {
+    my (@inodes) = @_;
+    my %wanted = map { ( "socket:[$_]" => 1 ) } @inodes;
+    my %holders;
+    for my $descriptor ( glob '/proc/[0-9]*/fd/[0-9]*' ) {
+        my $target = readlink $descriptor // next;
+        next if !$wanted{$target};
+        my ($pid)  = $descriptor =~ m{/proc/([0-9]+)/};
+        my ($line) = _lines("/proc/$pid/cmdline");
+        $holders{$pid} = ( $line // q{?} ) =~ s/\0+/ /gr;
+    }
+    return \%holders;
+}
+
+sub _look_at_ports {
+    my ($self) = @_;
+    my $listening = _listening();
+    for my $service ( Cpanel::LogMeIn::services() ) {
+        my $port    = $self->_setting("port.$service->{name}");
+        my $sockets = $listening->{$port} // next;
+        my $holders = _holders( map { $_->{inode} } @{$sockets} );
+        my ($other) =
+            grep { $holders->{$_} !~ $SERVERS } sort { $a <=> $b } keys %{$holders};
+        my ($stranger) = %{$holders} ? () : grep { !$self->_is_trusted( $_->{uid} ) } @{$sockets};
+        my ($program)  = defined $other ? split q{ }, $holders->{$other} : ();
+        $self->_error(
+            'ports.taken',
+            "port $port",
+            "the port of $service->{name} is used by "
+                . (
+                defined $other ? "process $other, $program" : 'user ' . _name_of( $stranger->{uid} )
+                ),
+            'stop it, or set another port.' . $service->{name}
+        ) if defined $other || $stranger;
+    }
+    return;
+}
+
+# The certificate.
+
+sub _look_at_certificate {
+    my ($self) = @_;
+    my ( $file, $key ) = @{ $self->{option} }{qw(cert key)};
+    eval { require IO::Socket::SSL::Utils; require Net::SSLeay; 1 }
+        or die "IO::Socket::SSL is missing: install libio-socket-ssl-perl (Debian).\n";
+    my $certificate = eval { IO::Socket::SSL::Utils::PEM_file2cert($file) };
+    return $self->_error(
+        'certificate.unreadable', $file,
+        -r $file ? 'holds no certificate in PEM form' : "can't be read: $!",
+        'name the file with the certificate and its chain'
+    ) if !$certificate;
+    my $facts = IO::Socket::SSL::Utils::CERT_asHash($certificate);
+    IO::Socket::SSL::Utils::CERT_free($certificate);
+    $self->_judge_period( $file, $facts );
+    $self->_judge_names( $file, $facts );
+    $self->_judge_key( $file, $key ) if defined $key;
+    return;
+}
+
+sub _judge_period {
+    my ( $self, $file, $facts ) = @_;
+    my ( $from, $to ) = @{$facts}{qw(not_before not_after)};
+    my $end = gmtime($to) . ' UTC';
+    return $self->_error(
+        'certificate.not-yet', $file,
+        'is valid from ' . gmtime($from) . ' UTC on',
+        'set the clock, or use another certificate'
+    ) if $from > time;
+    return $self->_error( 'certificate.expired', $file, "expired $end", 'renew it' ) if $to < time;
+    return $self->_warning( 'certificate.expires', $file, "expires $end",
+        'renew it, then send SIGHUP to logmein serve' )
+        if $to < time + $SOON;
+    return $self->_sound("the certificate $file, until $end");
+}
+
+# *.example is for one more label.
+sub _covers {
+    my ( $name, $host ) = @_;
+    return $name eq $host if $name !~ s/\A[*]//;
+    return $host =~ /\A[^.]+\Q$name\E\z/;
+}
+
+# Each name that it is made for should be known here, and each known one be in it.
+sub _judge_names {
+    my ( $self, $file, $facts ) = @_;
+    my @names = map { lc $_->[1] } grep { $_->[0] eq 'DNS' } @{ $facts->{subjectAltNames} // [] };
+    push @names, lc $facts->{subject}{commonName}
+        if !@names && defined $facts->{subject}{commonName};
+    for my $host ( @{ $self->{option}{host} // [] }, split q{ }, $self->_setting('domains') ) {
+        next if grep { _covers( $_, lc $host ) } @names;
+        $self->_error(
+            'certificate.name', $file,
+            "is not made for $host: browsers refuse it",
+            "get one for all of your names, or take $host out of domains"
+        );
+    }
+    return if $self->_setting('backend') ne 'auto';
+    for my $name ( grep { !/[*]/ && $_ ne 'localhost' } @names ) {
+        next if $self->_serves($name) // 1;
+        $self->_warning(
+            'certificate.unknown-name',
+            $file,
+            "is made for $name, which is no known name of this machine: a login for it is sent to"
+                . ' where DNS leads',
+            'add it to the setting domains'
+        );
+    }
+    return;
+}
+
+sub _judge_key {
+    my ( $self, $file, $key ) = @_;
+    return $self->_error(
+        'certificate.key-unreadable', $key,
+        "can't be read: $!",
+        'let the user of the gateway read it'
+    ) if !-e $key || !open my $opened, '<', $key;
+    $self->_warning(
+        'certificate.key-mode', $key,
+        'every user of this machine can read it',
+        'chmod o= it, and renew certificate and key'
+    ) if ( stat $key )[2] & oct 7;
+    my $context = Net::SSLeay::CTX_new();
+    my $good =
+           Net::SSLeay::CTX_use_certificate_chain_file( $context, $file )
+        && Net::SSLeay::CTX_use_PrivateKey_file( $context, $key, Net::SSLeay::FILETYPE_PEM() )
+        && Net::SSLeay::CTX_check_private_key($context);
+    Net::SSLeay::ERR_clear_error();
+    Net::SSLeay::CTX_free($context);
+    $self->_error(
+        'certificate.key-other', $key,
+        "is not the key of $file",
+        'name the key that belongs to the certificate'
+    ) if !$good;
+    return;
+}
+
+# What is printed.
+
+sub _print {
+    my ($self) = @_;
+    return                    if $self->{option}{quiet};
+    return $self->_print_json if $self->{option}{json};
+    return $self->_print_text;
+}
+
+sub _print_json {
+    my ($self) = @_;
+    require JSON::PP;
+    my @list;
+    for my $finding ( @{ $self->{findings} } ) {
+        push @list, { map { $_ => "$finding->{$_}" } qw(name level place text remedy) };
+    }
+    print JSON::PP->new->latin1->canonical->pretty->encode( \@list );
+    return;
+}
+
+sub _is_terminal { return POSIX::isatty( fileno STDOUT ) }
+
+# The terminal's width, or 80; at least 40, and no more than is pleasant to read.
+sub _width {
+    my ( $columns, $size ) = ( $ENV{COLUMNS}, pack 'S4' );
+    my $TIOCGWINSZ = 0x5413;
+    $columns = ( unpack 'S4', $size )[1] if _is_terminal() && ioctl STDOUT, $TIOCGWINSZ, $size;
+    $columns = 80 if ( $columns // q{} ) !~ /\A[0-9]{1,4}\z/ || !$columns;
+    return $columns < 40 ? 40 : $columns > 100 ? 100 : $columns;
+}
+
+# Long paths stay whole, so that they can be copied.
+sub _paragraph {
+    my ( $text, $indent ) = @_;
+    local $Text::Wrap::columns  = _width();
+    local $Text::Wrap::huge     = 'overflow';
+    local $Text::Wrap::unexpand = 0;
+    return Text::Wrap::wrap( $indent, $indent, $text =~ s/[^[:print:]\x80-\xff]/?/gr ) . "\n";
+}
+
+sub _coloured {
+    my ( $text, $colour ) = @_;
+    return $text
+        if !_is_terminal() || length( $ENV{NO_COLOR} // q{} ) || ( $ENV{TERM} // 'dumb' ) eq 'dumb';
+    return "\e[${colour}m$text\e[0m";
+}
+
+sub _print_text {
+    my ($self) = @_;
+    my %colour = ( error => 31, warning => 33 );
+    my %count  = ( error => 0,  warning => 0 );
+    for my $finding ( @{ $self->{findings} } ) {
+        my $level = $finding->{level};
+        $count{$level}++;
+        print _coloured( $level, $colour{$level} ), " $finding->{name}\n";
+        my $text = join ': ', grep { length } @{$finding}{qw(place text)};
+        print _paragraph( "$text.",                      q{    } );
+        print _paragraph( ucfirst "$finding->{remedy}.", q{    } ) if length $finding->{remedy};
+    }
+    if ( $self->{option}{verbose} ) {
+        print _paragraph( "sound: $_", q{} ) for @{ $self->{sound} };
+    }
+    print @{ $self->{findings} }
+        ? "Errors: $count{error}, warnings: $count{warning}\n"
+        : "Nothing wrong was found.\n";
+    return;
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+Cpanel::LogMeIn::Command::Doctor - the subcommand C<doctor> of L<logmein>
+
+=head1 DESCRIPTION
+
+Internal to L<logmein>, which describes it.
+
+=head1 LICENSE
+
+MIT: see the file LICENSE.
+
+=cut
