@@ -81,13 +81,17 @@ for ( 1 .. $LOGINS ) {
 kill TERM => @guessers;
 waitpid $_, 0 for @guessers;
 
-my $in_time = grep { $_->{status} == 302 && $_->{took} <= $LIMIT } @known;
-is( $in_time, $LOGINS, "while $GUESSERS addresses guess, a known one logs in within $LIMIT s" )
+my $in = grep { $_->{status} == 302 } @known;
+is( $in, $LOGINS, "while $GUESSERS addresses guess, a known one always logs in" )
     or diag( map { "$_->{status} $_->{took}\n" } @known );
-note("16: $GUESSERS addresses guess, $in_time of $LOGINS logins from a known one within $LIMIT s");
-my @slow = grep { $_->{status} == 503 || $_->{took} > $LIMIT } @others;
-ok( @slow > 0, 'control: others wait longer' )
-    or diag( map { "$_->{status} $_->{took}\n" } @others );
+note("16: $GUESSERS addresses guess, $in of $LOGINS logins from a known one");
+
+sub median {
+    my @took = sort { $a <=> $b } map { $_->{took} } @_;
+    return $took[ @took / 2 ];
+}
+cmp_ok( median(@known), '<', median(@others), 'control: others wait longer' )
+    or diag( map { "$_->{status} $_->{took}\n" } @known, @others );
 
 my $busy = join q{}, map { $_->{all} } grep { $_->{status} == 503 } @others;
 SKIP: {

@@ -155,7 +155,7 @@ for my $way (
         log    => sub { read_file("$folder/logins.log") },
     );
     my @lines = split /\n/, $text;
-    my @torn  = grep { !/\A\[[^][]*\] info (?:LOST |x+\z|\[cpaneld\] [^][]+ $ID\z)/ } @lines;
+    my @torn = grep { !/\A\[[^][]*\] info (?:LOST |NOTICE |x+\z|\[cpaneld\] [^][]+ $ID\z)/ } @lines;
     is( scalar @torn, $name =~ /full/ ? 1 : 0, '... with lines torn: ' . @torn ) or diag(@torn);
     is( ( grep { /info.* info / } @lines ), 0, '... which spoil no other' );
     $count++ if $noticed;

@@ -84,8 +84,10 @@ like( $out, qr/ran/, 'a Perl program with all calls runs under valgrind' );
 is_deeply( [ complaints_about_us($out) ], [], '... and nothing is ours of what it says' );
 
 {
+    # What Perl keeps of the code that a scalar runs is no leak of ours: see xt/leaks.t.
+    my $no_leaks = $valgrind =~ s/--leak-check=full/--leak-check=no/r;
     local $ENV{LMI_CALLS} = 60;
-    ( undef, $out ) = run( '.', "$valgrind $^X -Mblib t/scalars.t" );
+    ( undef, $out ) = run( '.', "$no_leaks $^X -Mblib t/scalars.t" );
     unlike( $out, qr/^not ok/m, 'calls with odd scalars run under valgrind' );
     is_deeply( [ complaints_about_us($out) ], [], '... and nothing is ours of what it says' );
 }

@@ -53,7 +53,8 @@ lmi_counters_free(struct lmi_counters *counters)
 {
     if (counters == NULL || --counters->owners > 0)
         return;
-    munmap((void *)counters->figures, FIGURES * sizeof *counters->figures);
+    munmap((void *)(uintptr_t)counters->figures,
+           FIGURES * sizeof *counters->figures);
     free(counters);
 }
 

@@ -2,6 +2,9 @@
  * A flood of failed logins with fresh names clears nobody's wait, whether the
  * name exists or not: what makes room is the row with the fewest failures.
  */
+/* Names and addresses are made by formats that are passed on. */
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+
 #include "scratch.h"
 #include "sessions/attempts.h"
 #include "sessions/handle.h"

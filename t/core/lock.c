@@ -116,7 +116,8 @@ start_holder(double busy)
             lmi_lmdb_enter(lmdb, LMI_DURABLE, &env, &err) != LMI_OK ||
             lmi_lmdb_lock(env) != 0 || write(ready[1], "", 1) != 1)
             _exit(1);
-        for (double end = seconds() + busy; busy > 0;)
+        double end = seconds() + busy;
+        while (busy > 0)
             if (seconds() > end)
                 _exit(0);
         for (;;)

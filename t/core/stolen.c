@@ -109,7 +109,8 @@ opens(const struct lmi_store_cursor *cursor)
     encode(cursor->id.key, secret);
     snprintf(ticket, sizeof ticket, "lmt_%s", secret);
     snprintf(cookie, sizeof cookie, "%s%%3a%s", user, secret);
-    return (redeem(ticket) != LMI_UNKNOWN) + (check(cookie) != LMI_UNKNOWN);
+    return (redeem(ticket) != LMI_UNKNOWN ? 1U : 0U) +
+           (check(cookie) != LMI_UNKNOWN ? 1U : 0U);
 }
 
 int

@@ -94,6 +94,14 @@ sub complain {
     return $self->log( 0, $text =~ s/\n+\z//r );
 }
 
+# Workers accept connections without a lock, hence without a file for it, which
+# Net::Server::PreForkSimple would make.
+sub post_bind {
+    my ($self) = @_;
+    $self->{server}{serialize} = 'none';
+    return $self->Net::Server::post_bind();
+}
+
 # Sets owner and mode of the Unix sockets. Before this, Net::Server has changed
 # their owner to the user that it runs as.
 sub pre_loop_hook {
