@@ -94,6 +94,17 @@ open_session();
 at(3000);
 is( Cpanel::LogMeIn::Session->purge, 0, 'control: not at once' );
 
+# Nobody has to call purge: what has expired goes with the logins that follow.
+$site = site( clock => $START );
+open_session();
+for my $hour ( 1 .. 3 ) {
+    at( 3600 * $hour );
+    log_in();
+}
+is( Cpanel::LogMeIn::Session->purge, 0, 'hourly logins have removed what had expired' );
+at( 5 * 3600 );
+is( Cpanel::LogMeIn::Session->purge, 1, 'control: the last one is left' );
+
 # ticket_life
 $site = site( clock => $START, settings => { ticket_life => 30 } );
 my %short = log_in();

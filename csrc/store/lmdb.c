@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/text.h"
 #include "store/lmdb_env.h"
@@ -9,6 +10,7 @@
 #define PURGE_AT_ONCE 16
 #define CLOCK_LEAP 3600 /* seconds */
 #define CLOCK_NOTED 60
+#define CLOCK_SIZE (8 + 8 + LMI_BOOT_ID)
 
 /*
  * What lies in LMDB:
@@ -16,7 +18,8 @@
  *     'e' kind key                ->  expires, group length, group, value
  *     'g' group expires kind key  ->  nothing
  *     'x' expires kind key        ->  nothing
- *     't'                         ->  the clock of the last commit
+ *     't'                         ->  the clock of the last commit, the seconds
+ *                                     since the boot, and that boot's id
  *     'n' first bytes of group    ->  how many entries, if they have a cap
  */
 #define ID_SIZE (1 + LMI_STORE_KEY)
@@ -462,30 +465,48 @@ purge_one(struct txn txn, int64_t now, bool *more_out)
     return code != 0 ? code : missing_is_fine(del(txn, key));
 }
 
+/* Seconds since the boot, by a clock that nobody sets. */
+static int64_t
+uptime(void)
+{
+    struct timespec now;
+
+    return clock_gettime(CLOCK_BOOTTIME, &now) == 0 ? (int64_t)now.tv_sec : 0;
+}
+
 /*
- * Is the clock no more than an hour ahead of the last commit's? One that was
- * set wrong must not remove what is not old. Each commit takes the noted clock
- * an hour further at most, for one login makes several; noted once a minute.
+ * Is the clock no more than an hour ahead of the last commit's, and of what has
+ * passed since? One that was set wrong must not remove what is not old. Each
+ * commit takes the noted clock an hour further at most, for one login makes
+ * several; noted once a minute.
  */
 static int
-clock_ok(struct txn txn, int64_t now, bool *ok_out)
+clock_ok(struct txn txn, const char *boot, int64_t now, bool *ok_out)
 {
     struct key key = key_of('t', NULL, 0, NULL);
     MDB_val data;
-    uint8_t bytes[8];
+    uint8_t bytes[CLOCK_SIZE];
     int code = get(txn, key, &data);
-    int64_t last = now;
+    bool noted = code == 0 && data.mv_size == sizeof bytes;
+    int64_t last = now, passed = 0;
 
-    if (code == 0 && data.mv_size == sizeof bytes)
-        last = lmi_get_time(data.mv_data);
-    else if (code != MDB_NOTFOUND)
+    if (missing_is_fine(code) != 0)
         return code;
-    *ok_out = now <= last + CLOCK_LEAP;
+    if (noted) {
+        memcpy(bytes, data.mv_data, sizeof bytes);
+        last = lmi_get_time(bytes);
+        if (memcmp(bytes + 16, boot, LMI_BOOT_ID) == 0)
+            passed = uptime() - lmi_get_time(bytes + 8);
+    }
+    passed = passed < 0 ? 0 : passed;
+    *ok_out = now <= last + passed + CLOCK_LEAP;
     if (!*ok_out)
-        now = last + CLOCK_LEAP;
-    if (code == 0 && now >= last && now < last + CLOCK_NOTED)
+        now = last + passed + CLOCK_LEAP;
+    if (noted && now >= last && now < last + CLOCK_NOTED)
         return 0;
     put_sortable(bytes, now);
+    put_sortable(bytes + 8, uptime());
+    memcpy(bytes + 16, boot, LMI_BOOT_ID);
     return put(txn, key, bytes, sizeof bytes);
 }
 
@@ -515,7 +536,7 @@ change_once(struct lmi_lmdb_env *env, struct change *change)
             code = operate(txn, &change->ops[i]);
     }
     if (code == 0 && met && change->ops != NULL)
-        code = clock_ok(txn, change->now, &more);
+        code = clock_ok(txn, env->boot, change->now, &more);
     change->removed = 0;
     while (code == 0 && met && more && change->removed < change->limit) {
         code = purge_one(txn, change->now, &more);

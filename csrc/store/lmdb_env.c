@@ -25,7 +25,6 @@
 #define DATA_NAME "data.mdb"
 #define LOCK_NAME "write.lock"
 #define FILE_NAME_SIZE 64
-#define BOOT_ID 36
 #define BOOT_ID_CHARS "0123456789abcdef-"
 
 /* A data file, by its name in the folder; all zeros: none. */
@@ -228,18 +227,18 @@ file_check(int dir_fd, const char *name, uid_t owner, const char *folder,
 
 /* The kernel's name for this boot. */
 static enum lmi_rc
-boot_id(char out[BOOT_ID + 1], struct lmi_err *err)
+boot_id(char out[LMI_BOOT_ID + 1], struct lmi_err *err)
 {
     static const char path[] = "/proc/sys/kernel/random/boot_id";
     ssize_t len = -1;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-    memset(out, 0, BOOT_ID + 1);
+    memset(out, 0, LMI_BOOT_ID + 1);
     if (fd >= 0) {
-        len = read(fd, out, BOOT_ID);
+        len = read(fd, out, LMI_BOOT_ID);
         close(fd);
     }
-    if (len != BOOT_ID || strspn(out, BOOT_ID_CHARS) != BOOT_ID)
+    if (len != LMI_BOOT_ID || strspn(out, BOOT_ID_CHARS) != LMI_BOOT_ID)
         return store_fail(err, 0, path, "does not tell the boot", NULL);
     return LMI_OK;
 }
@@ -262,9 +261,9 @@ file_names(enum lmi_store_part part, const char *boot,
 static bool
 is_boot_file(const char *name)
 {
-    return strspn(name, BOOT_ID_CHARS) == BOOT_ID &&
-           (strcmp(name + BOOT_ID, ".mdb") == 0 ||
-            strcmp(name + BOOT_ID, ".mdb-lock") == 0);
+    return strspn(name, BOOT_ID_CHARS) == LMI_BOOT_ID &&
+           (strcmp(name + LMI_BOOT_ID, ".mdb") == 0 ||
+            strcmp(name + LMI_BOOT_ID, ".mdb-lock") == 0);
 }
 
 /* Other boots' files may be torn, and are removed unopened. */
@@ -282,7 +281,7 @@ remove_other_boots(int dir_fd, const char *file)
     }
     while ((entry = readdir(dir)) != NULL)
         if (is_boot_file(entry->d_name) &&
-            strncmp(entry->d_name, file, BOOT_ID) != 0)
+            strncmp(entry->d_name, file, LMI_BOOT_ID) != 0)
             unlinkat(dir_fd, entry->d_name, 0);
     closedir(dir);
 }
@@ -428,9 +427,9 @@ env_start_alone(struct env *env, int dir_fd, const char *path, const char *lock)
 }
 
 static enum lmi_rc
-env_start(struct env *env, int dir_fd, const char *folder, const char *boot,
-          struct lmi_err *err)
+env_start(struct env *env, int dir_fd, const char *folder, struct lmi_err *err)
 {
+    const char *boot = env->open.boot;
     char path[PATH_MAX], data[FILE_NAME_SIZE], lock[FILE_NAME_SIZE];
     int code = mdb_env_create(&env->open.mdb);
 
@@ -516,7 +515,7 @@ static enum lmi_rc
 env_open(struct env *env, int dir_fd, const struct stat *st, const char *folder,
          struct lmi_err *err)
 {
-    char lock[FILE_NAME_SIZE], boot[BOOT_ID + 1];
+    char lock[FILE_NAME_SIZE], *boot = env->open.boot;
     struct lmi_owner saved;
     enum lmi_rc rc =
         lmi_owner_enter(&saved, st->st_uid, st->st_gid, folder, err);
@@ -536,7 +535,7 @@ env_open(struct env *env, int dir_fd, const struct stat *st, const char *folder,
     if (rc == LMI_OK && env->part == LMI_VOLATILE)
         remove_other_boots(dir_fd, env->file.name);
     if (rc == LMI_OK)
-        rc = env_start(env, dir_fd, folder, boot, err);
+        rc = env_start(env, dir_fd, folder, err);
     lmi_owner_leave(&saved);
     return rc;
 }

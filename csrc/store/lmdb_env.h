@@ -18,8 +18,11 @@ LMI_RC lmi_lmdb_open(const struct lmi_store_where *where, void **out,
 void lmi_lmdb_close(void *self);
 LMI_CHECK bool lmi_lmdb_replaced(void *self, bool at_once);
 
+#define LMI_BOOT_ID 36 /* characters */
+
 struct lmi_lmdb_env {
-    MDB_env *mdb; /* NULL: to be opened again */
+    char boot[LMI_BOOT_ID + 1]; /* the kernel's name for this boot */
+    MDB_env *mdb;               /* NULL: to be opened again */
     MDB_dbi dbi;
     MDB_txn *reader;       /* reset between reads */
     struct lmi_lock *lock; /* taken before LMDB's own locks */
