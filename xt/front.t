@@ -6,11 +6,12 @@
 use strict;
 use warnings;
 use blib;
-use lib      qw(t/lib xt/lib);
-use Author   qw(has_program read_file run);
-use Front    ();
-use JSON::PP ();
-use Serve    qw(free_base raw request);
+use lib        qw(t/lib xt/lib);
+use Author     qw(has_program read_file run);
+use Front      ();
+use IO::Select ();
+use JSON::PP   ();
+use Serve      qw(free_base raw request);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 
@@ -256,6 +257,17 @@ SKIP: {
     $gateway = Serve->new( '--front', $files{front}, '--base', $base, '--no-socket' );
     is( request( $port{cpanel}, 1, "$where/", undef, "Cookie: $cookie" )->{status},
         200, '... and all again when it is back' );
+
+    # Bodies: the gateway does not wait for them, and the panel gets them.
+    my $waiting = Serve::connection( $port{cpanel}, 1 );
+    print {$waiting} "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n";
+    ok( IO::Select->new($waiting)->can_read(5), 'a refusal does not wait for the body' );
+    my $answer = request( $port{cpanel}, 1, "$where/", 'a=' . 'b' x 200_000, "Cookie: $cookie" );
+    like( $answer->{body}, qr{\APANEL\|POST\|/\|alice}, 'the panel gets long forms' );
+    $answer = raw( $port{cpanel}, 1,
+        "POST $where/ HTTP/1.1\r\nHost: localhost\r\nCookie: $cookie\r\nContent-Length: 70000000\r\n\r\n"
+    );
+    like( $answer, qr{\AHTTP/1.1 413 .*^The request is too long[.]$}ms, '... up to a limit' );
     my $store = "$site->{dir}/store";
     rename $store, "$store.away" or die "$store: $!";
     symlink '/nowhere', $store or die "$store: $!";

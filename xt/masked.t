@@ -19,7 +19,7 @@ for my $program (qw(nginx apache2)) {
     plan skip_all => "$program is not installed" if !has_program($program);
 }
 
-my $LOGINS   = $ENV{XT_LONG} ? 10_000 : 1_000;
+my $LOGINS   = $ENV{LOGMEIN_LOGINS} || ( $ENV{XT_LONG} ? 10_000 : 1_000 );
 my $base     = free_base(6);
 my $port     = $base + 1;
 my $PASSWORD = 'secret';

@@ -10,10 +10,21 @@ use HTTP::Tiny   ();
 use JSON::PP     ();
 use MIME::Base64 qw(decode_base64);
 use POSIX        ();
+use Scalar::Util qw(weaken);
 use Time::HiRes  qw(sleep time);
 
 my $ELEMENT  = 'element-6066-11e4-a52e-4f735466cecf';    # WebDriver's name for one
 my $PATIENCE = 20;                                       # seconds
+
+# The open browsers. At the end they are closed before their driver, which leaves them
+# running.
+my @open;
+
+END {
+    my $status = $?;
+    $_->DESTROY for grep { defined } @open;
+    $? = $status;    ## no critic (RequireLocalizedPunctuationVars)
+}
 
 # Starts the driver at a port.
 sub driver {
@@ -37,7 +48,9 @@ sub driver {
 
 sub new {
     my ( $class, $driver ) = @_;
-    my $self = bless { at => $driver->{at}, http => HTTP::Tiny->new( timeout => 60 ) }, $class;
+    my $self =
+        bless { at => $driver->{at}, http => HTTP::Tiny->new( timeout => 60 ), owner => $$ },
+        $class;
     my @options =
         ( "--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1000,800" );
     push @options, '--no-sandbox' if $< == 0;
@@ -55,6 +68,8 @@ sub new {
         }
     );
     $self->{session} = "/session/$answer->{sessionId}";
+    push @open, $self;
+    weaken( $open[-1] );
     return $self;
 }
 
@@ -162,7 +177,7 @@ sub close_all { my ($self) = @_; return $self->_ask( DELETE => delete $self->{se
 sub DESTROY {
     my ($self) = @_;
     local $@ = q{};
-    eval { $self->close_all } if $self->{session};
+    eval { $self->close_all } if $self->{session} && $self->{owner} == $$;
     return;
 }
 

@@ -18,10 +18,11 @@ my $PATIENCE = 20;    # seconds
 my @PORTS = ( 2082, 2083, 2086, 2087, 2095, 2096 );
 
 # The text of an example for this site, with its ports and paths replaced. Each of
-# them must be in the text.
+# them must be in the text. LOGMEIN_EXAMPLES is another folder with the files, for
+# xt/long/examples.t.
 sub adapted {
     my ( $file, $base, %path ) = @_;
-    my $text = read_file("examples/$file");
+    my $text = read_file( ( $ENV{LOGMEIN_EXAMPLES} // 'examples' ) . "/$file" );
     for my $old ( sort { length $b <=> length $a } keys %path ) {
         $text =~ s/\Q$old\E/$path{$old}/g or croak "$file has no $old";
     }
