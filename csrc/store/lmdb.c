@@ -37,6 +37,12 @@ struct envelope {
     size_t group_len, value_len;
 };
 
+/* What a commit notes of the time. */
+struct noted {
+    int64_t clock, uptime;
+    char boot[LMI_BOOT_ID];
+};
+
 /* A transaction and its database. */
 struct txn {
     MDB_txn *txn;
@@ -474,6 +480,35 @@ uptime(void)
     return clock_gettime(CLOCK_BOOTTIME, &now) == 0 ? (int64_t)now.tv_sec : 0;
 }
 
+/* What the last commit noted; MDB_NOTFOUND: none has yet. */
+static int
+read_clock(struct txn txn, struct noted *out)
+{
+    MDB_val data;
+    int code = get(txn, key_of('t', NULL, 0, NULL), &data);
+
+    if (code == 0 && data.mv_size != CLOCK_SIZE)
+        code = MDB_NOTFOUND;
+    if (code != 0)
+        return code;
+    const uint8_t *bytes = data.mv_data;
+    out->clock = lmi_get_time(bytes);
+    out->uptime = lmi_get_time(bytes + 8);
+    memcpy(out->boot, bytes + 16, LMI_BOOT_ID);
+    return 0;
+}
+
+static int
+note_clock(struct txn txn, int64_t now, const char *boot)
+{
+    uint8_t bytes[CLOCK_SIZE];
+
+    put_sortable(bytes, now);
+    put_sortable(bytes + 8, uptime());
+    memcpy(bytes + 16, boot, LMI_BOOT_ID);
+    return put(txn, key_of('t', NULL, 0, NULL), bytes, sizeof bytes);
+}
+
 /*
  * Is the clock no more than an hour ahead of the last commit's, and of what has
  * passed since? One that was set wrong must not remove what is not old. Each
@@ -483,31 +518,21 @@ uptime(void)
 static int
 clock_ok(struct txn txn, const char *boot, int64_t now, bool *ok_out)
 {
-    struct key key = key_of('t', NULL, 0, NULL);
-    MDB_val data;
-    uint8_t bytes[CLOCK_SIZE];
-    int code = get(txn, key, &data);
-    bool noted = code == 0 && data.mv_size == sizeof bytes;
-    int64_t last = now, passed = 0;
+    struct noted last = {.clock = now};
+    int code = read_clock(txn, &last);
+    int64_t passed = 0;
 
     if (missing_is_fine(code) != 0)
         return code;
-    if (noted) {
-        memcpy(bytes, data.mv_data, sizeof bytes);
-        last = lmi_get_time(bytes);
-        if (memcmp(bytes + 16, boot, LMI_BOOT_ID) == 0)
-            passed = uptime() - lmi_get_time(bytes + 8);
-    }
-    passed = passed < 0 ? 0 : passed;
-    *ok_out = now <= last + passed + CLOCK_LEAP;
+    if (code == 0 && memcmp(last.boot, boot, LMI_BOOT_ID) == 0)
+        passed = uptime() - last.uptime;
+    int64_t latest = last.clock + (passed > 0 ? passed : 0) + CLOCK_LEAP;
+    *ok_out = now <= latest;
     if (!*ok_out)
-        now = last + passed + CLOCK_LEAP;
-    if (noted && now >= last && now < last + CLOCK_NOTED)
+        now = latest;
+    if (code == 0 && now >= last.clock && now < last.clock + CLOCK_NOTED)
         return 0;
-    put_sortable(bytes, now);
-    put_sortable(bytes + 8, uptime());
-    memcpy(bytes + 16, boot, LMI_BOOT_ID);
-    return put(txn, key, bytes, sizeof bytes);
+    return note_clock(txn, now, boot);
 }
 
 /* What one transaction is to do, and what has come of it. */
@@ -596,29 +621,20 @@ lmdb_purge(void *self, enum lmi_store_part part, int64_t now, uint32_t limit,
     return rc;
 }
 
-/* The noted clock; untouched if there is none. */
-static int
-read_clock(struct txn txn, int64_t *out)
-{
-    MDB_val data;
-    int code = get(txn, key_of('t', NULL, 0, NULL), &data);
-
-    if (code == 0 && data.mv_size == 8)
-        *out = lmi_get_time(data.mv_data);
-    return missing_is_fine(code);
-}
-
 static enum lmi_rc
 lmdb_report(void *self, struct lmi_store_report *out, struct lmi_err *err)
 {
     struct lmi_lmdb_env *env;
+    struct noted last = {.clock = out->clock};
     enum lmi_rc rc = lmi_lmdb_enter(self, LMI_DURABLE, &env, err);
 
     if (rc != LMI_OK)
         return rc;
     int code = lmi_lmdb_read(env);
     if (code == 0) {
-        code = read_clock((struct txn){env->reader, env->dbi}, &out->clock);
+        code = missing_is_fine(
+            read_clock((struct txn){env->reader, env->dbi}, &last));
+        out->clock = last.clock;
         mdb_txn_reset(env->reader);
     }
     if (code == 0)
