@@ -181,16 +181,4 @@ $server->stop;
     }
 }
 
-# The help names every command.
-my $help     = `$^X -Iblib/arch -Iblib/lib blib/script/logmein --help`;
-my ($table)  = text_of('bin/logmein') =~ /^my %COMMAND = [(](.*?)[)];/ms;
-my @commands = $table =~ /(\w+) +=>/g;
-ok( scalar @commands, 'there are commands' );
-for my $command (@commands) {
-    like( $help, qr/^ +logmein $command\b/m, "help shows $command" );
-    like( $help, qr/^ +$command$/m,          '... and describes it' );
-}
-is( `$^X -Iblib/arch -Iblib/lib blib/script/logmein serve --help`, $help,
-    'serve --help: the same' );
-
 done_testing;

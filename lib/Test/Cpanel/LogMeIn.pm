@@ -720,7 +720,7 @@ A list of accounts that may log in to C<whm>.
 
 =item C<settings>
 
-A hash of settings: see L<Cpanel::LogMeIn/CONFIGURATION>. Defaults of a test site
+A hash of settings: see L<logmein.conf(5)>. Defaults of a test site
 are its own C<site_root>, C<store>, C<log> (a file) and C<gateway_socket>, and
 C<backend = local>.
 

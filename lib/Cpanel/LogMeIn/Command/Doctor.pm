@@ -2,12 +2,13 @@ package Cpanel::LogMeIn::Command::Doctor;
 
 use strict;
 use warnings;
-use Cpanel::LogMeIn          ();
-use Cpanel::LogMeIn::Session ();
-use IO::Socket::UNIX         ();
-use POSIX                    ();
-use Socket                   qw(AF_INET AF_INET6 inet_pton);
-use Text::Wrap               ();
+use parent 'Cpanel::LogMeIn::Command';
+use Cpanel::LogMeIn                    ();
+use Cpanel::LogMeIn::Command::Terminal qw(coloured paragraph print_json);
+use Cpanel::LogMeIn::Session           ();
+use IO::Socket::UNIX                   ();
+use POSIX                              ();
+use Socket                             qw(AF_INET AF_INET6 inet_pton);
 
 our $VERSION = '0.01';
 
@@ -26,27 +27,26 @@ my $FRONT       = qr/apache|caddy|envoy|feersum|haproxy|httpd|lighttpd|logmein|n
 my $SERVERS     = qr/$FRONT|hitch|hypnotoad|starlet|starman|stunnel|systemd|traefik|twiggy|uwsgi/;
 my $TEST_REMEDY = 'take it out of the settings';
 
-# The options, for Getopt::Long.
-sub options {
-    return qw(cert=s config=s fail2ban=s host=s@ json key=s quiet|q verbose|v);
+sub actions {
+    my @options = qw(cert=s fail2ban=s host=s@ json key=s quiet|q verbose|v);
+    return ( q{} => { options => \@options } );
 }
 
-# An error message about the options; undef if they are valid.
 sub complaint {
-    my ( $class, %option ) = @_;
-    return '--key requires --cert.' if defined $option{key} && !defined $option{cert};
+    my ( $class, undef, $option ) = @_;
+    return '--key requires --cert.' if defined $option->{key} && !defined $option->{cert};
     return;
 }
 
 # Looks at everything, prints what was found, and returns the exit status: 0 if all
 # is sound, 1 if not. Dies if it could not look.
 sub run {
-    my ( $class, %option ) = @_;
-    my $self = bless { option => \%option, findings => [], sound => [] }, $class;
+    my ( $class, undef, $option ) = @_;
+    my $self = bless { option => $option, findings => [], sound => [] }, $class;
 
     # The reasons of the system in English, as all else is.
     POSIX::setlocale( POSIX::LC_MESSAGES(), 'C' );
-    local $ENV{LOGMEIN_CONF} = $option{config} // $ENV{LOGMEIN_CONF};
+    local $ENV{LOGMEIN_CONF} = $ENV{LOGMEIN_CONF};
     delete local $ENV{LOGMEIN_CONF} if !length( $ENV{LOGMEIN_CONF} // q{} );
     $self->{conf} = $ENV{LOGMEIN_CONF} // $CONF;
     $self->_look if $self->_read_settings;
@@ -868,40 +868,12 @@ sub _print {
 
 sub _print_json {
     my ($self) = @_;
-    require JSON::PP;
     my @list;
     for my $finding ( @{ $self->{findings} } ) {
         push @list, { map { $_ => "$finding->{$_}" } qw(name level place text remedy) };
     }
-    print JSON::PP->new->latin1->canonical->pretty->encode( \@list );
+    print_json( \@list );
     return;
-}
-
-sub _is_terminal { return POSIX::isatty( fileno STDOUT ) }
-
-# The terminal's width, or 80; at least 40, and no more than is pleasant to read.
-sub _width {
-    my ( $columns, $size ) = ( $ENV{COLUMNS}, pack 'S4' );
-    my $TIOCGWINSZ = 0x5413;
-    $columns = ( unpack 'S4', $size )[1] if _is_terminal() && ioctl STDOUT, $TIOCGWINSZ, $size;
-    $columns = 80 if ( $columns // q{} ) !~ /\A[0-9]{1,4}\z/ || !$columns;
-    return $columns < 40 ? 40 : $columns > 100 ? 100 : $columns;
-}
-
-# Long paths stay whole, so that they can be copied.
-sub _paragraph {
-    my ( $text, $indent ) = @_;
-    local $Text::Wrap::columns  = _width();
-    local $Text::Wrap::huge     = 'overflow';
-    local $Text::Wrap::unexpand = 0;
-    return Text::Wrap::wrap( $indent, $indent, $text =~ s/[^[:print:]\x80-\xff]/?/gr ) . "\n";
-}
-
-sub _coloured {
-    my ( $text, $colour ) = @_;
-    return $text
-        if !_is_terminal() || length( $ENV{NO_COLOR} // q{} ) || ( $ENV{TERM} // 'dumb' ) eq 'dumb';
-    return "\e[${colour}m$text\e[0m";
 }
 
 sub _print_text {
@@ -911,13 +883,13 @@ sub _print_text {
     for my $finding ( @{ $self->{findings} } ) {
         my $level = $finding->{level};
         $count{$level}++;
-        print _coloured( $level, $colour{$level} ), " $finding->{name}\n";
+        print coloured( $level, $colour{$level} ), " $finding->{name}\n";
         my $text = join ': ', grep { length } @{$finding}{qw(place text)};
-        print _paragraph( "$text.",                      q{    } );
-        print _paragraph( ucfirst "$finding->{remedy}.", q{    } ) if length $finding->{remedy};
+        print paragraph( "$text.",                      q{    } );
+        print paragraph( ucfirst "$finding->{remedy}.", q{    } ) if length $finding->{remedy};
     }
     if ( $self->{option}{verbose} ) {
-        print _paragraph( "sound: $_", q{} ) for @{ $self->{sound} };
+        print paragraph( "sound: $_", q{} ) for @{ $self->{sound} };
     }
     print @{ $self->{findings} }
         ? "Errors: $count{error}, warnings: $count{warning}\n"
@@ -931,11 +903,150 @@ __END__
 
 =head1 NAME
 
-Cpanel::LogMeIn::Command::Doctor - the subcommand C<doctor> of L<logmein>
+logmein-doctor - find what is wrong with a site
+
+=head1 SYNOPSIS
+
+    logmein doctor
+    logmein doctor --config new.conf --host panel.example --cert cert.pem
 
 =head1 DESCRIPTION
 
-Internal to L<logmein>, which describes it.
+Looks for what is wrong, and prints each finding with its name, its place, and what to
+do. The exit status is 0 if all is sound, 1 after a finding, 3 if it could not look,
+for example because the settings file can't be read. Run it as root, and as the user of
+the gateway, with the rights of the unit:
+
+    setpriv --reuid=logmein --regid=logmein --init-groups \
+        --inh-caps=+dac_read_search --ambient-caps=+dac_read_search logmein doctor
+
+As another user, such as C<www-data>, it tells whether that user can log in: in the
+process itself, or through the gateway's socket.
+
+Nothing is changed, except that a line is written to the log, to see that it arrives. A
+store that does not exist is not created.
+
+=head1 OPTIONS
+
+=over 4
+
+=item C<--config FILE>
+
+The settings file to look at, before it is put in place. By default the one that is in
+use: see L<logmein.conf(5)>.
+
+=item C<--host NAME>
+
+A host name of the login URLs, which must be known as a name of this machine, and be in
+the certificate. May be given more than once. If a name is not known here, a login for
+it goes to where DNS leads. Without C<--host> a warning is given if only C<localhost>
+and the like are known.
+
+=item C<--cert FILE>, C<--key FILE>
+
+The certificate and the key of C<serve>, or of the web server in front: its names, its
+end (a warning 30 days before), whether the key belongs to it. Needs IO::Socket::SSL.
+
+=item C<--fail2ban FOLDER>
+
+The configuration of fail2ban, by default F</etc/fail2ban>. If it has a jail C<logmein>
+and F<fail2ban-client> is installed, it must read the log that is written.
+
+=item C<--json>
+
+Prints an array of objects, empty if all is sound. The keys are C<name>, C<level>
+(C<error> or C<warning>), C<place>, C<text> and C<remedy>, all of them strings.
+
+=item C<-q>, C<--quiet>
+
+Prints nothing; the exit status tells.
+
+=item C<-v>, C<--verbose>
+
+Lists what is sound, too.
+
+=back
+
+=head1 FINDINGS
+
+No finding contains a secret. Names of findings do not change between versions:
+
+=over 4
+
+=item C<settings.*>
+
+C<invalid> (with file, line and key), C<test>, C<insecure>, C<proxies>,
+C<proxies-all>, C<callers>, C<ports>, C<page-logo>, C<remote-ca-file>.
+
+=item C<site.*>
+
+C<root>; C<FILE-missing>, C<FILE-unreadable> and C<FILE-unsafe> (owner or mode) for
+C<passwd>, C<shadow>, C<shells>, C<userdomains>, C<localdomains>, C<resellers> and
+C<mailbox>; C<line>, a line that is ignored; C<twice>, two lines of one name;
+C<domain-owner>; C<more>, if there are more than 32.
+
+=item C<accounts.*>
+
+C<none>, and C<no-users>: no account may log in, by the rule that holds, which the
+finding explains. An empty F</var/cpanel> makes F</var/cpanel/users> decide.
+C<users-unreadable>.
+
+=item C<hashes.*>
+
+C<scheme>, C<cost> and C<form>: a hash that is refused. C<mixed>: several schemes or
+costs, which the response time tells apart.
+
+=item C<names.*>
+
+C<none>, C<unknown>, C<undecided>.
+
+=item C<log.*>
+
+C<file>, C<syslog>, C<stderr>: a line could not be written, or read back. C<none>,
+C<mode>, C<folder-mode>, C<owner>.
+
+=item C<store.*>, C<volatile.*>
+
+C<owner>, C<mode>, C<no-folder>, C<file-owner>, C<file-mode>, C<file-kind>, C<links>,
+C<damaged>, C<unusable>, C<space>, C<read-only>, C<readers>, C<stale-reader>; of the
+volatile part C<kind>, C<same>, C<owner>, C<mode>.
+
+=item C<key.*>
+
+C<missing>, C<other> (not the store's), C<owner>, C<mode>, C<size>, C<links>,
+C<folder>, C<old-missing>, C<unusable>.
+
+=item C<clock.*>
+
+C<behind> or C<ahead> of the last commit to the store, C<past>.
+
+=item C<socket.*>
+
+C<kind>, C<owner>, C<mode>, C<denied>, C<dead>, C<folder-owner>, C<folder-mode>.
+
+=item C<ports.taken>
+
+A login URL's port is used by a program that is neither this gateway nor a known web
+server.
+
+=item C<certificate.*>
+
+C<unreadable>, C<expired>, C<expires>, C<not-yet>, C<name>, C<unknown-name>,
+C<key-unreadable>, C<key-mode>, C<key-other>.
+
+=item C<fail2ban.*>
+
+C<no-jail>, C<other-log>, C<no-journal>.
+
+=back
+
+=head1 EXIT STATUS
+
+0 if all is sound, 1 if something was found, 2 for wrong usage, 3 if it could not look.
+
+=head1 SEE ALSO
+
+L<logmein(1)>, L<logmein-config(8)>.
 
 =head1 LICENSE
 

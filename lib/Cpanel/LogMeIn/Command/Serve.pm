@@ -2,6 +2,7 @@ package Cpanel::LogMeIn::Command::Serve;
 
 use strict;
 use warnings;
+use parent 'Cpanel::LogMeIn::Command';
 use Cpanel::LogMeIn          ();
 use Cpanel::LogMeIn::Session ();
 use File::Temp               qw(tempdir);
@@ -26,15 +27,15 @@ my %NEEDED = (
     'URI::Escape'                => 'liburi-perl',
 );
 
-# The options, for Getopt::Long.
-sub options {
-    return qw(app=s base=i cert=s front=s front-group=s key=s listen=s@ log=s root=s socket!
-        workers=i);
+sub actions {
+    my @options = qw(app=s base=i cert=s front=s front-group=s key=s listen=s@ log=s root=s
+        socket! workers=i);
+    return ( q{} => { options => \@options } );
 }
 
-# An error message about the options; undef if they are valid.
 sub complaint {
-    my ( $class, %option ) = @_;
+    my ( $class, undef, $option ) = @_;
+    my %option = %{$option};
     return 'Give either --app FILE or --root FOLDER.'
         if ( defined $option{app} && defined $option{root} )
         || !grep { defined } @option{qw(app root front)};
@@ -59,8 +60,8 @@ sub _is_address {
 
 # Serves until it is stopped; dies with a message if it can't start.
 sub run {
-    my ( $class, %option ) = @_;
-    my $self = bless { option => \%option }, $class;
+    my ( $class, undef, $option ) = @_;
+    my $self = bless { option => $option }, $class;
     $self->_load;
     $self->_use_log( $self->_open_log );
     $self->{sessions} = $self->_read_settings;
@@ -68,7 +69,7 @@ sub run {
     $self->_find_certificate if grep { $_->{proto} eq 'ssl' } @ports;
     Cpanel::LogMeIn::Server->serve(
         ports       => \@ports,
-        workers     => $option{workers} // 10,
+        workers     => $option->{workers} // 10,
         certificate => $self->{certificate},
         key         => $self->{key},
         ready       => sub { $self->_say_where(@ports) },
@@ -338,11 +339,131 @@ __END__
 
 =head1 NAME
 
-Cpanel::LogMeIn::Command::Serve - the subcommand C<serve> of L<logmein>
+logmein-serve - serve login pages and an app behind them
+
+=head1 SYNOPSIS
+
+    logmein serve --app panel.psgi
+    logmein serve --root /srv/panel --listen 192.0.2.1 --cert cert.pem --key key.pem
+    logmein serve --front /run/logmein/front.sock --front-group www-data
 
 =head1 DESCRIPTION
 
-Internal to L<logmein>.
+Serves the login page, login URLs, logout, and the protected app or folder, until
+it is stopped. It prints its addresses when all of them are open. The settings
+determine who may log in, and where sessions are stored: see
+L<logmein.conf(5)>.
+
+=head1 OPTIONS
+
+=over 4
+
+=item C<--app FILE>
+
+The PSGI app to protect; only logged-in users can reach it.
+L<Plack::Middleware::LogMeIn> describes its environment.
+
+=item C<--root FOLDER>
+
+The folder of files to protect, instead of an app. Names that begin with a dot are
+not served.
+
+=item C<--listen ADDRESS>
+
+An IP address to listen at; 127.0.0.1 by default. May be given more than once.
+
+=item C<--base PORT>
+
+The first of six consecutive ports to use instead of the default ones, here or at
+the web server in front: cpanel in clear text, cpanel, whm in clear text, whm,
+webmail in clear text, webmail. The settings C<port.cpanel>, C<port.whm> and
+C<port.webmail> must match, because login URLs contain them; if they don't, serve
+prints the lines to add. Without C<--base> the ports are 2082, 2083, 2086, 2087,
+2095 and 2096.
+
+=item C<--config FILE>
+
+The settings file, instead of the one that is in use.
+
+=item C<--cert FILE>, C<--key FILE>
+
+The certificate, followed by its chain, and its key, in PEM format. Without them a
+self-signed certificate is created, and browsers show a warning.
+
+=item C<--front PATH>
+
+A Unix socket for a web server in front, instead of ports. The headers of
+L<Plack::App::LogMeIn/FRONT SERVERS> are trusted from every client of this socket,
+so only this user may connect. Without C<--app> and C<--root> the gateway serves
+no pages behind the login, and the web server protects its own pages.
+
+=item C<--front-group GROUP>
+
+The web server's group, which may connect to that socket.
+
+=item C<--no-socket>
+
+Does not open the gateway's socket. By default it is opened at the path of the
+setting C<gateway_socket>, for local programs that may not read the password
+files. Its folder must belong to root or to the store's owner.
+
+=item C<--workers NUMBER>
+
+The number of parallel requests, not including logins; 10 by default.
+
+=item C<--log FILE>
+
+A file for error messages, instead of standard error. Logins are logged as the
+setting C<log> determines.
+
+=back
+
+=head1 MESSAGES AND SIGNALS
+
+Before the addresses, it says on standard error what will not work: store, key or
+account files that can't be used, and no public name of this machine in the settings or
+the site. It does not start if the log of the setting C<log> can't be written.
+
+SIGTERM and SIGINT stop it, after current requests are answered. On SIGHUP it
+reopens the log, and reloads the certificate, the settings and the app; if one of
+them is invalid, it logs C<Not reloaded> with the reason, and continues unchanged with
+all of the old ones. Ports and sockets do not change.
+
+L<Plack::App::LogMeIn> describes F</logmein/live>, F</logmein/health> and
+F</logmein/metrics>, for monitoring.
+
+=head1 EXIT STATUS
+
+0 after a signal, 2 for wrong usage, 3 if it could not start; the message says why.
+
+=head1 CAVEATS
+
+Ambiguous requests are refused with 400: several C<Host> or C<Content-Length>
+fields, C<Content-Length> together with C<Transfer-Encoding>, folded fields, line
+ends other than CR LF. C<Transfer-Encoding> alone is answered with 411, a body of
+more than 64 MiB with 413. Fields whose names contain characters other than letters,
+digits and hyphens are removed.
+
+A request is judged by its head. Without a session, and unless it is a login or
+another form for the gateway, it is answered at once and its body is not read. A client
+has 5 seconds for the TLS handshake, 5 for the head of a request, 10 for a form, 10
+for each 10,000 bytes of any other body, and 30 to read each 64 KiB of an answer; a
+connection without a request is closed after 15, and any after 100 requests. A worker holds up to 2,000
+connections, but not more than the limit of open files allows; beyond that, the one
+that has waited longest for its client is closed.
+
+Each login has its own process, so that other requests do not wait for password
+hashes. The number of hashes computed in parallel is limited to the number of
+processors; others wait for up to 5 seconds. A user's login goes first if it comes
+from a source that the user has lately logged in from, and at most 8 logins of one
+source wait in a worker.
+
+An app that takes long to answer makes the other connections of its worker wait. An
+app that streams without end needs a web server of its own.
+
+=head1 SEE ALSO
+
+L<logmein(1)>, L<Plack::App::LogMeIn>, L<Plack::Middleware::LogMeIn>.
 
 =head1 LICENSE
 

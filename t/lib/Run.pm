@@ -1,0 +1,40 @@
+package Run;
+
+# Runs the operator's command.
+
+use strict;
+use warnings;
+use Exporter   qw(import);
+use File::Temp ();
+use POSIX      ();
+
+our @EXPORT_OK = qw(logmein);
+
+# Its status, out and err. A hash reference before the arguments: stdin, and env, a hash.
+sub logmein {
+    my (@arguments) = @_;
+    my %more        = ref $arguments[0] ? %{ shift @arguments } : ();
+    my %file        = map { $_ => File::Temp->new } qw(in out err);
+    print { $file{in} } $more{stdin} // q{};
+    $file{in}->flush;
+    my $pid = fork // die "fork: $!";
+    if ( !$pid ) {
+        %ENV = ( %ENV, %{ $more{env} // {} } );
+        open STDIN,  '<', $file{in}->filename  or POSIX::_exit(126);
+        open STDOUT, '>', $file{out}->filename or POSIX::_exit(126);
+        open STDERR, '>', $file{err}->filename or POSIX::_exit(126);
+        exec $^X, qw(-Iblib/arch -Iblib/lib blib/script/logmein), @arguments;
+    }
+    waitpid $pid, 0;
+    my $status = $? >> 8 || ( $? ? "signal $?" : 0 );
+    return { status => $status, map { $_ => _text_of( $file{$_}->filename ) } qw(out err) };
+}
+
+sub _text_of {
+    my ($path) = @_;
+    open my $file, '<:raw', $path or die "$path: $!";
+    local $/ = undef;
+    return scalar readline($file) // q{};
+}
+
+1;
