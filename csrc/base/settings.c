@@ -267,30 +267,63 @@ read_line(struct lmi_bytes line, unsigned number, const char *file,
     return LMI_OK;
 }
 
-static char *
-join(const char *first, const char *second)
+/* The defaults that depend on the store. */
+static void
+default_volatile(const char *store, char out[LMI_PLACE_SIZE])
 {
-    char *joined;
+    if (strcmp(store, DEFAULT_STORE) == 0)
+        snprintf(out, LMI_PLACE_SIZE, "%s", DEFAULT_VOLATILE);
+    else
+        snprintf(out, LMI_PLACE_SIZE, "%s/volatile", store + strlen("lmdb:"));
+}
 
-    return asprintf(&joined, "%s%s", first, second) < 0 ? NULL : joined;
+static void
+default_key(const char *store, char out[LMI_PLACE_SIZE])
+{
+    snprintf(out, LMI_PLACE_SIZE, "%s/key", store + strlen("lmdb:"));
+}
+
+bool
+lmi_settings_place(const struct lmi_settings *settings, const char *store,
+                   struct lmi_store_place *out)
+{
+    char usual[LMI_PLACE_SIZE];
+
+    if (!text_ok(URL, store))
+        return false;
+    snprintf(out->store, sizeof out->store, "%s", store);
+    default_volatile(settings->store, usual);
+    if (strcmp(settings->volatile_dir, usual) == 0)
+        default_volatile(store, out->volatile_dir);
+    else
+        snprintf(out->volatile_dir, sizeof out->volatile_dir, "%s",
+                 settings->volatile_dir);
+    default_key(settings->store, usual);
+    if (strcmp(settings->key_file, usual) == 0)
+        default_key(store, out->key_file);
+    else
+        snprintf(out->key_file, sizeof out->key_file, "%s", settings->key_file);
+    snprintf(out->key_file_old, sizeof out->key_file_old, "%s",
+             settings->key_file_old);
+    return true;
 }
 
 /* The keys whose defaults depend on others. */
 static enum lmi_rc
 fill_in(struct lmi_settings *settings, struct lmi_err *err)
 {
-    const char *folder = settings->store + strlen("lmdb:");
+    char usual[LMI_PLACE_SIZE];
 
     if (settings->volatile_dir[0] == '\0') {
-        settings->volatile_dir = DEFAULT_VOLATILE;
-        if (strcmp(settings->store, DEFAULT_STORE) != 0)
-            settings->volatile_dir = settings->memory[1] =
-                join(folder, "/volatile");
+        default_volatile(settings->store, usual);
+        settings->volatile_dir = settings->memory[1] = strdup(usual);
     }
     if (settings->ticket_life == 0)
         settings->ticket_life = settings->session_idle;
-    if (settings->key_file[0] == '\0')
-        settings->key_file = settings->memory[2] = join(folder, "/key");
+    if (settings->key_file[0] == '\0') {
+        default_key(settings->store, usual);
+        settings->key_file = settings->memory[2] = strdup(usual);
+    }
     if (settings->volatile_dir == NULL || settings->key_file == NULL)
         return lmi_no_memory(err);
     return LMI_OK;
