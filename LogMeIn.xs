@@ -1379,3 +1379,42 @@ CODE:
     SvREFCNT_inc_simple_void(RETVAL);
 OUTPUT:
     RETVAL
+
+void
+_settings_lines(self)
+    SV *self
+PREINIT:
+    const struct lmi_settings *settings;
+    const char *name;
+    char value[LMI_URI_MAX];
+    struct lmi_err err;
+    size_t i;
+PPCODE:
+    die_of(aTHX_ lmi_settings_get(sessions_or_die(aTHX_ self), &settings, &err),
+           &err);
+    for (i = 0; lmi_settings_show(settings, i, &name, value, sizeof value);
+         i++) {
+        EXTEND(SP, 2);
+        mPUSHp(name, strlen(name));
+        mPUSHu(lmi_settings_line(settings, i));
+    }
+
+void
+_settings_errors(self, path)
+    SV *self
+    const char *path
+PREINIT:
+    struct lmi_settings_report *report;
+    struct lmi_err err;
+    size_t i;
+PPCODE:
+    PERL_UNUSED_VAR(self);
+    report = (struct lmi_settings_report *)SvPVX(
+        sv_2mortal(newSV(sizeof *report)));
+    if (lmi_settings_survey(path, report, &err) != LMI_OK) {
+        report->count = 1;
+        report->errors[0] = err;
+    }
+    EXTEND(SP, LMI_NOTES);
+    for (i = 0; i < report->count; i++)
+        PUSHs(fault_hash(aTHX_ NULL, &report->errors[i]));

@@ -106,9 +106,27 @@ LMI_RC lmi_settings_get(struct lmi *lmi, const struct lmi_settings **out,
 bool lmi_settings_show(const struct lmi_settings *settings, size_t number,
                        const char **name_out, char *value_out, size_t size);
 
+/* The line of the settings file that sets it; 0 if none does. */
+unsigned lmi_settings_line(const struct lmi_settings *settings, size_t number);
+
 /* The same by name; false if there is no such setting. */
 bool lmi_settings_find(const struct lmi_settings *settings, const char *name,
                        char *value_out, size_t size);
+
+#define LMI_NOTES 32 /* in reports of what is wrong */
+
+/*
+ * The errors of a settings file, in the order of its lines; the place of each
+ * is "FILE line NUMBER", and ", KEY" where there is one. An error of the call:
+ * the file can't be read.
+ */
+struct lmi_settings_report {
+    size_t count;
+    uint64_t left_out;
+    struct lmi_err errors[LMI_NOTES];
+};
+LMI_RC lmi_settings_survey(const char *path, struct lmi_settings_report *out,
+                           struct lmi_err *err);
 
 /*
  * The log: syslog, a file or standard error, as the settings say. A line that
@@ -494,7 +512,6 @@ LMI_RC lmi_serves_host(struct lmi *lmi, struct lmi_text host, bool *out,
  * login, and slow down none: only this call does. It reads every file of the
  * site, and of its first 1,000 domains; no hash leaves it.
  */
-#define LMI_NOTES 32
 struct lmi_note {
     const char *name;
     struct lmi_err err;

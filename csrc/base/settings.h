@@ -22,6 +22,8 @@ enum lmi_test_fault {
 
 struct lmi_log_state;
 
+#define LMI_SETTINGS_MAX 64 /* keys */
+
 /* Strings are never NULL; a list is its words, separated by blanks. */
 struct lmi_settings {
     enum lmi_backend backend;
@@ -60,7 +62,8 @@ struct lmi_settings {
     bool log_unknown_users;
     const char *page_title, *page_logo, *page_footer;
 
-    char *memory[3]; /* what the strings lie in */
+    unsigned lines[LMI_SETTINGS_MAX]; /* where each was set; 0: nowhere */
+    char *memory[3];                  /* what the strings lie in */
 
     /* The handle's count of lost lines; NULL until a handle has read them. */
     struct lmi_log_state *log_state;
