@@ -47,6 +47,9 @@ LMI_RC lmi_keys_same(const char *path, const char *other, bool *out,
 /* Removes a key, durably; none is no error. */
 LMI_RC lmi_keys_remove(const char *path, struct lmi_err *err);
 
+/* Lets every process read the key again: its file seems to have changed. */
+LMI_RC lmi_keys_touch(const char *path, struct lmi_err *err);
+
 /* Where the old key is: old_path, or PATH.old. */
 void lmi_keys_old_path(const char *path, const char *old_path,
                        char out[PATH_MAX]);

@@ -179,6 +179,8 @@ lmi_key_retire(struct lmi *lmi, bool force, bool *done_out, struct lmi_err *err)
         (state.needed && !force))
         return rc;
     rc = lmi_keys_remove(state.old_path, err);
+    if (rc == LMI_OK) /* nobody is to accept it any more */
+        rc = lmi_keys_touch(state.path, err);
     *done_out = rc == LMI_OK;
     return rc;
 }
