@@ -82,7 +82,8 @@ sub _error {
 sub _check {
     my ( $option, $file ) = @_;
     die "$file: $!\n" if !-e $file;
-    my @errors = map { _error($_) } Cpanel::LogMeIn::Session->_settings_errors($file);
+    my $sessions = Cpanel::LogMeIn::Session->new;
+    my @errors   = map { _error($_) } $sessions->_settings_errors($file);
     print_json( \@errors ) if $option->{json};
     for my $error ( $option->{json} ? () : @errors ) {
         my $place = $error->{file};

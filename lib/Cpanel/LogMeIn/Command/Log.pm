@@ -55,7 +55,9 @@ sub run {
 
 sub _source {
     my ($where) = @_;
-    return Cpanel::LogMeIn::Command::Log::File->new($1)        if $where =~ /\Afile:(.*)\z/s;
+    if ( $where =~ /\Afile:(.*)\z/s ) {
+        return Cpanel::LogMeIn::Command::Log::File->new($1);
+    }
     return Cpanel::LogMeIn::Command::Log::Journal->new         if $where eq 'syslog';
     die "Nothing is logged: the settings have 'log = none'.\n" if $where eq 'none';
     die "The log is each program's standard error: the settings have 'log = stderr'.\n";

@@ -12,12 +12,17 @@ our $VERSION = '0.01';
 
 our @KEYS = qw(time level event service address user session caller_uid outcome reason detail);
 
+my $DATE  = qr/[0-9]{4}(?:-[0-9]{2}){2}/;
+my $CLOCK = qr/[0-9]{2}(?::[0-9]{2}){2}/;
 my $JSON  = JSON::PP->new->utf8;
 my %EVENT = map { $_ => 1 } qw(login new refused purge fault lost warning test notice);
 my %DAEMON;
 
 # The names of the events.
-sub events { return sort keys %EVENT }
+sub events {
+    my @names = sort keys %EVENT;
+    return @names;
+}
 
 sub _service_of {
     my ($daemon) = @_;
@@ -28,10 +33,11 @@ sub _service_of {
 # Seconds since 1970, of "2026-11-24T12:00:00Z" and "2026-11-24 13:00:00 +0100".
 sub _seconds {
     my ($text) = @_;
-    my ( $year, $month, $day, $hour, $minute, $second, $sign, $hours, $minutes ) = $text =~ m{
-        \A ([0-9]{4})-([0-9]{2})-([0-9]{2}) [T ] ([0-9]{2}):([0-9]{2}):([0-9]{2})
-        (?: Z | [ ] ([+-]) ([0-9]{2}) ([0-9]{2}) ) \z
-    }x or return;
+    my ( $date, $clock, $zone ) = $text =~ m{\A($DATE)[T ]($CLOCK)(Z| [+-][0-9]{4})\z}
+        or return;
+    my ( $year, $month,  $day )     = split /-/, $date;
+    my ( $hour, $minute, $second )  = split /:/, $clock;
+    my ( $sign, $hours,  $minutes ) = $zone =~ /([+-])(..)(..)/;
     my $time =
         eval { Time::Local::timegm( $second, $minute, $hour, $day, $month - 1, $year ) } // return;
     my $offset = 3600 * ( $hours // 0 ) + 60 * ( $minutes // 0 );
