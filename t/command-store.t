@@ -5,9 +5,10 @@
 use strict;
 use warnings;
 use Cpanel::LogMeIn::Session ();
+use Digest::SHA              ();
 use File::Find               ();
 use File::Path               qw(make_path remove_tree);
-use Digest::SHA              ();
+use POSIX                    ();
 use Test::Cpanel::LogMeIn    ();
 use Test::More;
 use Time::HiRes qw(sleep);
@@ -216,6 +217,11 @@ for my $case (
 }
 remove_tree("$dir/full");
 
+make_path( "$dir/new", { mode => oct 700 } );
+$site->write_file( "$dir/new/key", 'x' x 32, oct 600 );
+is_refused( 1, qr/is another key/, 'another key at the new store', qw(store copy), @from );
+remove_tree("$dir/new");
+
 # A copy, while others log in: all that was acknowledged is there.
 $session = open_session();
 %fresh   = log_in();
@@ -289,4 +295,39 @@ $answer = done_well( 'a copy with the key elsewhere', qw(store copy --json), @fr
 like( $answer->{out}, qr/"key" : false/, '... without it' );
 $site->settings( store => $from[1] );
 is( check_reason($session), 'granted', '... and the session is good' );
+
+# As root for the store's owner, and as the owner.
+SKIP: {
+    my ( $uid, $gid ) = ( getpwnam 'nobody' )[ 2, 3 ];
+    skip 'only root can do that', 14 if $> != 0 || !$uid;
+    my $owned = "$dir/owned";
+    chmod oct 755, $dir;
+    mkdir $owned, oct 700 or die $!;
+    chown $uid, $gid, $owned or die $!;
+    $site->settings( map { $_ => undef } qw(key_file volatile_dir) );
+    $site->settings( store => "lmdb:$owned" );
+    done_well( 'root restores for the owner', qw(store restore), "$dir/two" );
+    ok( is_known(), '... the source is known' );
+    done_well( '... retires',      qw(key retire --force) );
+    done_well( '... and rotates',  qw(key rotate) );
+    done_well( '... and backs up', qw(store backup), "$dir/by-root" );
+    is( ( stat "$dir/by-root/key" )[4], 0, '... for root' );
+    my @files = grep { -f } glob "$owned/*";
+    cmp_ok( scalar @files, '>=', 4, 'the store has files' );
+    is_deeply( [ grep { ( stat $_ )[4] != $uid } @files ], [], '... all of them the owner\'s' );
+    chmod oct 644, $ENV{LOGMEIN_CONF};
+    my $heard = Test::Cpanel::LogMeIn::in_child(
+        sub {
+            POSIX::setgid($gid);
+            POSIX::setuid($uid);
+            my @status = map { logmein( @{$_} )->{status} } (
+                [qw(key status)], [qw(key retire --force)], [qw(key rotate)],
+                [ qw(store backup),          "$dir/not-mine" ],
+                [ qw(store restore --force), "$dir/by-root" ],
+            );
+            return "@status";
+        }
+    );
+    is( $heard, '0 0 0 3 3', 'the owner does all that, but where only root may go' );
+}
 done_testing();
