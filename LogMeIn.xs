@@ -712,6 +712,36 @@ sessions_or_die(pTHX_ SV *self)
     return lmi;
 }
 
+/* What an operator's command has come to: a fault, or a hash to fill. */
+static HV *
+outcome_hash(pTHX_ enum lmi_rc rc, const struct lmi_err *err, SV **object_out)
+{
+    if (rc != LMI_OK) {
+        set_fault(aTHX_ err);
+        *object_out = fault_hash(aTHX_ NULL, err);
+        return NULL;
+    }
+    *object_out = sv_2mortal(newRV_noinc((SV *)newHV()));
+    return (HV *)SvRV(*object_out);
+}
+
+static void
+store_key_report(pTHX_ HV *hash, const struct lmi_key_report *report)
+{
+    (void)hv_stores(hash, "path", newSVpv(report->path, 0));
+    (void)hv_stores(hash, "old_path", newSVpv(report->old_path, 0));
+    (void)hv_stores(hash, "has_old", newSViv(report->has_old));
+    (void)hv_stores(hash, "unfinished", newSViv(report->unfinished));
+    (void)hv_stores(hash, "old_is_set", newSViv(report->old_is_set));
+    (void)hv_stores(hash, "made", newSVnv((NV)report->made));
+    (void)hv_stores(hash, "old_made", newSVnv((NV)report->old_made));
+    (void)hv_stores(hash, "rotated", newSVnv((NV)report->rotated));
+    store_figure(aTHX_ hash, "sessions", report->sessions);
+    store_figure(aTHX_ hash, "known", report->known);
+    (void)hv_stores(hash, "needed", newSViv(report->needed));
+    (void)hv_stores(hash, "needed_until", newSVnv((NV)report->needed_until));
+}
+
 MODULE = Cpanel::LogMeIn    PACKAGE = Cpanel::LogMeIn
 
 PROTOTYPES: DISABLE
@@ -1236,3 +1266,155 @@ CODE:
     die_of(aTHX_ lmi_session_discard(lmi, ticket, &RETVAL, &err), &err);
 OUTPUT:
     RETVAL
+
+SV *
+_key_report(self)
+    SV *self
+PREINIT:
+    struct lmi_key_report report;
+    struct lmi_err err;
+    HV *hash;
+CODE:
+    hash = outcome_hash(aTHX_ lmi_key_report_get(sessions_or_die(aTHX_ self),
+                                                 &report, &err),
+                        &err, &RETVAL);
+    if (hash != NULL)
+        store_key_report(aTHX_ hash, &report);
+    SvREFCNT_inc_simple_void(RETVAL);
+OUTPUT:
+    RETVAL
+
+SV *
+_key_rotate(self)
+    SV *self
+PREINIT:
+    struct lmi_err err;
+    bool done;
+    HV *hash;
+CODE:
+    hash = outcome_hash(
+        aTHX_ lmi_key_rotate(sessions_or_die(aTHX_ self), &done, &err), &err,
+        &RETVAL);
+    if (hash != NULL)
+        (void)hv_stores(hash, "done", newSViv(done));
+    SvREFCNT_inc_simple_void(RETVAL);
+OUTPUT:
+    RETVAL
+
+SV *
+_key_retire(self, force)
+    SV *self
+    bool force
+PREINIT:
+    struct lmi_err err;
+    bool done;
+    HV *hash;
+CODE:
+    hash = outcome_hash(
+        aTHX_ lmi_key_retire(sessions_or_die(aTHX_ self), force, &done, &err),
+        &err, &RETVAL);
+    if (hash != NULL)
+        (void)hv_stores(hash, "done", newSViv(done));
+    SvREFCNT_inc_simple_void(RETVAL);
+OUTPUT:
+    RETVAL
+
+SV *
+_backup_make(self, folder)
+    SV *self
+    const char *folder
+PREINIT:
+    struct lmi_err err;
+    uint64_t known;
+    HV *hash;
+CODE:
+    hash = outcome_hash(aTHX_ lmi_backup_make(sessions_or_die(aTHX_ self),
+                                              folder, &known, &err),
+                        &err, &RETVAL);
+    if (hash != NULL)
+        store_figure(aTHX_ hash, "known", known);
+    SvREFCNT_inc_simple_void(RETVAL);
+OUTPUT:
+    RETVAL
+
+SV *
+_backup_restore(self, folder, force)
+    SV *self
+    const char *folder
+    bool force
+PREINIT:
+    struct lmi_err err;
+    uint64_t known;
+    HV *hash;
+CODE:
+    hash = outcome_hash(aTHX_ lmi_backup_restore(sessions_or_die(aTHX_ self),
+                                                 folder, force, &known, &err),
+                        &err, &RETVAL);
+    if (hash != NULL)
+        store_figure(aTHX_ hash, "known", known);
+    SvREFCNT_inc_simple_void(RETVAL);
+OUTPUT:
+    RETVAL
+
+SV *
+_store_copy(self, from, to)
+    SV *self
+    const char *from
+    const char *to
+PREINIT:
+    struct lmi_copied copied;
+    struct lmi_err err;
+    HV *hash;
+CODE:
+    hash = outcome_hash(aTHX_ lmi_store_copy(sessions_or_die(aTHX_ self), from,
+                                             to, &copied, &err),
+                        &err, &RETVAL);
+    if (hash != NULL) {
+        store_figure(aTHX_ hash, "sessions", copied.sessions);
+        store_figure(aTHX_ hash, "known", copied.known);
+        store_figure(aTHX_ hash, "others", copied.others);
+        (void)hv_stores(hash, "key", newSViv(copied.has_key));
+        (void)hv_stores(hash, "held_seconds", newSVnv((NV)copied.held / 1e6));
+    }
+    SvREFCNT_inc_simple_void(RETVAL);
+OUTPUT:
+    RETVAL
+
+void
+_settings_lines(self)
+    SV *self
+PREINIT:
+    const struct lmi_settings *settings;
+    const char *name;
+    char value[LMI_URI_MAX];
+    struct lmi_err err;
+    size_t i;
+PPCODE:
+    die_of(aTHX_ lmi_settings_get(sessions_or_die(aTHX_ self), &settings, &err),
+           &err);
+    for (i = 0; lmi_settings_show(settings, i, &name, value, sizeof value);
+         i++) {
+        EXTEND(SP, 2);
+        mPUSHp(name, strlen(name));
+        mPUSHu(lmi_settings_line(settings, i));
+    }
+
+void
+_settings_errors(self, path)
+    SV *self
+    const char *path
+PREINIT:
+    struct lmi_settings_report *report;
+    struct lmi_err err;
+    size_t i;
+PPCODE:
+    PERL_UNUSED_VAR(self);
+    report = (struct lmi_settings_report *)SvPVX(
+        sv_2mortal(newSV(sizeof *report)));
+    if (lmi_settings_survey(path, report, &err) != LMI_OK) {
+        report->count = 1;
+        report->errors[0] = err;
+    }
+    EXTEND(SP, LMI_NOTES);
+    for (i = 0; i < report->count; i++)
+        PUSHs(fault_hash(aTHX_ NULL, &report->errors[i]));

@@ -106,9 +106,27 @@ LMI_RC lmi_settings_get(struct lmi *lmi, const struct lmi_settings **out,
 bool lmi_settings_show(const struct lmi_settings *settings, size_t number,
                        const char **name_out, char *value_out, size_t size);
 
+/* The line of the settings file that sets it; 0 if none does. */
+unsigned lmi_settings_line(const struct lmi_settings *settings, size_t number);
+
 /* The same by name; false if there is no such setting. */
 bool lmi_settings_find(const struct lmi_settings *settings, const char *name,
                        char *value_out, size_t size);
+
+#define LMI_NOTES 32 /* in reports of what is wrong */
+
+/*
+ * The errors of a settings file, in the order of its lines; the place of each
+ * is "FILE line NUMBER", and ", KEY" where there is one. An error of the call:
+ * the file can't be read.
+ */
+struct lmi_settings_report {
+    size_t count;
+    uint64_t left_out;
+    struct lmi_err errors[LMI_NOTES];
+};
+LMI_RC lmi_settings_survey(const char *path, struct lmi_settings_report *out,
+                           struct lmi_err *err);
 
 /*
  * The log: syslog, a file or standard error, as the settings say. A line that
@@ -494,7 +512,6 @@ LMI_RC lmi_serves_host(struct lmi *lmi, struct lmi_text host, bool *out,
  * login, and slow down none: only this call does. It reads every file of the
  * site, and of its first 1,000 domains; no hash leaves it.
  */
-#define LMI_NOTES 32
 struct lmi_note {
     const char *name;
     struct lmi_err err;
@@ -520,6 +537,83 @@ struct lmi_store_report {
 };
 LMI_RC lmi_store_report_get(struct lmi *lmi, struct lmi_store_report *out,
                             struct lmi_err *err);
+
+/*
+ * The store's key, and the one before it, which is accepted for reading. The
+ * old one is needed while an entry of the store was made with it, and for a
+ * day by the waits after failed logins. Both files are dated by the system's
+ * clock.
+ */
+#define LMI_PATH_SIZE 320
+struct lmi_key_report {
+    char path[LMI_PATH_SIZE], old_path[LMI_PATH_SIZE];
+    bool has_old;
+    bool unfinished; /* both are the same: a rotation was interrupted */
+    bool old_is_set; /* key_file_old names it: the settings go first */
+    int64_t made;    /* when the key was written; 0: not known */
+    int64_t old_made;
+    int64_t rotated;      /* when the old one became old */
+    uint64_t sessions;    /* tickets and cookies made with the old one */
+    uint64_t known;       /* sources known since before */
+    bool needed;          /* the old one */
+    int64_t needed_until; /* at the latest */
+};
+LMI_RC lmi_key_report_get(struct lmi *lmi, struct lmi_key_report *out,
+                          struct lmi_err *err);
+
+/*
+ * Writes a new key, and keeps the one before it for reading. It is done at the
+ * moment when the new one gets its name; until then the old one is the key.
+ * done_out is false if there is an old one already. Processes with an open
+ * handle follow at their next call, pinned ones within a second.
+ */
+LMI_RC lmi_key_rotate(struct lmi *lmi, bool *done_out, struct lmi_err *err);
+
+/*
+ * Removes the old key. done_out is false if there is none; if it is needed,
+ * unless forced: what was made with it is lost then; or if key_file_old names
+ * it.
+ */
+LMI_RC lmi_key_retire(struct lmi *lmi, bool force, bool *done_out,
+                      struct lmi_err *err);
+
+/*
+ * Writes a backup into a folder, which is made, mode 0700, or is empty: the
+ * key, the old one, and the known sources; no session and no ticket, for one
+ * that has ended since would come back. Logins go on. Until the file "known"
+ * is there the backup is not complete.
+ */
+LMI_RC lmi_backup_make(struct lmi *lmi, const char *folder, uint64_t *known_out,
+                       struct lmi_err *err);
+
+/*
+ * Brings a backup into the store of the settings, if that does not exist yet,
+ * or, forced, in its place: then all sessions end at once. The backup is read
+ * to its end first, and nothing changes if it is damaged. Until the end every
+ * use of the store is a fault. Faults that mean no: "store.exists", and
+ * "key.taken" for another key in the place of the store's.
+ */
+LMI_RC lmi_backup_restore(struct lmi *lmi, const char *folder, bool force,
+                          uint64_t *known_out, struct lmi_err *err);
+
+/*
+ * Moves all of a store to a new one, both as the setting `store` names them;
+ * key_file and volatile_dir are those of the settings if they are set there,
+ * and otherwise what they would be by default. At the end other processes'
+ * changes wait, for the differences since the copying began. When the new
+ * store is whole, every use of the old one becomes a fault, "store.moved", and
+ * it is emptied. A copy that was interrupted is begun anew. "store.exists": the
+ * new one is not new.
+ */
+struct lmi_copied {
+    uint64_t sessions; /* tickets and cookies */
+    uint64_t known;    /* sources */
+    uint64_t others;   /* of both parts */
+    bool has_key;      /* the key has been copied, too */
+    int64_t held;      /* microseconds that others had to wait */
+};
+LMI_RC lmi_store_copy(struct lmi *lmi, const char *from, const char *to,
+                      struct lmi_copied *out, struct lmi_err *err);
 
 /* Removes what has expired, in steps between which logins go on. */
 LMI_RC lmi_session_purge(struct lmi *lmi, uint64_t *removed_out,

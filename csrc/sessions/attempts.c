@@ -7,13 +7,13 @@
 #define NETWORK_FREE 300
 #define WAIT_LONGEST 900
 #define WAIT_AT_MAX 3600
-#define FORGET_SECONDS 86400
+#define FORGET_SECONDS LMI_FORGET_SECONDS
 #define OPEN_MAX 32     /* reservations of a row at once, below its limit */
 #define OPEN_SECONDS 60 /* a reservation older than this has failed */
 #define CAP 65536       /* rows of a kind */
 #define ROWS                                                                   \
     (sizeof((struct lmi_attempt *)0)->rows / sizeof(struct lmi_attempt_row))
-#define KNOWN_SECONDS (30 * 86400)
+#define KNOWN_SECONDS LMI_KNOWN_SECONDS
 #define KNOWN_AGAIN_SECONDS 86400 /* remembered once a day */
 
 /* What is known of a name, a pair or a source. */

@@ -24,6 +24,9 @@
 #include "base/address.h"
 #include "sessions/entry.h"
 
+#define LMI_FORGET_SECONDS 86400       /* failures are forgotten */
+#define LMI_KNOWN_SECONDS (30 * 86400) /* a source stays known */
+
 /* The rows that one attempt counts in, between begin and end. */
 struct lmi_attempt {
     size_t count;

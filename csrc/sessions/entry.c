@@ -54,8 +54,13 @@ lmi_entry_find(struct lmi *lmi, const struct lmi_store_id *id,
     out->named = true;
     if (rc != LMI_OK || !there)
         return rc;
-    return lmi_record_decode(lmi_keys_of(lmi), id, &out->value, &out->good,
-                             &out->record, err);
+    rc = lmi_record_decode(lmi_keys_of(lmi), id, &out->value, &out->good,
+                           &out->record, err);
+    /* Another process may have made it with a key that is new. */
+    if (rc == LMI_OK && !out->good && lmi_keys_renew(lmi))
+        rc = lmi_record_decode(lmi_keys_of(lmi), id, &out->value, &out->good,
+                               &out->record, err);
+    return rc;
 }
 
 /* Finds a secret's entry, and wipes the secret. */

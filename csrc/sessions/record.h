@@ -48,6 +48,7 @@
 #define LMI_MAC_KNOWN 8
 #define LMI_MAC_NETWORK 9
 #define LMI_MAC_DECOY 10
+#define LMI_MAC_BACKUP 20
 
 #define LMI_SESSION_KEY 16
 #define LMI_SHORT_MAC 16
