@@ -469,6 +469,8 @@ answer_hash(pTHX_ const struct lmi_login_answer *answer)
 {
     HV *hash = newHV();
     SV *object = sv_2mortal(newRV_noinc((SV *)hash));
+    (void)hv_stores(hash, "redeemed_at", newSVnv((NV)session->redeemed_at));
+    (void)hv_stores(hash, "address", newSVpv(session->address, 0));
 
     (void)hv_stores(hash, "login_ok", newSViv(is_good(answer)));
     (void)hv_stores(hash, "reason",

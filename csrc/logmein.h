@@ -184,6 +184,7 @@ bool lmi_service_parse(struct lmi_text text, enum lmi_service *out);
 #define LMI_URI_MAX 2048               /* bytes, after encoding */
 #define LMI_TOKEN_SIZE 18              /* "/cpsess" + 10 digits + NUL */
 #define LMI_TICKET_SIZE 48             /* "lmt_" + 43 characters + NUL */
+#define LMI_ADDRESS_TEXT 46            /* the longest address + NUL */
 #define LMI_ID_SIZE 17                 /* 16 hex digits + NUL */
 #define LMI_COOKIE_SIZE (3 * 254 + 47) /* USER%3aSECRET + NUL */
 #define LMI_VALUE_MAX 1024             /* bytes: another server's cookie */
@@ -351,9 +352,12 @@ struct lmi_session {
     char token[LMI_TOKEN_SIZE];
     char id[LMI_ID_SIZE];
     int64_t created;
-    int64_t ends;      /* the overall limit */
-    int64_t last_seen; /* good to a minute */
-    bool redeemed;     /* false: ticket or dual-use cookie not used yet */
+    int64_t ends;        /* the overall limit */
+    int64_t last_seen;   /* good to a minute */
+    bool redeemed;       /* false: ticket or dual-use cookie not used yet */
+    int64_t redeemed_at; /* 0: not yet, or not known: made by an old version */
+    char address[LMI_ADDRESS_TEXT]; /* from where it was redeemed; empty if
+                                       that is not known */
 };
 
 /* The outcome for a ticket or a cookie. */

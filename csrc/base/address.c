@@ -132,6 +132,14 @@ void
 lmi_address_mask(struct lmi_address *address, unsigned bits)
 {
     if (memcmp(address->bytes, translator, sizeof translator) == 0)
+bool
+lmi_address_is_known(const struct lmi_address *address)
+{
+    static const struct lmi_address none;
+
+    return memcmp(address, &none, sizeof none) != 0;
+}
+
         memcpy(address->bytes, mapped, sizeof mapped);
     else if (!is_ipv4(address))
         memset(address->bytes + bits / 8, 0, sizeof address->bytes - bits / 8);

@@ -4,8 +4,6 @@
 
 #include "base/text.h"
 
-#define LMI_ADDRESS_TEXT 46 /* with the terminator */
-
 /* An IPv6 address, or an IPv4 one mapped into IPv6. */
 struct lmi_address {
     uint8_t bytes[16];
@@ -32,6 +30,9 @@ bool lmi_address_is_loopback(const struct lmi_address *address);
 bool lmi_address_in(const struct lmi_address *address, const char *list);
 
 bool lmi_address_is_ipv6(const struct lmi_address *address);
+/* Is any bit set? The address of zeros is no host's, and stands for none. */
+bool lmi_address_is_known(const struct lmi_address *address);
+
 
 /*
  * What one customer has: an IPv4 address stays as it is, a translator's,

@@ -440,7 +440,17 @@ minute.
 
 =item C<redeemed>
 
-0 until the first use of its ticket or dual-use cookie.
+0 until the first use of its ticket or dual-use cookie, then 1.
+
+=item C<redeemed_at>
+
+When that was, in seconds since 1970; 0 if it was not used, or if a version that did
+not record this has created the session.
+
+=item C<address>
+
+The browser's address at that moment, as C<redeem> or C<check> was given it, in its
+usual form; an empty string if it is not known.
 
 =item C<cookie>
 
