@@ -552,6 +552,59 @@ enum lmi_duration {
     LMI_LOGIN_TIME, /* of a login, without waiting for its turn */
     LMI_CHECK_TIME, /* of a check of a cookie */
     LMI_WAIT_TIME,  /* what remained of the wait, at each login refused so */
+LMI_RC lmi_session_purge_some(struct lmi *lmi, uint64_t *removed_out,
+                              bool *more_out, struct lmi_err *err);
+
+/*
+ * Who has failed to log in, and how long they wait. The store has keyed hashes
+ * of names and sources: a row has a name only where it can be guessed. Names
+ * are guessed from the accounts of the site, mailboxes of its first 1,000
+ * domains included; pairs of a name and a known source, sources (addresses, or
+ * 64 bits of IPv6 ones) and networks (48 bits of these) from the live sessions,
+ * with which their addresses are kept; local users from 0 to 65,535. All others
+ * are only counted. Looks at all sessions, unless there are only names; needs
+ * up to 100 bytes for each of at most 262,144 rows.
+ */
+struct lmi_attempts;
+LMI_RC lmi_attempts_read(struct lmi *lmi, struct lmi_attempts **out,
+                         struct lmi_err *err);
+void lmi_attempts_free(struct lmi_attempts *list);
+
+/*
+ * The rows that have a name, by a number from 0 on; false at the end. Names
+ * come first, then pairs, sources and networks, of each kind who waits longest.
+ */
+#define LMI_ATTEMPTS_SOURCE (LMI_ADDRESS_TEXT + 3)
+struct lmi_attempts_row {
+    const char *kind; /* "name", "pair", "source" or "network". Static. */
+    char user[LMI_USER_MAX + 1];      /* of a name or pair, else empty */
+    char source[LMI_ATTEMPTS_SOURCE]; /* "192.0.2.7", "2001:db8::/64", or /48,
+                                         or "uid:33"; of a name empty */
+    uint32_t failures;                /* at least 1 */
+    uint32_t wait; /* seconds until the next attempt; 0: no wait */
+};
+bool lmi_attempts_get(const struct lmi_attempts *list, size_t number,
+                      struct lmi_attempts_row *out);
+
+/* How many rows of a kind, 0 to 3 in the same order, have no name. */
+#define LMI_ATTEMPTS_KINDS 4
+struct lmi_attempts_count {
+    const char *kind;
+    uint64_t rows, waiting;
+};
+void lmi_attempts_unnamed(const struct lmi_attempts *list, size_t kind,
+                          struct lmi_attempts_count *out);
+
+/*
+ * Forgets failures, and logs that: of a name, and of its pairs with sources
+ * that its live sessions tell; with a source, of the pair of both only; of a
+ * source or network alone, as lmi_attempts_get() shows it, or an address. One
+ * of the two may be NULL. removed_out is the number of rows, 0 also for what is
+ * no name or source.
+ */
+LMI_RC lmi_attempts_clear(struct lmi *lmi, const char *user, const char *source,
+                          uint64_t *removed_out, struct lmi_err *err);
+bool lmi_attempts_source_ok(const char *source);
 };
 #define LMI_DURATIONS (LMI_WAIT_TIME + 1)
 #define LMI_BOUNDS 10

@@ -57,6 +57,16 @@ lmi_address_of_uid(uint32_t uid, struct lmi_address *out)
         out->bytes[4 + i] = (uint8_t)(uid >> (24 - 8 * i));
 }
 
+uint32_t
+lmi_address_uid(const struct lmi_address *address)
+{
+    uint32_t uid = 0;
+
+    for (int i = 0; i < 4; i++)
+        uid = uid << 8 | address->bytes[4 + i];
+    return uid;
+}
+
 bool
 lmi_address_is_uid(const struct lmi_address *address)
 {
@@ -123,6 +133,14 @@ lmi_address_listed(struct lmi_text address, const char *list)
 }
 
 bool
+lmi_address_is_known(const struct lmi_address *address)
+{
+    static const struct lmi_address none;
+
+    return memcmp(address, &none, sizeof none) != 0;
+}
+
+bool
 lmi_address_is_ipv6(const struct lmi_address *address)
 {
     return !is_ipv4(address);
@@ -132,14 +150,6 @@ void
 lmi_address_mask(struct lmi_address *address, unsigned bits)
 {
     if (memcmp(address->bytes, translator, sizeof translator) == 0)
-bool
-lmi_address_is_known(const struct lmi_address *address)
-{
-    static const struct lmi_address none;
-
-    return memcmp(address, &none, sizeof none) != 0;
-}
-
         memcpy(address->bytes, mapped, sizeof mapped);
     else if (!is_ipv4(address))
         memset(address->bytes + bits / 8, 0, sizeof address->bytes - bits / 8);
