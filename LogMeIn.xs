@@ -418,6 +418,42 @@ read_access(pTHX_ SV **list, I32 count)
     return access;
 }
 
+/*
+ * What _next and _end_some look for: a cursor, user, service, ids, networks,
+ * older_than, idle_for and until, of which the last ones may be missing. The
+ * numbers are read before the first pointer.
+ */
+static struct lmi_session_list
+read_list(pTHX_ SV **given, I32 count)
+{
+    struct lmi_session_list list;
+    int64_t *numbers[] = {&list.older_than, &list.idle_for, &list.until};
+    SV *all[8];
+    STRLEN len;
+    const char *bytes;
+    I32 i;
+
+    Zero(&list, 1, struct lmi_session_list);
+    for (i = 0; i < 8; i++)
+        all[i] = i < count ? given[i] : &PL_sv_undef;
+    for (i = 0; i < 3; i++)
+        if (SvOK(all[5 + i]))
+            *numbers[i] = (int64_t)SvNV_nomg(all[5 + i]);
+    if (SvROK(all[0]))
+        croak("This is not a cursor of a list.");
+    bytes = SvPVbyte(all[0], len);
+    if (len > sizeof list.cursor)
+        croak("This is not a cursor of a list.");
+    Copy(bytes, list.cursor, len, char);
+    list.cursor_len = len;
+    if (SvOK(all[2]))
+        list.service = service_of(aTHX_ all[2]);
+    list.user = text_of(aTHX_ all[1]);
+    list.ids = string_of(aTHX_ all[3]);
+    list.networks = string_of(aTHX_ all[4]);
+    return list;
+}
+
 static SV *
 session_hash(pTHX_ const struct lmi_session *session, const char *cookie)
 {
@@ -1119,11 +1155,8 @@ PPCODE:
     }
 
 void
-_next(self, cursor, user, service)
+_next(self, ...)
     SV *self
-    SV *cursor
-    SV *user
-    SV *service
 PREINIT:
     struct lmi_session_list list;
     struct lmi_session session;
@@ -1134,20 +1167,7 @@ PREINIT:
     bool found;
 PPCODE:
     settle(aTHX_ &ST(0), items);
-    PERL_UNUSED_VAR(cursor);
-    PERL_UNUSED_VAR(user);
-    PERL_UNUSED_VAR(service);
-    Zero(&list, 1, struct lmi_session_list);
-    if (SvROK(ST(1)))
-        croak("This is not a cursor of a list.");
-    bytes = SvPVbyte(ST(1), len);
-    if (len > sizeof list.cursor)
-        croak("This is not a cursor of a list.");
-    Copy(bytes, list.cursor, len, char);
-    list.cursor_len = len;
-    if (SvOK(ST(3)))
-        list.service = service_of(aTHX_ ST(3));
-    list.user = text_of(aTHX_ ST(2));
+    list = read_list(aTHX_ &ST(1), items - 1);
     lmi = sessions_or_die(aTHX_ self);
     die_of(aTHX_ lmi_session_next(lmi, &list, &found, &session, &err),
            &err);
@@ -1236,5 +1256,84 @@ PREINIT:
 CODE:
     lmi = sessions_or_die(aTHX_ self);
     die_of(aTHX_ lmi_session_discard(lmi, ticket, &RETVAL, &err), &err);
+OUTPUT:
+    RETVAL
+
+void
+_end_some(self, ...)
+    SV *self
+PREINIT:
+    struct lmi_session_list list;
+    struct lmi *lmi;
+    struct lmi_err err;
+    uint32_t ended;
+PPCODE:
+    settle(aTHX_ &ST(0), items);
+    list = read_list(aTHX_ &ST(1), items - 1);
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_session_end_some(lmi, &list, &ended, &err), &err);
+    EXTEND(SP, 2);
+    mPUSHu(ended);
+    mPUSHp((const char *)list.cursor, list.cursor_len);
+
+void
+_purge_some(self)
+    SV *self
+PREINIT:
+    struct lmi *lmi;
+    struct lmi_err err;
+    uint64_t removed;
+    bool more;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_session_purge_some(lmi, &removed, &more, &err), &err);
+    EXTEND(SP, 2);
+    mPUSHn((NV)removed);
+    PUSHs(more ? &PL_sv_yes : &PL_sv_no);
+
+void
+_attempts(self)
+    SV *self
+PREINIT:
+    struct lmi_attempts *list;
+    struct lmi *lmi;
+    struct lmi_err err;
+    AV *rows, *counts;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_attempts_read(lmi, &list, &err), &err);
+    rows = attempts_rows(aTHX_ list);
+    counts = attempts_counts(aTHX_ list);
+    lmi_attempts_free(list);
+    EXTEND(SP, 2);
+    mPUSHs(newRV_noinc((SV *)rows));
+    mPUSHs(newRV_noinc((SV *)counts));
+
+NV
+_clear_attempts(self, user, source)
+    SV *self
+    SV *user
+    SV *source
+PREINIT:
+    struct lmi *lmi;
+    struct lmi_err err;
+    uint64_t removed;
+CODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(user);
+    PERL_UNUSED_VAR(source);
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_attempts_clear(lmi, string_of(aTHX_ ST(1)),
+                                    string_of(aTHX_ ST(2)), &removed, &err),
+           &err);
+    RETVAL = (NV)removed;
+OUTPUT:
+    RETVAL
+
+bool
+_is_attempts_source(source)
+    const char *source
+CODE:
+    RETVAL = lmi_attempts_source_ok(source);
 OUTPUT:
     RETVAL

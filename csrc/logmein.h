@@ -448,13 +448,22 @@ LMI_RC lmi_session_end(struct lmi *lmi, const struct lmi_access *access,
                        struct lmi_err *err);
 
 /*
- * The live sessions, one after the other, without loading them all: all of
- * them, one user's, or one service's. Begin with a zeroed cursor; what is made
- * or ended meanwhile may or may not be seen. found_out is false at the end.
+ * The live sessions, one after the other, without loading them all: those for
+ * which all is true that is asked for. A zeroed list is of all sessions, and
+ * at its beginning; what is made or ended meanwhile may or may not be seen.
+ * found_out is false at the end.
  */
 struct lmi_session_list {
     struct lmi_text user;     /* absent: all */
     enum lmi_service service; /* 0: all */
+    const char *ids;          /* their public ids, separated by blanks; NULL:
+                                 all */
+    const char *networks;     /* redeemed from there: a list, as that of
+                                 lmi_address_listed(); NULL: all, also those of
+                                 which that is not known */
+    int64_t older_than;       /* made so many seconds ago, or before; 0: all */
+    int64_t idle_for;         /* not used for so many seconds; 0: all */
+    int64_t until;            /* made then or before; 0: all */
     size_t cursor_len;        /* 0: at the beginning */
     uint8_t cursor[128];      /* where it goes on: bytes to keep as they are */
 };
@@ -475,6 +484,17 @@ LMI_RC lmi_session_count(struct lmi *lmi, uint64_t out[LMI_SERVICES + 1],
 LMI_RC lmi_session_end_id(struct lmi *lmi, struct lmi_text id,
                           struct lmi_text user, bool *found_out,
                           struct lmi_session *out, struct lmi_err *err);
+
+/*
+ * Ends the next 128 of a list, or as many as there are, in one durable commit,
+ * and logs each as lmi_session_end_id() does. Then it pauses, so that logins
+ * go on. ended_out is below 128 at the end of the list. A ticket that somebody
+ * redeems meanwhile becomes another entry, which may be missed: set `until`,
+ * and begin again until nothing is found.
+ */
+#define LMI_END_AT_ONCE 128
+LMI_RC lmi_session_end_some(struct lmi *lmi, struct lmi_session_list *list,
+                            uint32_t *ended_out, struct lmi_err *err);
 
 /*
  * Ends a ticket, or a dual-use cookie, that was sent in clear text; a spent
@@ -525,33 +545,13 @@ struct lmi_store_report {
 LMI_RC lmi_store_report_get(struct lmi *lmi, struct lmi_store_report *out,
                             struct lmi_err *err);
 
-/* Removes what has expired, in steps between which logins go on. */
+/*
+ * Removes what has expired, in steps between which logins go on; or one such
+ * step, after which more_out tells whether there are others. removed_out counts
+ * tickets and cookies.
+ */
 LMI_RC lmi_session_purge(struct lmi *lmi, uint64_t *removed_out,
                          struct lmi_err *err);
-
-/*
- * Is this part in order, as far as can be seen without changing anything?
- * LMI_OK, or what is wrong with it: for a server's reports of its health.
- */
-enum lmi_part {
-    LMI_PART_STORE,   /* it can be opened, and both its parts read */
-    LMI_PART_KEY,     /* the file holds the store's key; LMI_OK if the store is
-                         faulty */
-    LMI_PART_SITE,    /* etc/passwd and etc/shadow can be read */
-    LMI_PART_SETTINGS /* the file can be used, should it be read again */
-};
-LMI_RC lmi_health_look(struct lmi *lmi, enum lmi_part part,
-                       struct lmi_err *err);
-
-/*
- * What a handle, those like it, and processes forked later have done since the
- * first of these handles was made. Logins that have left the process are not
- * counted.
- */
-enum lmi_duration {
-    LMI_LOGIN_TIME, /* of a login, without waiting for its turn */
-    LMI_CHECK_TIME, /* of a check of a cookie */
-    LMI_WAIT_TIME,  /* what remained of the wait, at each login refused so */
 LMI_RC lmi_session_purge_some(struct lmi *lmi, uint64_t *removed_out,
                               bool *more_out, struct lmi_err *err);
 
@@ -605,6 +605,30 @@ void lmi_attempts_unnamed(const struct lmi_attempts *list, size_t kind,
 LMI_RC lmi_attempts_clear(struct lmi *lmi, const char *user, const char *source,
                           uint64_t *removed_out, struct lmi_err *err);
 bool lmi_attempts_source_ok(const char *source);
+
+/*
+ * Is this part in order, as far as can be seen without changing anything?
+ * LMI_OK, or what is wrong with it: for a server's reports of its health.
+ */
+enum lmi_part {
+    LMI_PART_STORE,   /* it can be opened, and both its parts read */
+    LMI_PART_KEY,     /* the file holds the store's key; LMI_OK if the store is
+                         faulty */
+    LMI_PART_SITE,    /* etc/passwd and etc/shadow can be read */
+    LMI_PART_SETTINGS /* the file can be used, should it be read again */
+};
+LMI_RC lmi_health_look(struct lmi *lmi, enum lmi_part part,
+                       struct lmi_err *err);
+
+/*
+ * What a handle, those like it, and processes forked later have done since the
+ * first of these handles was made. Logins that have left the process are not
+ * counted.
+ */
+enum lmi_duration {
+    LMI_LOGIN_TIME, /* of a login, without waiting for its turn */
+    LMI_CHECK_TIME, /* of a check of a cookie */
+    LMI_WAIT_TIME,  /* what remained of the wait, at each login refused so */
 };
 #define LMI_DURATIONS (LMI_WAIT_TIME + 1)
 #define LMI_BOUNDS 10
