@@ -469,6 +469,8 @@ session_hash(pTHX_ const struct lmi_session *session, const char *cookie)
     (void)hv_stores(hash, "ends", newSVnv((NV)session->ends));
     (void)hv_stores(hash, "last_seen", newSVnv((NV)session->last_seen));
     (void)hv_stores(hash, "redeemed", newSViv(session->redeemed));
+    (void)hv_stores(hash, "redeemed_at", newSVnv((NV)session->redeemed_at));
+    (void)hv_stores(hash, "address", newSVpv(session->address, 0));
     if (cookie != NULL && cookie[0] != '\0')
         (void)hv_stores(hash, "cookie", newSVpv(cookie, 0));
     return object;
@@ -505,8 +507,6 @@ answer_hash(pTHX_ const struct lmi_login_answer *answer)
 {
     HV *hash = newHV();
     SV *object = sv_2mortal(newRV_noinc((SV *)hash));
-    (void)hv_stores(hash, "redeemed_at", newSVnv((NV)session->redeemed_at));
-    (void)hv_stores(hash, "address", newSVpv(session->address, 0));
 
     (void)hv_stores(hash, "login_ok", newSViv(is_good(answer)));
     (void)hv_stores(hash, "reason",
@@ -728,6 +728,53 @@ store_report_hash(pTHX_ const struct lmi_store_report *report)
     (void)hv_stores(hash, "behind_pid", newSVnv((NV)report->behind_pid));
     (void)hv_stores(hash, "free", newSVnv((NV)report->free_bytes));
     return sv_2mortal(newRV_noinc((SV *)hash));
+}
+
+static SV *
+attempts_row_hash(pTHX_ const struct lmi_attempts_row *row)
+{
+    HV *hash = newHV();
+
+    (void)hv_stores(hash, "kind", newSVpv(row->kind, 0));
+    if (row->user[0] != '\0')
+        (void)hv_stores(hash, "user", newSVpv(row->user, 0));
+    if (row->source[0] != '\0')
+        (void)hv_stores(hash, "source", newSVpv(row->source, 0));
+    (void)hv_stores(hash, "failures", newSVuv(row->failures));
+    (void)hv_stores(hash, "wait", newSVuv(row->wait));
+    return newRV_noinc((SV *)hash);
+}
+
+/* The rows that have a name, and the numbers of those that have none. */
+static AV *
+attempts_rows(pTHX_ const struct lmi_attempts *list)
+{
+    struct lmi_attempts_row row;
+    size_t number;
+    AV *rows = newAV();
+
+    for (number = 0; lmi_attempts_get(list, number, &row); number++)
+        av_push(rows, attempts_row_hash(aTHX_ &row));
+    return rows;
+}
+
+static AV *
+attempts_counts(pTHX_ const struct lmi_attempts *list)
+{
+    struct lmi_attempts_count count;
+    size_t kind;
+    AV *counts = newAV();
+    HV *hash;
+
+    for (kind = 0; kind < LMI_ATTEMPTS_KINDS; kind++) {
+        lmi_attempts_unnamed(list, kind, &count);
+        hash = newHV();
+        (void)hv_stores(hash, "kind", newSVpv(count.kind, 0));
+        (void)hv_stores(hash, "rows", newSVnv((NV)count.rows));
+        (void)hv_stores(hash, "waiting", newSVnv((NV)count.waiting));
+        av_push(counts, newRV_noinc((SV *)hash));
+    }
+    return counts;
 }
 
 /* For the operator's calls, where a fault must not look like an end. */
@@ -1162,8 +1209,6 @@ PREINIT:
     struct lmi_session session;
     struct lmi *lmi;
     struct lmi_err err;
-    STRLEN len;
-    const char *bytes;
     bool found;
 PPCODE:
     settle(aTHX_ &ST(0), items);
