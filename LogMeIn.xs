@@ -1376,9 +1376,11 @@ OUTPUT:
     RETVAL
 
 bool
-_is_attempts_source(source)
+_is_attempts_source(self, source)
+    SV *self
     const char *source
 CODE:
+    PERL_UNUSED_VAR(self);
     RETVAL = lmi_attempts_source_ok(source);
 OUTPUT:
     RETVAL

@@ -328,8 +328,8 @@ is_deeply(
 
 # Where and when a session was redeemed stays with it.
 sub place_of {
-    my ($session) = @_;
-    my $listed = Cpanel::LogMeIn::Session->show( id => $session->{id} ) // {};
+    my ($one) = @_;
+    my $listed = Cpanel::LogMeIn::Session->show( id => $one->{id} ) // {};
     return join q{ }, map { $_ // 'undef' } @{$listed}{qw(address redeemed_at)};
 }
 at(0);

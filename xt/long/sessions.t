@@ -76,8 +76,10 @@ sub _bit { my ($handle) = @_; vec( my $bits = q{}, fileno $handle, 1 ) = 1; retu
 sub memory_of {
     my ($pid) = @_;
     open my $file, '<', "/proc/$pid/status" or return 0;
-    my ($kib) = join( q{}, <$file> ) =~ /^RssAnon:\s+([0-9]+)/m;
-    return $kib // 0;
+    while ( my $line = readline $file ) {
+        return $1 if $line =~ /\ARssAnon:\s+([0-9]+)/;
+    }
+    return 0;
 }
 
 # Runs the command while logins go on: what it prints, or the number of lines.

@@ -19,13 +19,14 @@ sub actions {
 sub complaint {
     my ( $class, $action, $option, $name ) = @_;
     return if $action ne 'clear';
-    my $source = $option->{source};
+    my $source   = $option->{source};
+    my $sessions = 'Cpanel::LogMeIn::Session';
     return "'attempts clear' needs a NAME, or --source ADDRESS."
         if !defined $name && !defined $source;
     return "'$name' is no name of an account." if defined $name && !is_user($name);
     return                                     if !defined $source;
     return "'$source' is no source: write an address, a network of 48 or 64 bits, or uid:NUMBER."
-        if $source =~ /\0/ || !Cpanel::LogMeIn::Session::_is_attempts_source($source);
+        if $source =~ /\0/ || !$sessions->_is_attempts_source($source);
     return "'$source' is no source of one name: write an address."
         if defined $name && $source =~ m{/48\z};
     return;

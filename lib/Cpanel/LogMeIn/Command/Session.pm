@@ -161,9 +161,9 @@ sub _show {
 # Shows how far a long work is, on a terminal; at its end removes it.
 sub _progress {
     my ($text) = @_;
-    my $shown = Time::HiRes::time();
+    my $shown = 0;
     return sub { }
-        if !-t STDERR;
+        if !POSIX::isatty( fileno STDERR );
     return sub {
         my ($count) = @_;
         return print {*STDERR} "\r\e[K" if !defined $count;
