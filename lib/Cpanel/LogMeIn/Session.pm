@@ -548,6 +548,8 @@ the logins:
 
 =item C<This is not a cursor of a list.>
 
+=item C<The argument 'NAME' must be a number of seconds.>
+
 =item C<The sessions can't be read: ...>
 
 =back

@@ -250,7 +250,7 @@ opened, the ticket is redeemed for a cookie.
 Lists the sessions that are active, and tickets not yet redeemed: all of them, or those
 that match every filter. ADDRESS is where the session was redeemed: C<-> if that is not
 known. AGE is the time since the login, IDLE the time since the last request, good to a
-minute. Any number of sessions is listed in little memory, about 50,000 a second; those
+minute. Any number of sessions is listed in little memory, about 30,000 a second; those
 that begin or end meanwhile may be missing.
 
 =head2 show
