@@ -28,7 +28,7 @@ my $EVERY   = 0.05;                                                      # secon
 my @LOGMEIN = ( $^X, qw(-Iblib/arch -Iblib/lib blib/script/logmein) );
 my $site    = Test::Cpanel::LogMeIn->new(
     accounts => { map { $_ => 'secret' } qw(alice busy) },
-    settings => { sessions_max => 100 },
+    settings => { session_idle => 21_600 },                  # none idles out before its turn
 );
 my ( $status, $out ) = run( '.',
           "cc -std=c11 -D_GNU_SOURCE -O2 -Icsrc -o '$site->{dir}/make' xt/sessions/make.c"

@@ -12,7 +12,7 @@
 #include "sessions/entry.h"
 
 #define BATCH 250    /* sessions of a commit */
-#define AGE 7200     /* seconds since an expired one was used */
+#define AGE 43200    /* seconds since an expired one was used */
 #define LONG_AGO 999 /* days: no commit removes what has expired since */
 
 static struct lmi *lmi;
