@@ -418,6 +418,42 @@ read_access(pTHX_ SV **list, I32 count)
     return access;
 }
 
+/*
+ * What _next and _end_some look for: a cursor, user, service, ids, networks,
+ * older_than, idle_for and until, of which the last ones may be missing. The
+ * numbers are read before the first pointer.
+ */
+static struct lmi_session_list
+read_list(pTHX_ SV **given, I32 count)
+{
+    struct lmi_session_list list;
+    int64_t *numbers[] = {&list.older_than, &list.idle_for, &list.until};
+    SV *all[8];
+    STRLEN len;
+    const char *bytes;
+    I32 i;
+
+    Zero(&list, 1, struct lmi_session_list);
+    for (i = 0; i < 8; i++)
+        all[i] = i < count ? given[i] : &PL_sv_undef;
+    for (i = 0; i < 3; i++)
+        if (SvOK(all[5 + i]))
+            *numbers[i] = (int64_t)SvNV_nomg(all[5 + i]);
+    if (SvROK(all[0]))
+        croak("This is not a cursor of a list.");
+    bytes = SvPVbyte(all[0], len);
+    if (len > sizeof list.cursor)
+        croak("This is not a cursor of a list.");
+    Copy(bytes, list.cursor, len, char);
+    list.cursor_len = len;
+    if (SvOK(all[2]))
+        list.service = service_of(aTHX_ all[2]);
+    list.user = text_of(aTHX_ all[1]);
+    list.ids = string_of(aTHX_ all[3]);
+    list.networks = string_of(aTHX_ all[4]);
+    return list;
+}
+
 static SV *
 session_hash(pTHX_ const struct lmi_session *session, const char *cookie)
 {
@@ -433,6 +469,8 @@ session_hash(pTHX_ const struct lmi_session *session, const char *cookie)
     (void)hv_stores(hash, "ends", newSVnv((NV)session->ends));
     (void)hv_stores(hash, "last_seen", newSVnv((NV)session->last_seen));
     (void)hv_stores(hash, "redeemed", newSViv(session->redeemed));
+    (void)hv_stores(hash, "redeemed_at", newSVnv((NV)session->redeemed_at));
+    (void)hv_stores(hash, "address", newSVpv(session->address, 0));
     if (cookie != NULL && cookie[0] != '\0')
         (void)hv_stores(hash, "cookie", newSVpv(cookie, 0));
     return object;
@@ -690,6 +728,53 @@ store_report_hash(pTHX_ const struct lmi_store_report *report)
     (void)hv_stores(hash, "behind_pid", newSVnv((NV)report->behind_pid));
     (void)hv_stores(hash, "free", newSVnv((NV)report->free_bytes));
     return sv_2mortal(newRV_noinc((SV *)hash));
+}
+
+static SV *
+attempts_row_hash(pTHX_ const struct lmi_attempts_row *row)
+{
+    HV *hash = newHV();
+
+    (void)hv_stores(hash, "kind", newSVpv(row->kind, 0));
+    if (row->user[0] != '\0')
+        (void)hv_stores(hash, "user", newSVpv(row->user, 0));
+    if (row->source[0] != '\0')
+        (void)hv_stores(hash, "source", newSVpv(row->source, 0));
+    (void)hv_stores(hash, "failures", newSVuv(row->failures));
+    (void)hv_stores(hash, "wait", newSVuv(row->wait));
+    return newRV_noinc((SV *)hash);
+}
+
+/* The rows that have a name, and the numbers of those that have none. */
+static AV *
+attempts_rows(pTHX_ const struct lmi_attempts *list)
+{
+    struct lmi_attempts_row row;
+    size_t number;
+    AV *rows = newAV();
+
+    for (number = 0; lmi_attempts_get(list, number, &row); number++)
+        av_push(rows, attempts_row_hash(aTHX_ &row));
+    return rows;
+}
+
+static AV *
+attempts_counts(pTHX_ const struct lmi_attempts *list)
+{
+    struct lmi_attempts_count count;
+    size_t kind;
+    AV *counts = newAV();
+    HV *hash;
+
+    for (kind = 0; kind < LMI_ATTEMPTS_KINDS; kind++) {
+        lmi_attempts_unnamed(list, kind, &count);
+        hash = newHV();
+        (void)hv_stores(hash, "kind", newSVpv(count.kind, 0));
+        (void)hv_stores(hash, "rows", newSVnv((NV)count.rows));
+        (void)hv_stores(hash, "waiting", newSVnv((NV)count.waiting));
+        av_push(counts, newRV_noinc((SV *)hash));
+    }
+    return counts;
 }
 
 /* For the operator's calls, where a fault must not look like an end. */
@@ -1147,35 +1232,17 @@ PPCODE:
     }
 
 void
-_next(self, cursor, user, service)
+_next(self, ...)
     SV *self
-    SV *cursor
-    SV *user
-    SV *service
 PREINIT:
     struct lmi_session_list list;
     struct lmi_session session;
     struct lmi *lmi;
     struct lmi_err err;
-    STRLEN len;
-    const char *bytes;
     bool found;
 PPCODE:
     settle(aTHX_ &ST(0), items);
-    PERL_UNUSED_VAR(cursor);
-    PERL_UNUSED_VAR(user);
-    PERL_UNUSED_VAR(service);
-    Zero(&list, 1, struct lmi_session_list);
-    if (SvROK(ST(1)))
-        croak("This is not a cursor of a list.");
-    bytes = SvPVbyte(ST(1), len);
-    if (len > sizeof list.cursor)
-        croak("This is not a cursor of a list.");
-    Copy(bytes, list.cursor, len, char);
-    list.cursor_len = len;
-    if (SvOK(ST(3)))
-        list.service = service_of(aTHX_ ST(3));
-    list.user = text_of(aTHX_ ST(2));
+    list = read_list(aTHX_ &ST(1), items - 1);
     lmi = sessions_or_die(aTHX_ self);
     die_of(aTHX_ lmi_session_next(lmi, &list, &found, &session, &err),
            &err);
@@ -1418,3 +1485,84 @@ PPCODE:
     EXTEND(SP, LMI_NOTES);
     for (i = 0; i < report->count; i++)
         PUSHs(fault_hash(aTHX_ NULL, &report->errors[i]));
+
+void
+_end_some(self, ...)
+    SV *self
+PREINIT:
+    struct lmi_session_list list;
+    struct lmi *lmi;
+    struct lmi_err err;
+    uint32_t ended;
+PPCODE:
+    settle(aTHX_ &ST(0), items);
+    list = read_list(aTHX_ &ST(1), items - 1);
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_session_end_some(lmi, &list, &ended, &err), &err);
+    EXTEND(SP, 2);
+    mPUSHu(ended);
+    mPUSHp((const char *)list.cursor, list.cursor_len);
+
+void
+_purge_some(self)
+    SV *self
+PREINIT:
+    struct lmi *lmi;
+    struct lmi_err err;
+    uint64_t removed;
+    bool more;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_session_purge_some(lmi, &removed, &more, &err), &err);
+    EXTEND(SP, 2);
+    mPUSHn((NV)removed);
+    PUSHs(more ? &PL_sv_yes : &PL_sv_no);
+
+void
+_attempts(self)
+    SV *self
+PREINIT:
+    struct lmi_attempts *list;
+    struct lmi *lmi;
+    struct lmi_err err;
+    AV *rows, *counts;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_attempts_read(lmi, &list, &err), &err);
+    rows = attempts_rows(aTHX_ list);
+    counts = attempts_counts(aTHX_ list);
+    lmi_attempts_free(list);
+    EXTEND(SP, 2);
+    mPUSHs(newRV_noinc((SV *)rows));
+    mPUSHs(newRV_noinc((SV *)counts));
+
+NV
+_clear_attempts(self, user, source)
+    SV *self
+    SV *user
+    SV *source
+PREINIT:
+    struct lmi *lmi;
+    struct lmi_err err;
+    uint64_t removed;
+CODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(user);
+    PERL_UNUSED_VAR(source);
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_attempts_clear(lmi, string_of(aTHX_ ST(1)),
+                                    string_of(aTHX_ ST(2)), &removed, &err),
+           &err);
+    RETVAL = (NV)removed;
+OUTPUT:
+    RETVAL
+
+bool
+_is_attempts_source(self, source)
+    SV *self
+    const char *source
+CODE:
+    PERL_UNUSED_VAR(self);
+    RETVAL = lmi_attempts_source_ok(source);
+OUTPUT:
+    RETVAL

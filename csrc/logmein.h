@@ -202,6 +202,7 @@ bool lmi_service_parse(struct lmi_text text, enum lmi_service *out);
 #define LMI_URI_MAX 2048               /* bytes, after encoding */
 #define LMI_TOKEN_SIZE 18              /* "/cpsess" + 10 digits + NUL */
 #define LMI_TICKET_SIZE 48             /* "lmt_" + 43 characters + NUL */
+#define LMI_ADDRESS_TEXT 46            /* the longest address + NUL */
 #define LMI_ID_SIZE 17                 /* 16 hex digits + NUL */
 #define LMI_COOKIE_SIZE (3 * 254 + 47) /* USER%3aSECRET + NUL */
 #define LMI_VALUE_MAX 1024             /* bytes: another server's cookie */
@@ -369,9 +370,12 @@ struct lmi_session {
     char token[LMI_TOKEN_SIZE];
     char id[LMI_ID_SIZE];
     int64_t created;
-    int64_t ends;      /* the overall limit */
-    int64_t last_seen; /* good to a minute */
-    bool redeemed;     /* false: ticket or dual-use cookie not used yet */
+    int64_t ends;        /* the overall limit */
+    int64_t last_seen;   /* good to a minute */
+    bool redeemed;       /* false: ticket or dual-use cookie not used yet */
+    int64_t redeemed_at; /* 0: not yet, or not known: made by an old version */
+    char address[LMI_ADDRESS_TEXT]; /* from where it was redeemed; empty if
+                                       that is not known */
 };
 
 /* The outcome for a ticket or a cookie. */
@@ -462,13 +466,22 @@ LMI_RC lmi_session_end(struct lmi *lmi, const struct lmi_access *access,
                        struct lmi_err *err);
 
 /*
- * The live sessions, one after the other, without loading them all: all of
- * them, one user's, or one service's. Begin with a zeroed cursor; what is made
- * or ended meanwhile may or may not be seen. found_out is false at the end.
+ * The live sessions, one after the other, without loading them all: those for
+ * which all is true that is asked for. A zeroed list is of all sessions, and
+ * at its beginning; what is made or ended meanwhile may or may not be seen.
+ * found_out is false at the end.
  */
 struct lmi_session_list {
     struct lmi_text user;     /* absent: all */
     enum lmi_service service; /* 0: all */
+    const char *ids;          /* their public ids, separated by blanks; NULL:
+                                 all */
+    const char *networks;     /* redeemed from there: a list, as that of
+                                 lmi_address_listed(); NULL: all, also those of
+                                 which that is not known */
+    int64_t older_than;       /* made so many seconds ago, or before; 0: all */
+    int64_t idle_for;         /* not used for so many seconds; 0: all */
+    int64_t until;            /* made then or before; 0: all */
     size_t cursor_len;        /* 0: at the beginning */
     uint8_t cursor[128];      /* where it goes on: bytes to keep as they are */
 };
@@ -489,6 +502,17 @@ LMI_RC lmi_session_count(struct lmi *lmi, uint64_t out[LMI_SERVICES + 1],
 LMI_RC lmi_session_end_id(struct lmi *lmi, struct lmi_text id,
                           struct lmi_text user, bool *found_out,
                           struct lmi_session *out, struct lmi_err *err);
+
+/*
+ * Ends the next 128 of a list, or as many as there are, in one durable commit,
+ * and logs each as lmi_session_end_id() does. Then it pauses, so that logins
+ * go on. ended_out is below 128 at the end of the list. A ticket that somebody
+ * redeems meanwhile becomes another entry, which may be missed: set `until`,
+ * and begin again until nothing is found.
+ */
+#define LMI_END_AT_ONCE 128
+LMI_RC lmi_session_end_some(struct lmi *lmi, struct lmi_session_list *list,
+                            uint32_t *ended_out, struct lmi_err *err);
 
 /*
  * Ends a ticket, or a dual-use cookie, that was sent in clear text; a spent
@@ -615,9 +639,66 @@ struct lmi_copied {
 LMI_RC lmi_store_copy(struct lmi *lmi, const char *from, const char *to,
                       struct lmi_copied *out, struct lmi_err *err);
 
-/* Removes what has expired, in steps between which logins go on. */
+/*
+ * Removes what has expired, in steps between which logins go on; or one such
+ * step, after which more_out tells whether there are others. removed_out counts
+ * tickets and cookies.
+ */
 LMI_RC lmi_session_purge(struct lmi *lmi, uint64_t *removed_out,
                          struct lmi_err *err);
+LMI_RC lmi_session_purge_some(struct lmi *lmi, uint64_t *removed_out,
+                              bool *more_out, struct lmi_err *err);
+
+/*
+ * Who has failed to log in, and how long they wait. The store has keyed hashes
+ * of names and sources: a row has a name only where it can be guessed. Names
+ * are guessed from the accounts of the site, mailboxes of its first 1,000
+ * domains included; pairs of a name and a known source, sources (addresses, or
+ * 64 bits of IPv6 ones) and networks (48 bits of these) from the live sessions,
+ * with which their addresses are kept; local users from 0 to 65,535. All others
+ * are only counted. Looks at all sessions, unless there are only names; needs
+ * up to 100 bytes for each of at most 262,144 rows.
+ */
+struct lmi_attempts;
+LMI_RC lmi_attempts_read(struct lmi *lmi, struct lmi_attempts **out,
+                         struct lmi_err *err);
+void lmi_attempts_free(struct lmi_attempts *list);
+
+/*
+ * The rows that have a name, by a number from 0 on; false at the end. Names
+ * come first, then pairs, sources and networks, of each kind who waits longest.
+ */
+#define LMI_ATTEMPTS_SOURCE (LMI_ADDRESS_TEXT + 3)
+struct lmi_attempts_row {
+    const char *kind; /* "name", "pair", "source" or "network". Static. */
+    char user[LMI_USER_MAX + 1];      /* of a name or pair, else empty */
+    char source[LMI_ATTEMPTS_SOURCE]; /* "192.0.2.7", "2001:db8::/64", or /48,
+                                         or "uid:33"; of a name empty */
+    uint32_t failures;                /* at least 1 */
+    uint32_t wait; /* seconds until the next attempt; 0: no wait */
+};
+bool lmi_attempts_get(const struct lmi_attempts *list, size_t number,
+                      struct lmi_attempts_row *out);
+
+/* How many rows of a kind, 0 to 3 in the same order, have no name. */
+#define LMI_ATTEMPTS_KINDS 4
+struct lmi_attempts_count {
+    const char *kind;
+    uint64_t rows, waiting;
+};
+void lmi_attempts_unnamed(const struct lmi_attempts *list, size_t kind,
+                          struct lmi_attempts_count *out);
+
+/*
+ * Forgets failures, and logs that: of a name, and of its pairs with sources
+ * that its live sessions tell; with a source, of the pair of both only; of a
+ * source or network alone, as lmi_attempts_get() shows it, or an address. One
+ * of the two may be NULL. removed_out is the number of rows, 0 also for what is
+ * no name or source.
+ */
+LMI_RC lmi_attempts_clear(struct lmi *lmi, const char *user, const char *source,
+                          uint64_t *removed_out, struct lmi_err *err);
+bool lmi_attempts_source_ok(const char *source);
 
 /*
  * Is this part in order, as far as can be seen without changing anything?

@@ -413,6 +413,10 @@ lmi_entry_describe(struct lmi *lmi, const struct lmi_record *record,
     out->ends = record->ends < limit ? record->ends : limit;
     out->last_seen = seen;
     out->redeemed = !lmi_record_is_fresh(record);
+    out->redeemed_at = record->redeemed;
+    out->address[0] = '\0';
+    if (lmi_address_is_known(&record->address))
+        lmi_address_format(&record->address, out->address);
     return public_id(lmi, record->session_key, out->id, err);
 }
 
