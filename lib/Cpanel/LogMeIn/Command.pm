@@ -11,7 +11,7 @@ our $VERSION = '0.01';
 my $USAGE   = 2;
 my $TROUBLE = 3;
 
-my %CLASS = map { $_ => 'Cpanel::LogMeIn::Command::' . ucfirst } qw(doctor serve);
+my %CLASS = map { $_ => 'Cpanel::LogMeIn::Command::' . ucfirst } qw(account doctor hash login serve);
 
 # The names of the commands.
 sub names { return sort keys %CLASS }
