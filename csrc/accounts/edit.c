@@ -33,13 +33,14 @@ static bool
 is_meant(const struct lmi_edit *edit, struct lmi_bytes line)
 {
     struct lmi_bytes rest = line, first;
+    size_t len = line.ptr[line.len - 1] == '\n' ? line.len - 1 : line.len;
 
-    if (line.ptr[line.len - 1] == '\n')
-        rest.len--;
+    rest.len = len;
     first = lmi_next_field(&rest, ':');
-    if (edit->kind != LMI_EDIT_DISOWN)
-        return first.len < line.len && lmi_bytes_equal(first, edit->key);
-    return first.len < line.len && lmi_bytes_equal(lmi_trim(rest), edit->key);
+    if (first.len == len)
+        return false; /* no colon */
+    return lmi_bytes_equal(
+        edit->kind == LMI_EDIT_DISOWN ? lmi_trim(rest) : first, edit->key);
 }
 
 /* The second field from the old one: whether there is a lock, and the hash. */

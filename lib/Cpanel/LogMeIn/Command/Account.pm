@@ -77,12 +77,14 @@ my %NO = map { $_ => 1 }
 
 sub _refused {
     my ( $user, $outcome, $sentence ) = @_;
-    print {*STDERR} "logmein: $user: $sentence\n";
+    _say("$user: $sentence");
     return $NO{$outcome} ? 1 : $TROUBLE;
 }
 
+# Lines on standard error, without control characters.
 sub _say {
-    print {*STDERR} map { "logmein: $_\n" } @_;
+    my (@lines) = @_;
+    print {*STDERR} map { "logmein: $_\n" } map { s/[^[:print:]\x80-\xff]/?/gr } @lines;
     return;
 }
 
