@@ -78,7 +78,7 @@ for my $how ( sort keys %prepared ) {
         isnt( $answer->{status}, 0, '... and says so' );
     }
 }
-note("97: $tries changes of prepared homes, $written written");
+note("21: $tries changes of prepared homes, $written written");
 prepare();
 done_ok( account( $_,    'info@alice.example' ), "control: $_" ) for qw(passwd suspend unsuspend);
 done_ok( account( 'add', 'new@alice.example' ),  'control: add' );

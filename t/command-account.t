@@ -239,6 +239,7 @@ my %bad = (
     } qw(passwd suspend unsuspend remove)
 );
 push @{ $bad{$_} }, ['ivan'], ['judy'] for qw(passwd);
+push @{ $bad{add} }, [ 'x', '--uid', ( stat $site->path('home/alice') )[4] ] if $IS_ROOT;
 my $before = tree( $site->root );
 for my $word ( sort keys %bad ) {
     for my $arguments ( @{ $bad{$word} } ) {

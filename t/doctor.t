@@ -80,7 +80,9 @@ sub doctor {
         sub {
             open STDERR, '>', '/dev/null' or die $!;
             $before->() if $before;
-            my $status = eval { Cpanel::LogMeIn::Command::Doctor->run(%option) } // "died: $@";
+            local $ENV{LOGMEIN_CONF} = delete $option{config} // $ENV{LOGMEIN_CONF};
+            my $status = eval { Cpanel::LogMeIn::Command::Doctor->run( q{}, \%option ) }
+                // "died: $@";
             return "\n$status";
         }
     );

@@ -418,15 +418,9 @@ lmi_site_has_user_file(struct lmi_site *site, const char *user, bool *out,
 {
     const struct lmi_file_rules rules = site_rules(site);
     char path[PATH_SIZE];
-    int fd;
-    enum lmi_rc rc;
 
     snprintf(path, sizeof path, "var/cpanel/users/%s", user);
-    rc = lmi_file_open(site->root_fd, path, &rules, &fd, err);
-    *out = fd >= 0;
-    if (*out)
-        close(fd);
-    return rc;
+    return lmi_file_exists(site->root_fd, path, &rules, out, err);
 }
 
 static enum lmi_rc

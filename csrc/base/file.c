@@ -85,6 +85,8 @@ broken_rule(const struct stat *st, const struct lmi_file_rules *rules,
             const char **remedy, const char **name)
 {
     *remedy = *name = NULL;
+    if (S_ISLNK(st->st_mode))
+        return "is a symbolic link";
     if (!S_ISREG(st->st_mode))
         return "is not a regular file";
     if (!owner_ok(st, rules)) {
@@ -103,38 +105,61 @@ broken_rule(const struct stat *st, const struct lmi_file_rules *rules,
     return NULL;
 }
 
+/* The error of the first rule that is broken, if any. */
+static enum lmi_rc
+judge(const struct stat *st, const struct lmi_file_rules *rules,
+      const char *path, struct lmi_err *err)
+{
+    const char *remedy, *name, *text = broken_rule(st, rules, &remedy, &name);
+
+    if (text == NULL)
+        return LMI_OK;
+    lmi_file_fail(rules, path, 0, text, remedy, err);
+    return lmi_err_name(err, name);
+}
+
 enum lmi_rc
 lmi_file_open(int dir_fd, const char *path, const struct lmi_file_rules *rules,
               int *fd_out, struct lmi_err *err)
 {
     struct stat st;
-    const char *text = NULL, *remedy = NULL, *name = NULL;
-    int os_errno = 0;
+    enum lmi_rc rc;
     int fd = openat(dir_fd, path,
                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
     *fd_out = -1;
     if (fd < 0 && errno == ENOENT)
         return LMI_OK;
-    if (fd < 0 && errno == ELOOP) {
-        text = "is a symbolic link";
-    } else if (fd < 0) {
-        os_errno = errno;
-        text = "can't be opened";
-    } else if (fstat(fd, &st) != 0) {
-        os_errno = errno;
-        text = "can't be examined";
-    } else {
-        text = broken_rule(&st, rules, &remedy, &name);
-    }
-    if (text == NULL) {
+    if (fd < 0)
+        return errno == ELOOP ? lmi_file_fail(rules, path, 0,
+                                              "is a symbolic link", NULL, err)
+                              : lmi_file_fail(rules, path, errno,
+                                              "can't be opened", NULL, err);
+    rc = fstat(fd, &st) == 0 ? judge(&st, rules, path, err)
+                             : lmi_file_fail(rules, path, errno,
+                                             "can't be examined", NULL, err);
+    if (rc == LMI_OK)
         *fd_out = fd;
-        return LMI_OK;
-    }
-    if (fd >= 0)
+    else
         close(fd);
-    lmi_file_fail(rules, path, os_errno, text, remedy, err);
-    return lmi_err_name(err, name);
+    return rc;
+}
+
+enum lmi_rc
+lmi_file_exists(int dir_fd, const char *path,
+                const struct lmi_file_rules *rules, bool *out,
+                struct lmi_err *err)
+{
+    struct stat st;
+
+    *out = false;
+    if (fstatat(dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? LMI_OK
+                               : lmi_file_fail(rules, path, errno,
+                                               "can't be examined", NULL, err);
+    enum lmi_rc rc = judge(&st, rules, path, err);
+    *out = rc == LMI_OK;
+    return rc;
 }
 
 #define MAX_LINKS 8

@@ -56,6 +56,14 @@ LMI_RC lmi_file_open(int dir_fd, const char *path,
                      struct lmi_err *err);
 
 /*
+ * Is there such a file, by the same rules? It need not be readable. One system
+ * call, whether there is one or not.
+ */
+LMI_RC lmi_file_exists(int dir_fd, const char *path,
+                       const struct lmi_file_rules *rules, bool *out,
+                       struct lmi_err *err);
+
+/*
  * Opens a folder below root_fd, which is the root of all paths, as in a chroot.
  * Links on the way must belong to root or the caller. fd_out is -1 if anything
  * on the way is missing.

@@ -11,7 +11,8 @@ our $VERSION = '0.01';
 my $USAGE   = 2;
 my $TROUBLE = 3;
 
-my %CLASS = map { $_ => 'Cpanel::LogMeIn::Command::' . ucfirst } qw(account doctor hash login serve);
+my %CLASS = map { $_ => 'Cpanel::LogMeIn::Command::' . ucfirst }
+    qw(account completion doctor hash login serve);
 
 # The names of the commands.
 sub names { return sort keys %CLASS }

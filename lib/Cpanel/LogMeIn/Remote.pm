@@ -31,7 +31,7 @@ A program that forks many children may load it in advance:
 
 =head1 SEE ALSO
 
-L<Cpanel::LogMeIn/Remote logins>.
+L<logmein.conf(5)/REMOTE LOGINS>.
 
 =head1 LICENSE
 

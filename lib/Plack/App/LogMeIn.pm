@@ -795,7 +795,7 @@ C<Retry-After> during a wait; 400 for an invalid parameter; 503 for a fault.
 
 After a wrong password, or without a user name, the browser is redirected to
 C<failurl> instead, if that is an C<https> URL of a host in
-L<Cpanel::LogMeIn/failurl_hosts>. Nothing is added to it.
+C<failurl_hosts> (see L<logmein.conf(5)>). Nothing is added to it.
 
 If the browser is logged in already, that session ends. If the form came from
 another site, no cookie is set: the browser is redirected to a login URL, where
@@ -815,7 +815,7 @@ It is the last key of every failed login in JSON. The cookie is a dual-use cooki
 can be used as a cookie, or once as a ticket. A request from another site's page is
 refused with status 403.
 
-With the setting L<Cpanel::LogMeIn/login_by_get>, C<user> and C<pass> may be in the
+With the setting C<login_by_get> (see L<logmein.conf(5)>), C<user> and C<pass> may be in the
 query, of a GET or of a POST without them in its form.
 
 =item C<GET /cpsess##########/...?session=lmt_...>
