@@ -138,7 +138,7 @@ SKIP: {
     system
         "chmod 755 '@{[ $own->dir ]}'; mkdir -p '$root/etc'; chown -R $NO_LINK:$NO_LINK '@{[ $own->dir ]}'";
     $own->settings( site_root => $root );
-    my @as = { stdin => "secret\n", uid => $NO_LINK };
+    my @as    = { stdin => "secret\n", uid => $NO_LINK };
     my $first = logmein( @as, qw(account add alice --domain a.example), @CHEAP );
     done_ok( $first, 'the site of a user' );
     like( $first->{err}, qr/alice can't log in yet: /, '... without etc/shells: it says so' );

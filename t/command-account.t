@@ -7,6 +7,7 @@ use warnings;
 use Cpanel::LogMeIn::Session ();
 use Fcntl                    qw(S_IMODE);
 use JSON::PP                 ();
+use POSIX                    ();
 use lib 't/lib';
 use Run  qw(logmein);
 use Tree qw(account content done_ok same_ok tree);
@@ -168,12 +169,12 @@ done_ok( account( 'unsuspend', 'bob' ), 'bob is back' );
 $site->clock(undef);
 
 # Many at a time
-my @pids = map {
-    my $name = "many$_";
-    my $pid  = fork // die "fork: $!";
-    if ( !$pid ) { POSIX::_exit( account( 'add', $name )->{status} ) }
-    $pid;
-} 1 .. 8;
+my @pids;
+for my $name ( map { "many$_" } 1 .. 8 ) {
+    my $pid = fork // die "fork: $!";
+    POSIX::_exit( account( 'add', $name )->{status} ) if !$pid;
+    push @pids, $pid;
+}
 my $failed = grep { waitpid $_, 0; $? != 0 } @pids;
 is( $failed, 0, 'eight at a time wait for each other' );
 my $many = () = content( $site->path('etc/passwd') ) =~ /^many\d:/mg;

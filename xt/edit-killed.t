@@ -42,10 +42,12 @@ sub content {
     return scalar readline($file) // q{};
 }
 
+my $sessions = Cpanel::LogMeIn::Session->new;
+
 sub change {
     my ( $word, $user, %more ) = @_;
     my %how    = ( pass => 'secret', prefix => '$5$', cost => 1000, %more );
-    my @answer = Cpanel::LogMeIn::Session->_change_account( $WHAT{$word}, user => $user, %how );
+    my @answer = $sessions->_change_account( $WHAT{$word}, user => $user, %how );
     return $answer[0];
 }
 
