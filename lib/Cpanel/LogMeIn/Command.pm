@@ -12,7 +12,7 @@ my $USAGE   = 2;
 my $TROUBLE = 3;
 
 my %CLASS = map { $_ => 'Cpanel::LogMeIn::Command::' . ucfirst }
-    qw(attempts completion config doctor key log serve session store);
+    qw(account attempts completion config doctor hash key log login serve session store);
 
 # The names of the commands.
 sub names { return sort keys %CLASS }
