@@ -47,7 +47,7 @@ sub logmein {
     $file{in}->flush;
     my $pid = fork // die "fork: $!";
     if ( !$pid ) {
-        %ENV = ( %ENV, %{ $more{env} // {} } );
+        local %ENV = ( %ENV, %{ $more{env} // {} } );
         open STDIN,  '<', $file{in}->filename  or POSIX::_exit(126);
         open STDOUT, '>', $file{out}->filename or POSIX::_exit(126);
         open STDERR, '>', $file{err}->filename or POSIX::_exit(126);
