@@ -482,6 +482,42 @@ read_access(pTHX_ SV **list, I32 count)
     return access;
 }
 
+/*
+ * What _next and _end_some look for: a cursor, user, service, ids, networks,
+ * older_than, idle_for and until, of which the last ones may be missing. The
+ * numbers are read before the first pointer.
+ */
+static struct lmi_session_list
+read_list(pTHX_ SV **given, I32 count)
+{
+    struct lmi_session_list list;
+    int64_t *numbers[] = {&list.older_than, &list.idle_for, &list.until};
+    SV *all[8];
+    STRLEN len;
+    const char *bytes;
+    I32 i;
+
+    Zero(&list, 1, struct lmi_session_list);
+    for (i = 0; i < 8; i++)
+        all[i] = i < count ? given[i] : &PL_sv_undef;
+    for (i = 0; i < 3; i++)
+        if (SvOK(all[5 + i]))
+            *numbers[i] = (int64_t)SvNV_nomg(all[5 + i]);
+    if (SvROK(all[0]))
+        croak("This is not a cursor of a list.");
+    bytes = SvPVbyte(all[0], len);
+    if (len > sizeof list.cursor)
+        croak("This is not a cursor of a list.");
+    Copy(bytes, list.cursor, len, char);
+    list.cursor_len = len;
+    if (SvOK(all[2]))
+        list.service = service_of(aTHX_ all[2]);
+    list.user = text_of(aTHX_ all[1]);
+    list.ids = string_of(aTHX_ all[3]);
+    list.networks = string_of(aTHX_ all[4]);
+    return list;
+}
+
 static SV *
 session_hash(pTHX_ const struct lmi_session *session, const char *cookie)
 {
@@ -497,6 +533,8 @@ session_hash(pTHX_ const struct lmi_session *session, const char *cookie)
     (void)hv_stores(hash, "ends", newSVnv((NV)session->ends));
     (void)hv_stores(hash, "last_seen", newSVnv((NV)session->last_seen));
     (void)hv_stores(hash, "redeemed", newSViv(session->redeemed));
+    (void)hv_stores(hash, "redeemed_at", newSVnv((NV)session->redeemed_at));
+    (void)hv_stores(hash, "address", newSVpv(session->address, 0));
     if (cookie != NULL && cookie[0] != '\0')
         (void)hv_stores(hash, "cookie", newSVpv(cookie, 0));
     return object;
@@ -756,6 +794,53 @@ store_report_hash(pTHX_ const struct lmi_store_report *report)
     return sv_2mortal(newRV_noinc((SV *)hash));
 }
 
+static SV *
+attempts_row_hash(pTHX_ const struct lmi_attempts_row *row)
+{
+    HV *hash = newHV();
+
+    (void)hv_stores(hash, "kind", newSVpv(row->kind, 0));
+    if (row->user[0] != '\0')
+        (void)hv_stores(hash, "user", newSVpv(row->user, 0));
+    if (row->source[0] != '\0')
+        (void)hv_stores(hash, "source", newSVpv(row->source, 0));
+    (void)hv_stores(hash, "failures", newSVuv(row->failures));
+    (void)hv_stores(hash, "wait", newSVuv(row->wait));
+    return newRV_noinc((SV *)hash);
+}
+
+/* The rows that have a name, and the numbers of those that have none. */
+static AV *
+attempts_rows(pTHX_ const struct lmi_attempts *list)
+{
+    struct lmi_attempts_row row;
+    size_t number;
+    AV *rows = newAV();
+
+    for (number = 0; lmi_attempts_get(list, number, &row); number++)
+        av_push(rows, attempts_row_hash(aTHX_ &row));
+    return rows;
+}
+
+static AV *
+attempts_counts(pTHX_ const struct lmi_attempts *list)
+{
+    struct lmi_attempts_count count;
+    size_t kind;
+    AV *counts = newAV();
+    HV *hash;
+
+    for (kind = 0; kind < LMI_ATTEMPTS_KINDS; kind++) {
+        lmi_attempts_unnamed(list, kind, &count);
+        hash = newHV();
+        (void)hv_stores(hash, "kind", newSVpv(count.kind, 0));
+        (void)hv_stores(hash, "rows", newSVnv((NV)count.rows));
+        (void)hv_stores(hash, "waiting", newSVnv((NV)count.waiting));
+        av_push(counts, newRV_noinc((SV *)hash));
+    }
+    return counts;
+}
+
 /* For the operator's calls, where a fault must not look like an end. */
 static void
 die_of(pTHX_ enum lmi_rc rc, const struct lmi_err *err)
@@ -774,6 +859,36 @@ sessions_or_die(pTHX_ SV *self)
 
     die_of(aTHX_ err.code, &err);
     return lmi;
+}
+
+/* What an operator's command has come to: a fault, or a hash to fill. */
+static HV *
+outcome_hash(pTHX_ enum lmi_rc rc, const struct lmi_err *err, SV **object_out)
+{
+    if (rc != LMI_OK) {
+        set_fault(aTHX_ err);
+        *object_out = fault_hash(aTHX_ NULL, err);
+        return NULL;
+    }
+    *object_out = sv_2mortal(newRV_noinc((SV *)newHV()));
+    return (HV *)SvRV(*object_out);
+}
+
+static void
+store_key_report(pTHX_ HV *hash, const struct lmi_key_report *report)
+{
+    (void)hv_stores(hash, "path", newSVpv(report->path, 0));
+    (void)hv_stores(hash, "old_path", newSVpv(report->old_path, 0));
+    (void)hv_stores(hash, "has_old", newSViv(report->has_old));
+    (void)hv_stores(hash, "unfinished", newSViv(report->unfinished));
+    (void)hv_stores(hash, "old_is_set", newSViv(report->old_is_set));
+    (void)hv_stores(hash, "made", newSVnv((NV)report->made));
+    (void)hv_stores(hash, "old_made", newSVnv((NV)report->old_made));
+    (void)hv_stores(hash, "rotated", newSVnv((NV)report->rotated));
+    store_figure(aTHX_ hash, "sessions", report->sessions);
+    store_figure(aTHX_ hash, "known", report->known);
+    (void)hv_stores(hash, "needed", newSViv(report->needed));
+    (void)hv_stores(hash, "needed_until", newSVnv((NV)report->needed_until));
 }
 
 MODULE = Cpanel::LogMeIn    PACKAGE = Cpanel::LogMeIn
@@ -1181,35 +1296,17 @@ PPCODE:
     }
 
 void
-_next(self, cursor, user, service)
+_next(self, ...)
     SV *self
-    SV *cursor
-    SV *user
-    SV *service
 PREINIT:
     struct lmi_session_list list;
     struct lmi_session session;
     struct lmi *lmi;
     struct lmi_err err;
-    STRLEN len;
-    const char *bytes;
     bool found;
 PPCODE:
     settle(aTHX_ &ST(0), items);
-    PERL_UNUSED_VAR(cursor);
-    PERL_UNUSED_VAR(user);
-    PERL_UNUSED_VAR(service);
-    Zero(&list, 1, struct lmi_session_list);
-    if (SvROK(ST(1)))
-        croak("This is not a cursor of a list.");
-    bytes = SvPVbyte(ST(1), len);
-    if (len > sizeof list.cursor)
-        croak("This is not a cursor of a list.");
-    Copy(bytes, list.cursor, len, char);
-    list.cursor_len = len;
-    if (SvOK(ST(3)))
-        list.service = service_of(aTHX_ ST(3));
-    list.user = text_of(aTHX_ ST(2));
+    list = read_list(aTHX_ &ST(1), items - 1);
     lmi = sessions_or_die(aTHX_ self);
     die_of(aTHX_ lmi_session_next(lmi, &list, &found, &session, &err),
            &err);
@@ -1298,6 +1395,239 @@ PREINIT:
 CODE:
     lmi = sessions_or_die(aTHX_ self);
     die_of(aTHX_ lmi_session_discard(lmi, ticket, &RETVAL, &err), &err);
+OUTPUT:
+    RETVAL
+
+SV *
+_key_report(self)
+    SV *self
+PREINIT:
+    struct lmi_key_report report;
+    struct lmi_err err;
+    HV *hash;
+CODE:
+    hash = outcome_hash(aTHX_ lmi_key_report_get(sessions_or_die(aTHX_ self),
+                                                 &report, &err),
+                        &err, &RETVAL);
+    if (hash != NULL)
+        store_key_report(aTHX_ hash, &report);
+    SvREFCNT_inc_simple_void(RETVAL);
+OUTPUT:
+    RETVAL
+
+SV *
+_key_rotate(self)
+    SV *self
+PREINIT:
+    struct lmi_err err;
+    bool done;
+    HV *hash;
+CODE:
+    hash = outcome_hash(
+        aTHX_ lmi_key_rotate(sessions_or_die(aTHX_ self), &done, &err), &err,
+        &RETVAL);
+    if (hash != NULL)
+        (void)hv_stores(hash, "done", newSViv(done));
+    SvREFCNT_inc_simple_void(RETVAL);
+OUTPUT:
+    RETVAL
+
+SV *
+_key_retire(self, force)
+    SV *self
+    bool force
+PREINIT:
+    struct lmi_err err;
+    bool done;
+    HV *hash;
+CODE:
+    hash = outcome_hash(
+        aTHX_ lmi_key_retire(sessions_or_die(aTHX_ self), force, &done, &err),
+        &err, &RETVAL);
+    if (hash != NULL)
+        (void)hv_stores(hash, "done", newSViv(done));
+    SvREFCNT_inc_simple_void(RETVAL);
+OUTPUT:
+    RETVAL
+
+SV *
+_backup_make(self, folder)
+    SV *self
+    const char *folder
+PREINIT:
+    struct lmi_err err;
+    uint64_t known;
+    HV *hash;
+CODE:
+    hash = outcome_hash(aTHX_ lmi_backup_make(sessions_or_die(aTHX_ self),
+                                              folder, &known, &err),
+                        &err, &RETVAL);
+    if (hash != NULL)
+        store_figure(aTHX_ hash, "known", known);
+    SvREFCNT_inc_simple_void(RETVAL);
+OUTPUT:
+    RETVAL
+
+SV *
+_backup_restore(self, folder, force)
+    SV *self
+    const char *folder
+    bool force
+PREINIT:
+    struct lmi_err err;
+    uint64_t known;
+    HV *hash;
+CODE:
+    hash = outcome_hash(aTHX_ lmi_backup_restore(sessions_or_die(aTHX_ self),
+                                                 folder, force, &known, &err),
+                        &err, &RETVAL);
+    if (hash != NULL)
+        store_figure(aTHX_ hash, "known", known);
+    SvREFCNT_inc_simple_void(RETVAL);
+OUTPUT:
+    RETVAL
+
+SV *
+_store_copy(self, from, to)
+    SV *self
+    const char *from
+    const char *to
+PREINIT:
+    struct lmi_copied copied;
+    struct lmi_err err;
+    HV *hash;
+CODE:
+    hash = outcome_hash(aTHX_ lmi_store_copy(sessions_or_die(aTHX_ self), from,
+                                             to, &copied, &err),
+                        &err, &RETVAL);
+    if (hash != NULL) {
+        store_figure(aTHX_ hash, "sessions", copied.sessions);
+        store_figure(aTHX_ hash, "known", copied.known);
+        store_figure(aTHX_ hash, "others", copied.others);
+        (void)hv_stores(hash, "key", newSViv(copied.has_key));
+        (void)hv_stores(hash, "held_seconds", newSVnv((NV)copied.held / 1e6));
+    }
+    SvREFCNT_inc_simple_void(RETVAL);
+OUTPUT:
+    RETVAL
+
+void
+_settings_lines(self)
+    SV *self
+PREINIT:
+    const struct lmi_settings *settings;
+    const char *name;
+    char value[LMI_URI_MAX];
+    struct lmi_err err;
+    size_t i;
+PPCODE:
+    die_of(aTHX_ lmi_settings_get(sessions_or_die(aTHX_ self), &settings, &err),
+           &err);
+    for (i = 0; lmi_settings_show(settings, i, &name, value, sizeof value);
+         i++) {
+        EXTEND(SP, 2);
+        mPUSHp(name, strlen(name));
+        mPUSHu(lmi_settings_line(settings, i));
+    }
+
+void
+_settings_errors(self, path)
+    SV *self
+    const char *path
+PREINIT:
+    struct lmi_settings_report *report;
+    struct lmi_err err;
+    size_t i;
+PPCODE:
+    PERL_UNUSED_VAR(self);
+    report = (struct lmi_settings_report *)SvPVX(
+        sv_2mortal(newSV(sizeof *report)));
+    if (lmi_settings_survey(path, report, &err) != LMI_OK) {
+        report->count = 1;
+        report->errors[0] = err;
+    }
+    EXTEND(SP, LMI_NOTES);
+    for (i = 0; i < report->count; i++)
+        PUSHs(fault_hash(aTHX_ NULL, &report->errors[i]));
+
+void
+_end_some(self, ...)
+    SV *self
+PREINIT:
+    struct lmi_session_list list;
+    struct lmi *lmi;
+    struct lmi_err err;
+    uint32_t ended;
+PPCODE:
+    settle(aTHX_ &ST(0), items);
+    list = read_list(aTHX_ &ST(1), items - 1);
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_session_end_some(lmi, &list, &ended, &err), &err);
+    EXTEND(SP, 2);
+    mPUSHu(ended);
+    mPUSHp((const char *)list.cursor, list.cursor_len);
+
+void
+_purge_some(self)
+    SV *self
+PREINIT:
+    struct lmi *lmi;
+    struct lmi_err err;
+    uint64_t removed;
+    bool more;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_session_purge_some(lmi, &removed, &more, &err), &err);
+    EXTEND(SP, 2);
+    mPUSHn((NV)removed);
+    PUSHs(more ? &PL_sv_yes : &PL_sv_no);
+
+void
+_attempts(self)
+    SV *self
+PREINIT:
+    struct lmi_attempts *list;
+    struct lmi *lmi;
+    struct lmi_err err;
+    AV *rows, *counts;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_attempts_read(lmi, &list, &err), &err);
+    rows = attempts_rows(aTHX_ list);
+    counts = attempts_counts(aTHX_ list);
+    lmi_attempts_free(list);
+    EXTEND(SP, 2);
+    mPUSHs(newRV_noinc((SV *)rows));
+    mPUSHs(newRV_noinc((SV *)counts));
+
+NV
+_clear_attempts(self, user, source)
+    SV *self
+    SV *user
+    SV *source
+PREINIT:
+    struct lmi *lmi;
+    struct lmi_err err;
+    uint64_t removed;
+CODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(user);
+    PERL_UNUSED_VAR(source);
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_attempts_clear(lmi, string_of(aTHX_ ST(1)),
+                                    string_of(aTHX_ ST(2)), &removed, &err),
+           &err);
+    RETVAL = (NV)removed;
+OUTPUT:
+    RETVAL
+
+bool
+_is_attempts_source(self, source)
+    SV *self
+    const char *source
+CODE:
+    PERL_UNUSED_VAR(self);
+    RETVAL = lmi_attempts_source_ok(source);
 OUTPUT:
     RETVAL
 

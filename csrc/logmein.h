@@ -106,9 +106,27 @@ LMI_RC lmi_settings_get(struct lmi *lmi, const struct lmi_settings **out,
 bool lmi_settings_show(const struct lmi_settings *settings, size_t number,
                        const char **name_out, char *value_out, size_t size);
 
+/* The line of the settings file that sets it; 0 if none does. */
+unsigned lmi_settings_line(const struct lmi_settings *settings, size_t number);
+
 /* The same by name; false if there is no such setting. */
 bool lmi_settings_find(const struct lmi_settings *settings, const char *name,
                        char *value_out, size_t size);
+
+#define LMI_NOTES 32 /* in reports of what is wrong */
+
+/*
+ * The errors of a settings file, in the order of its lines; the place of each
+ * is "FILE line NUMBER", and ", KEY" where there is one. An error of the call:
+ * the file can't be read.
+ */
+struct lmi_settings_report {
+    size_t count;
+    uint64_t left_out;
+    struct lmi_err errors[LMI_NOTES];
+};
+LMI_RC lmi_settings_survey(const char *path, struct lmi_settings_report *out,
+                           struct lmi_err *err);
 
 /*
  * The log: syslog, a file or standard error, as the settings say. A line that
@@ -191,6 +209,7 @@ bool lmi_service_parse(struct lmi_text text, enum lmi_service *out);
 #define LMI_URI_MAX 2048               /* bytes, after encoding */
 #define LMI_TOKEN_SIZE 18              /* "/cpsess" + 10 digits + NUL */
 #define LMI_TICKET_SIZE 48             /* "lmt_" + 43 characters + NUL */
+#define LMI_ADDRESS_TEXT 46            /* the longest address + NUL */
 #define LMI_ID_SIZE 17                 /* 16 hex digits + NUL */
 #define LMI_COOKIE_SIZE (3 * 254 + 47) /* USER%3aSECRET + NUL */
 #define LMI_VALUE_MAX 1024             /* bytes: another server's cookie */
@@ -554,9 +573,12 @@ struct lmi_session {
     char token[LMI_TOKEN_SIZE];
     char id[LMI_ID_SIZE];
     int64_t created;
-    int64_t ends;      /* the overall limit */
-    int64_t last_seen; /* good to a minute */
-    bool redeemed;     /* false: ticket or dual-use cookie not used yet */
+    int64_t ends;        /* the overall limit */
+    int64_t last_seen;   /* good to a minute */
+    bool redeemed;       /* false: ticket or dual-use cookie not used yet */
+    int64_t redeemed_at; /* 0: not yet, or not known: made by an old version */
+    char address[LMI_ADDRESS_TEXT]; /* from where it was redeemed; empty if
+                                       that is not known */
 };
 
 /* The outcome for a ticket or a cookie. */
@@ -647,13 +669,22 @@ LMI_RC lmi_session_end(struct lmi *lmi, const struct lmi_access *access,
                        struct lmi_err *err);
 
 /*
- * The live sessions, one after the other, without loading them all: all of
- * them, one user's, or one service's. Begin with a zeroed cursor; what is made
- * or ended meanwhile may or may not be seen. found_out is false at the end.
+ * The live sessions, one after the other, without loading them all: those for
+ * which all is true that is asked for. A zeroed list is of all sessions, and
+ * at its beginning; what is made or ended meanwhile may or may not be seen.
+ * found_out is false at the end.
  */
 struct lmi_session_list {
     struct lmi_text user;     /* absent: all */
     enum lmi_service service; /* 0: all */
+    const char *ids;          /* their public ids, separated by blanks; NULL:
+                                 all */
+    const char *networks;     /* redeemed from there: a list, as that of
+                                 lmi_address_listed(); NULL: all, also those of
+                                 which that is not known */
+    int64_t older_than;       /* made so many seconds ago, or before; 0: all */
+    int64_t idle_for;         /* not used for so many seconds; 0: all */
+    int64_t until;            /* made then or before; 0: all */
     size_t cursor_len;        /* 0: at the beginning */
     uint8_t cursor[128];      /* where it goes on: bytes to keep as they are */
 };
@@ -674,6 +705,17 @@ LMI_RC lmi_session_count(struct lmi *lmi, uint64_t out[LMI_SERVICES + 1],
 LMI_RC lmi_session_end_id(struct lmi *lmi, struct lmi_text id,
                           struct lmi_text user, bool *found_out,
                           struct lmi_session *out, struct lmi_err *err);
+
+/*
+ * Ends the next 128 of a list, or as many as there are, in one durable commit,
+ * and logs each as lmi_session_end_id() does. Then it pauses, so that logins
+ * go on. ended_out is below 128 at the end of the list. A ticket that somebody
+ * redeems meanwhile becomes another entry, which may be missed: set `until`,
+ * and begin again until nothing is found.
+ */
+#define LMI_END_AT_ONCE 128
+LMI_RC lmi_session_end_some(struct lmi *lmi, struct lmi_session_list *list,
+                            uint32_t *ended_out, struct lmi_err *err);
 
 /*
  * Ends a ticket, or a dual-use cookie, that was sent in clear text; a spent
@@ -697,7 +739,6 @@ LMI_RC lmi_serves_host(struct lmi *lmi, struct lmi_text host, bool *out,
  * login, and slow down none: only this call does. It reads every file of the
  * site, and of its first 1,000 domains; no hash leaves it.
  */
-#define LMI_NOTES 32
 struct lmi_note {
     const char *name;
     struct lmi_err err;
@@ -724,9 +765,143 @@ struct lmi_store_report {
 LMI_RC lmi_store_report_get(struct lmi *lmi, struct lmi_store_report *out,
                             struct lmi_err *err);
 
-/* Removes what has expired, in steps between which logins go on. */
+/*
+ * The store's key, and the one before it, which is accepted for reading. The
+ * old one is needed while an entry of the store was made with it, and for a
+ * day by the waits after failed logins. Both files are dated by the system's
+ * clock.
+ */
+#define LMI_PATH_SIZE 320
+struct lmi_key_report {
+    char path[LMI_PATH_SIZE], old_path[LMI_PATH_SIZE];
+    bool has_old;
+    bool unfinished; /* both are the same: a rotation was interrupted */
+    bool old_is_set; /* key_file_old names it: the settings go first */
+    int64_t made;    /* when the key was written; 0: not known */
+    int64_t old_made;
+    int64_t rotated;      /* when the old one became old */
+    uint64_t sessions;    /* tickets and cookies made with the old one */
+    uint64_t known;       /* sources known since before */
+    bool needed;          /* the old one */
+    int64_t needed_until; /* at the latest */
+};
+LMI_RC lmi_key_report_get(struct lmi *lmi, struct lmi_key_report *out,
+                          struct lmi_err *err);
+
+/*
+ * Writes a new key, and keeps the one before it for reading. It is done at the
+ * moment when the new one gets its name; until then the old one is the key.
+ * done_out is false if there is an old one already. Processes with an open
+ * handle follow at their next call, pinned ones within a second.
+ */
+LMI_RC lmi_key_rotate(struct lmi *lmi, bool *done_out, struct lmi_err *err);
+
+/*
+ * Removes the old key. done_out is false if there is none; if it is needed,
+ * unless forced: what was made with it is lost then; or if key_file_old names
+ * it.
+ */
+LMI_RC lmi_key_retire(struct lmi *lmi, bool force, bool *done_out,
+                      struct lmi_err *err);
+
+/*
+ * Writes a backup into a folder, which is made, mode 0700, or is empty: the
+ * key, the old one, and the known sources; no session and no ticket, for one
+ * that has ended since would come back. Logins go on. Until the file "known"
+ * is there the backup is not complete.
+ */
+LMI_RC lmi_backup_make(struct lmi *lmi, const char *folder, uint64_t *known_out,
+                       struct lmi_err *err);
+
+/*
+ * Brings a backup into the store of the settings, if that does not exist yet,
+ * or, forced, in its place: then all sessions end at once. The backup is read
+ * to its end first, and nothing changes if it is damaged. Until the end every
+ * use of the store is a fault. Faults that mean no: "store.exists", and
+ * "key.taken" for another key in the place of the store's.
+ */
+LMI_RC lmi_backup_restore(struct lmi *lmi, const char *folder, bool force,
+                          uint64_t *known_out, struct lmi_err *err);
+
+/*
+ * Moves all of a store to a new one, both as the setting `store` names them;
+ * key_file and volatile_dir are those of the settings if they are set there,
+ * and otherwise what they would be by default. At the end other processes'
+ * changes wait, for the differences since the copying began. When the new
+ * store is whole, every use of the old one becomes a fault, "store.moved", and
+ * it is emptied. A copy that was interrupted is begun anew. "store.exists": the
+ * new one is not new.
+ */
+struct lmi_copied {
+    uint64_t sessions; /* tickets and cookies */
+    uint64_t known;    /* sources */
+    uint64_t others;   /* of both parts */
+    bool has_key;      /* the key has been copied, too */
+    int64_t held;      /* microseconds that others had to wait */
+};
+LMI_RC lmi_store_copy(struct lmi *lmi, const char *from, const char *to,
+                      struct lmi_copied *out, struct lmi_err *err);
+
+/*
+ * Removes what has expired, in steps between which logins go on; or one such
+ * step, after which more_out tells whether there are others. removed_out counts
+ * tickets and cookies.
+ */
 LMI_RC lmi_session_purge(struct lmi *lmi, uint64_t *removed_out,
                          struct lmi_err *err);
+LMI_RC lmi_session_purge_some(struct lmi *lmi, uint64_t *removed_out,
+                              bool *more_out, struct lmi_err *err);
+
+/*
+ * Who has failed to log in, and how long they wait. The store has keyed hashes
+ * of names and sources: a row has a name only where it can be guessed. Names
+ * are guessed from the accounts of the site, mailboxes of its first 1,000
+ * domains included; pairs of a name and a known source, sources (addresses, or
+ * 64 bits of IPv6 ones) and networks (48 bits of these) from the live sessions,
+ * with which their addresses are kept; local users from 0 to 65,535. All others
+ * are only counted. Looks at all sessions, unless there are only names; needs
+ * up to 100 bytes for each of at most 262,144 rows.
+ */
+struct lmi_attempts;
+LMI_RC lmi_attempts_read(struct lmi *lmi, struct lmi_attempts **out,
+                         struct lmi_err *err);
+void lmi_attempts_free(struct lmi_attempts *list);
+
+/*
+ * The rows that have a name, by a number from 0 on; false at the end. Names
+ * come first, then pairs, sources and networks, of each kind who waits longest.
+ */
+#define LMI_ATTEMPTS_SOURCE (LMI_ADDRESS_TEXT + 3)
+struct lmi_attempts_row {
+    const char *kind; /* "name", "pair", "source" or "network". Static. */
+    char user[LMI_USER_MAX + 1];      /* of a name or pair, else empty */
+    char source[LMI_ATTEMPTS_SOURCE]; /* "192.0.2.7", "2001:db8::/64", or /48,
+                                         or "uid:33"; of a name empty */
+    uint32_t failures;                /* at least 1 */
+    uint32_t wait; /* seconds until the next attempt; 0: no wait */
+};
+bool lmi_attempts_get(const struct lmi_attempts *list, size_t number,
+                      struct lmi_attempts_row *out);
+
+/* How many rows of a kind, 0 to 3 in the same order, have no name. */
+#define LMI_ATTEMPTS_KINDS 4
+struct lmi_attempts_count {
+    const char *kind;
+    uint64_t rows, waiting;
+};
+void lmi_attempts_unnamed(const struct lmi_attempts *list, size_t kind,
+                          struct lmi_attempts_count *out);
+
+/*
+ * Forgets failures, and logs that: of a name, and of its pairs with sources
+ * that its live sessions tell; with a source, of the pair of both only; of a
+ * source or network alone, as lmi_attempts_get() shows it, or an address. One
+ * of the two may be NULL. removed_out is the number of rows, 0 also for what is
+ * no name or source.
+ */
+LMI_RC lmi_attempts_clear(struct lmi *lmi, const char *user, const char *source,
+                          uint64_t *removed_out, struct lmi_err *err);
+bool lmi_attempts_source_ok(const char *source);
 
 /*
  * Is this part in order, as far as can be seen without changing anything?

@@ -325,4 +325,71 @@ is_deeply(
     },
     'a refused login answer holds nothing'
 );
+
+# Where and when a session was redeemed stays with it.
+sub place_of {
+    my ($one) = @_;
+    my $listed = Cpanel::LogMeIn::Session->show( id => $one->{id} ) // {};
+    return join q{ }, map { $_ // 'undef' } @{$listed}{qw(address redeemed_at)};
+}
+at(0);
+%ticket = ticket();
+my $live = Cpanel::LogMeIn::Session->list( user => 'alice', idle_for => 0 );
+my ($fresh) = grep { !$_->{redeemed} } map { $live->() // () } 1 .. 100;
+is( place_of($fresh), ' 0', 'a ticket that was not used: no address, no time' );
+at(10);
+$session = redeem( %ticket, address => '192.0.2.7' );
+is( $session->{address},     '192.0.2.7',                    'a redeemed ticket: the address' );
+is( $session->{redeemed_at}, $START + 10,                    '... and the time' );
+is( place_of($session),      '192.0.2.7 ' . ( $START + 10 ), '... also in the list' );
+at(100);
+is( check_reason( $session, address => '198.51.100.1' ), 'granted', 'a request from elsewhere' );
+is( place_of($session), '192.0.2.7 ' . ( $START + 10 ),             '... leaves them' );
+
+at(0);
+my @twins = ticket();
+at(3);
+my ( undef, $twin ) = map { scalar redeem(@twins) } 1, 2;
+at(5);
+is( place_of($twin),     '192.0.2.1 ' . ( $START + 3 ), 'two cookies that contend' );
+is( check_reason($twin), 'granted',                     '... one is used' );
+is( place_of($twin),     '192.0.2.1 ' . ( $START + 3 ), '... and nothing changes' );
+
+at(0);
+$dual_use = dual_use();
+at(7);
+is( check_reason( $dual_use, address => '2001:DB8:0::9' ),
+    'granted', 'a dual-use cookie as a cookie' );
+at(20);
+is(
+    place_of( scalar Cpanel::LogMeIn::Session->check( access_of($dual_use) ) ),
+    '2001:db8::9 ' . ( $START + 7 ),
+    '... was redeemed at its first use, from there'
+);
+at(0);
+$dual_use = dual_use();
+at(8);
+is(
+    redeem( @as_ticket, token => $dual_use->{token}, ticket => $dual_use->{cookie} )->{redeemed_at},
+    $START + 8,
+    '... as a ticket: likewise'
+);
+
+# What is no address is not kept.
+for my $bad ( undef, q{}, 'alice', '192.0.2.7, 10.0.0.1', "192.0.2.7\n", '192.0.2.7:80', '::', [] )
+{
+    at(0);
+    my %given = ( ticket(), address => $bad );
+    at(9);
+    $session = redeem(%given);
+    is(
+        place_of($session),
+        q{ } . ( $START + 9 ),
+        'no address: ' . ( $bad // 'undef' ) =~ s/\s/?/gr
+    );
+}
+open my $data, '<:raw', "$site->{dir}/store/data.mdb" or die $!;
+my $bytes = do { local $/ = undef; readline $data };
+ok( index( $bytes, '192.0.2' ) < 0, 'no text of an address is in the store' );
+ok( index( $bytes, pack 'n C4', 0xffff, 192, 0, 2, 7 ) >= 0, 'control: its bytes are' );
 done_testing();

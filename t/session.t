@@ -36,15 +36,17 @@ my $session = outcome_is( 'granted', 'a fresh ticket is redeemed', redeem => %ti
 is_deeply(
     { %{$session}, cookie => undef, id => undef },
     {
-        user      => 'alice',
-        service   => 'cpanel',
-        token     => $ticket{token},
-        cookie    => undef,
-        id        => undef,
-        created   => $START,
-        last_seen => $START,
-        ends      => $START + 86_400,
-        redeemed  => 1,
+        user        => 'alice',
+        service     => 'cpanel',
+        token       => $ticket{token},
+        cookie      => undef,
+        id          => undef,
+        created     => $START,
+        last_seen   => $START,
+        ends        => $START + 86_400,
+        redeemed    => 1,
+        redeemed_at => $START,
+        address     => '',
     },
     'a session has these fields'
 );

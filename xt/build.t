@@ -103,11 +103,13 @@ is( $status, 0, 'make install DESTDIR=' ) or diag($out);
 my @installed;
 find( sub { push @installed, $_ if -f }, $destination );
 is_deeply(
-    [ sort grep { !/[.](?:[13]p\w*|packlist)\z|\Aperllocal/ } @installed ],
+    [ sort grep { !/[.](?:[1358](?:p\w*)?|packlist)\z|\Aperllocal/ } @installed ],
     [ sort qw(LogMeIn.so Remote.so logmein), map { s{.*/}{}r } tracked(qr{\Alib/}) ],
     '... installs the modules, the objects and the command'
 );
 ok( ( grep { /\ACpanel::LogMeIn[.]3/ } @installed ), '... and the manual' );
+ok( ( grep { $_ eq 'logmein.conf.5' } @installed ), '... its page of the settings' );
+ok( ( grep { $_ eq 'logmein-serve.8' } @installed ), '... and those of the commands' );
 my ($module) =
     split /\n/,
     ( run( $destination, q{find "$PWD" -path '*/Cpanel/LogMeIn.pm' ! -path '*/Test/*'} ) )[1];

@@ -252,6 +252,15 @@ is( scalar( () = $out =~ /info \[cpaneld\] 192[.]0[.]2[.]$_ /g ),
     for 1, 2;
 ( undef, $out ) = run( '/', 'journalctl -q -t logmein -p err -D /run/log/journal' );
 is( $out, q{}, '... none of them an error' );
+$site->write_file( "$dir/journal.conf", "log = syslog\n", oct 600 );
+my $tail = "$^X -Mblib blib/script/logmein log tail --config '$dir/journal.conf' --json";
+( undef, $out ) = run( '.', "$tail -n 100 --address 192.0.2.1 --failed" );
+is( scalar( () = $out =~ /"event":"login".*"outcome":"failed"/g ), 10, 'logmein log tail: ten' );
+my $newest = ( split /\n/, $out )[-1] // q{};
+like( $newest, qr/"time":"20[^"]+Z","user":"alice"/, '... with their time' );
+( undef, $out ) = run( '.', "timeout 3 $tail -f -n 1 & sleep 1; logger -t logmein now; wait" );
+is( scalar( () = $out =~ /\n/g ), 2, '... and those that are added' ) or diag($out);
+like( $out, qr/"detail":"now"/, '... each once' );
 
 # logrotate, with the file in examples/
 $site->write_file( "$dir/logrotate.conf",

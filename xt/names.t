@@ -56,10 +56,11 @@ while ( my $line = <$file> ) {
 close $file;
 
 # Absolute paths, and those below the site's or the store's folder.
-my $own      = qr{\Q$site->{dir}\E(?:/(?:site|store|logmein[.]conf)(?:/.*)?)?};
-my $machine  = qr{/proc/(?:sys/kernel/random/boot_id|[1-9][0-9]*/stat)|/etc/localtime};
-my $of_site  = qr{(?:etc|var/cpanel)(?:/[\w.@+-]+){0,2}|[.]|home|alice|alice[.]example|shadow};
-my $of_store = qr{(?:key|data[.]mdb)(?:[.][0-9a-f]{16})?|[\w-]+[.]mdb(?:-lock)?|write[.]lock};
+my $own     = qr{\Q$site->{dir}\E(?:/(?:site|store|logmein[.]conf)(?:/.*)?)?};
+my $machine = qr{/proc/(?:sys/kernel/random/boot_id|[1-9][0-9]*/stat)|/etc/localtime};
+my $of_site = qr{(?:etc|var/cpanel)(?:/[\w.@+-]+){0,2}|[.]|home|alice|alice[.]example|shadow};
+my $of_store =
+    qr{key[.]old|(?:key|data[.]mdb)(?:[.][0-9a-f]{16})?|[\w-]+[.]mdb(?:-lock)?|write[.]lock};
 
 sub is_outside {
     my ($path) = @_;

@@ -57,6 +57,16 @@ lmi_address_of_uid(uint32_t uid, struct lmi_address *out)
         out->bytes[4 + i] = (uint8_t)(uid >> (24 - 8 * i));
 }
 
+uint32_t
+lmi_address_uid(const struct lmi_address *address)
+{
+    uint32_t uid = 0;
+
+    for (int i = 0; i < 4; i++)
+        uid = uid << 8 | address->bytes[4 + i];
+    return uid;
+}
+
 bool
 lmi_address_is_uid(const struct lmi_address *address)
 {
@@ -120,6 +130,14 @@ lmi_address_listed(struct lmi_text address, const char *list)
     struct lmi_address own;
 
     return lmi_address_read(address, &own) && lmi_address_in(&own, list);
+}
+
+bool
+lmi_address_is_known(const struct lmi_address *address)
+{
+    static const struct lmi_address none;
+
+    return memcmp(address, &none, sizeof none) != 0;
 }
 
 bool

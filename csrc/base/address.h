@@ -4,8 +4,6 @@
 
 #include "base/text.h"
 
-#define LMI_ADDRESS_TEXT 46 /* with the terminator */
-
 /* An IPv6 address, or an IPv4 one mapped into IPv6. */
 struct lmi_address {
     uint8_t bytes[16];
@@ -23,6 +21,7 @@ void lmi_address_format(const struct lmi_address *address,
 
 /* A local user as a source: an address in 100::/8, which no host can have. */
 void lmi_address_of_uid(uint32_t uid, struct lmi_address *out);
+uint32_t lmi_address_uid(const struct lmi_address *address);
 bool lmi_address_is_uid(const struct lmi_address *address);
 
 /* 127.0.0.0/8 or ::1. */
@@ -30,6 +29,9 @@ bool lmi_address_is_loopback(const struct lmi_address *address);
 
 /* As lmi_address_listed(); a word of the list that is neither is ignored. */
 bool lmi_address_in(const struct lmi_address *address, const char *list);
+
+/* Is any bit set? The address of zeros is no host's, and stands for none. */
+bool lmi_address_is_known(const struct lmi_address *address);
 
 bool lmi_address_is_ipv6(const struct lmi_address *address);
 

@@ -88,6 +88,8 @@ static const struct key keys[] = {
 #define OWN_KEYS (sizeof keys / sizeof keys[0])
 #define KEY_COUNT (OWN_KEYS + LMI_SERVICES)
 
+_Static_assert(KEY_COUNT <= LMI_SETTINGS_MAX, "there is a line for each key");
+
 /* Behind the table stands the port of each service. */
 static struct key
 key_at(size_t index)
@@ -260,6 +262,7 @@ read_line(struct lmi_bytes line, unsigned number, const char *file,
     if (seen[index])
         return line_fail(err, file, number, key.name, "is there twice");
     seen[index] = true;
+    settings->lines[index] = number;
     end = settings->memory[0] + (value.ptr + value.len - settings->memory[0]);
     *end = '\0';
     if (!set(&key, value.ptr, settings))
@@ -267,43 +270,98 @@ read_line(struct lmi_bytes line, unsigned number, const char *file,
     return LMI_OK;
 }
 
-static char *
-join(const char *first, const char *second)
+/* The defaults that depend on the store. */
+static void
+default_volatile(const char *store, char out[LMI_PLACE_SIZE])
 {
-    char *joined;
+    if (strcmp(store, DEFAULT_STORE) == 0)
+        snprintf(out, LMI_PLACE_SIZE, "%s", DEFAULT_VOLATILE);
+    else
+        snprintf(out, LMI_PLACE_SIZE, "%s/volatile", store + strlen("lmdb:"));
+}
 
-    return asprintf(&joined, "%s%s", first, second) < 0 ? NULL : joined;
+static void
+default_key(const char *store, char out[LMI_PLACE_SIZE])
+{
+    snprintf(out, LMI_PLACE_SIZE, "%s/key", store + strlen("lmdb:"));
+}
+
+bool
+lmi_settings_place(const struct lmi_settings *settings, const char *store,
+                   struct lmi_store_place *out)
+{
+    char usual[LMI_PLACE_SIZE];
+
+    if (!text_ok(URL, store))
+        return false;
+    snprintf(out->store, sizeof out->store, "%s", store);
+    default_volatile(settings->store, usual);
+    if (strcmp(settings->volatile_dir, usual) == 0)
+        default_volatile(store, out->volatile_dir);
+    else
+        snprintf(out->volatile_dir, sizeof out->volatile_dir, "%s",
+                 settings->volatile_dir);
+    default_key(settings->store, usual);
+    if (strcmp(settings->key_file, usual) == 0)
+        default_key(store, out->key_file);
+    else
+        snprintf(out->key_file, sizeof out->key_file, "%s", settings->key_file);
+    snprintf(out->key_file_old, sizeof out->key_file_old, "%s",
+             settings->key_file_old);
+    return true;
 }
 
 /* The keys whose defaults depend on others. */
 static enum lmi_rc
 fill_in(struct lmi_settings *settings, struct lmi_err *err)
 {
-    const char *folder = settings->store + strlen("lmdb:");
+    char usual[LMI_PLACE_SIZE];
 
     if (settings->volatile_dir[0] == '\0') {
-        settings->volatile_dir = DEFAULT_VOLATILE;
-        if (strcmp(settings->store, DEFAULT_STORE) != 0)
-            settings->volatile_dir = settings->memory[1] =
-                join(folder, "/volatile");
+        default_volatile(settings->store, usual);
+        settings->volatile_dir = settings->memory[1] = strdup(usual);
     }
     if (settings->ticket_life == 0)
         settings->ticket_life = settings->session_idle;
-    if (settings->key_file[0] == '\0')
-        settings->key_file = settings->memory[2] = join(folder, "/key");
+    if (settings->key_file[0] == '\0') {
+        default_key(settings->store, usual);
+        settings->key_file = settings->memory[2] = strdup(usual);
+    }
     if (settings->volatile_dir == NULL || settings->key_file == NULL)
         return lmi_no_memory(err);
     return LMI_OK;
 }
 
-enum lmi_rc
-lmi_settings_parse(const char *text, size_t len, const char *name,
-                   struct lmi_settings **out, struct lmi_err *err)
+/* The errors go into the report; without one the first is the end. */
+static enum lmi_rc
+read_lines(struct lmi_settings *settings, size_t len, const char *name,
+           struct lmi_settings_report *report, struct lmi_err *err)
 {
-    struct lmi_settings *settings = malloc(sizeof *settings);
-    struct lmi_bytes rest;
+    struct lmi_bytes rest = {settings->memory[0], len};
     bool seen[KEY_COUNT] = {false};
     enum lmi_rc rc = LMI_OK;
+
+    for (unsigned line = 1; rc == LMI_OK && rest.len > 0; line++) {
+        rc = read_line(lmi_next_field(&rest, '\n'), line, name, seen, settings,
+                       err);
+        if (rc == LMI_OK || report == NULL)
+            continue;
+        if (report->count < LMI_NOTES)
+            report->errors[report->count++] = *err;
+        else
+            report->left_out++;
+        rc = LMI_OK;
+    }
+    return rc;
+}
+
+static enum lmi_rc
+parse(const char *text, size_t len, const char *name,
+      struct lmi_settings_report *report, struct lmi_settings **out,
+      struct lmi_err *err)
+{
+    struct lmi_settings *settings = malloc(sizeof *settings);
+    enum lmi_rc rc;
 
     *out = NULL;
     if (settings == NULL)
@@ -316,10 +374,7 @@ lmi_settings_parse(const char *text, size_t len, const char *name,
     }
     if (len > 0)
         memcpy(settings->memory[0], text, len);
-    rest = (struct lmi_bytes){settings->memory[0], len};
-    for (unsigned line = 1; rc == LMI_OK && rest.len > 0; line++)
-        rc = read_line(lmi_next_field(&rest, '\n'), line, name, seen, settings,
-                       err);
+    rc = read_lines(settings, len, name, report, err);
     if (rc == LMI_OK)
         rc = fill_in(settings, err);
     if (rc != LMI_OK) {
@@ -328,6 +383,13 @@ lmi_settings_parse(const char *text, size_t len, const char *name,
     }
     *out = settings;
     return LMI_OK;
+}
+
+enum lmi_rc
+lmi_settings_parse(const char *text, size_t len, const char *name,
+                   struct lmi_settings **out, struct lmi_err *err)
+{
+    return parse(text, len, name, NULL, out, err);
 }
 
 /* What is for tests must never work on a real machine's own accounts. */
@@ -402,6 +464,34 @@ lmi_settings_load(const char *path, struct lmi_file_id *file_out,
         *out = NULL;
     }
     return rc;
+}
+
+enum lmi_rc
+lmi_settings_survey(const char *path, struct lmi_settings_report *out,
+                    struct lmi_err *err)
+{
+    struct lmi_settings *settings = NULL;
+    struct lmi_file_id file;
+    char *text;
+    size_t len;
+    enum lmi_rc rc;
+
+    memset(out, 0, sizeof *out);
+    rc = read_file(path, &file, &text, &len, err);
+    if (rc == LMI_OK)
+        rc = parse(text, len, path, out, &settings, err);
+    free(text);
+    if (rc == LMI_OK && out->count == 0 &&
+        refuse_tests_on_root(settings, path, err) != LMI_OK)
+        out->errors[out->count++] = *err;
+    lmi_settings_free(settings);
+    return rc;
+}
+
+unsigned
+lmi_settings_line(const struct lmi_settings *settings, size_t number)
+{
+    return number < KEY_COUNT ? settings->lines[number] : 0;
 }
 
 void

@@ -22,6 +22,8 @@ enum lmi_test_fault {
 
 struct lmi_log_state;
 
+#define LMI_SETTINGS_MAX 64 /* keys */
+
 /* Strings are never NULL; a list is its words, separated by blanks. */
 struct lmi_settings {
     enum lmi_backend backend;
@@ -60,7 +62,8 @@ struct lmi_settings {
     bool log_unknown_users;
     const char *page_title, *page_logo, *page_footer;
 
-    char *memory[3]; /* what the strings lie in */
+    unsigned lines[LMI_SETTINGS_MAX]; /* where each was set; 0: nowhere */
+    char *memory[3];                  /* what the strings lie in */
 
     /* The handle's count of lost lines; NULL until a handle has read them. */
     struct lmi_log_state *log_state;
@@ -80,6 +83,21 @@ void lmi_settings_free(struct lmi_settings *settings);
 /* As lmi_settings_load(), from text, which is copied. name is for errors. */
 LMI_RC lmi_settings_parse(const char *text, size_t len, const char *name,
                           struct lmi_settings **out, struct lmi_err *err);
+
+/*
+ * Where a store and what belongs to it lie, if `store` were this URL and all
+ * else as it is. False, and nothing written, if this is no URL of a store.
+ */
+#define LMI_PLACE_SIZE 272 /* bytes of a value, with the NUL */
+struct lmi_store_place {
+    char store[LMI_PLACE_SIZE];
+    char volatile_dir[LMI_PLACE_SIZE];
+    char key_file[LMI_PLACE_SIZE];
+    char key_file_old[LMI_PLACE_SIZE]; /* empty: not set */
+};
+LMI_CHECK bool lmi_settings_place(const struct lmi_settings *settings,
+                                  const char *store,
+                                  struct lmi_store_place *out);
 
 /* Seconds since 1970: test_clock if set, else the server's clock. */
 int64_t lmi_settings_now(const struct lmi_settings *settings);

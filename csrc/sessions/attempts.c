@@ -7,13 +7,12 @@
 #define NETWORK_FREE 300
 #define WAIT_LONGEST 900
 #define WAIT_AT_MAX 3600
-#define FORGET_SECONDS 86400
+#define FORGET_SECONDS LMI_FORGET_SECONDS
 #define OPEN_MAX 32     /* reservations of a row at once, below its limit */
 #define OPEN_SECONDS 60 /* a reservation older than this has failed */
-#define CAP 65536       /* rows of a kind */
 #define ROWS                                                                   \
     (sizeof((struct lmi_attempt *)0)->rows / sizeof(struct lmi_attempt_row))
-#define KNOWN_SECONDS (30 * 86400)
+#define KNOWN_SECONDS LMI_KNOWN_SECONDS
 #define KNOWN_AGAIN_SECONDS 86400 /* remembered once a day */
 
 /* What is known of a name, a pair or a source. */
@@ -140,12 +139,19 @@ slot_ops(struct slot *slot, const struct lmi_attempt_row *row, int64_t now,
         .expires = now + FORGET_SECONDS,
         .group = {'!', row->id.kind, (uint8_t)(rank < 255 ? rank : 255)},
         .group_len = 3,
-        .cap = CAP,
+        .cap = LMI_ATTEMPT_ROWS,
         .value = &slot->value,
         .old = &slot->old};
     if (slot->there_old)
         ops[(*count)++] =
             (struct lmi_store_op){.verb = LMI_STORE_DROP, .id = row->old_id};
+}
+
+void
+lmi_attempt_group(uint8_t kind, uint8_t out[LMI_ATTEMPT_GROUP])
+{
+    out[0] = '!';
+    out[1] = kind;
 }
 
 /* Where something of a name, a source or both lies: under their MAC. */
@@ -179,6 +185,62 @@ host_of(const struct lmi_address *source)
 
     lmi_address_mask(&host, 64);
     return host;
+}
+
+/* And of its network 48. */
+static struct lmi_address
+network_of(const struct lmi_address *source)
+{
+    struct lmi_address network = *source;
+
+    lmi_address_mask(&network, 48);
+    return network;
+}
+
+static uint32_t
+free_failures(uint8_t kind)
+{
+    return kind == LMI_KIND_NETWORK  ? NETWORK_FREE
+           : kind == LMI_KIND_SOURCE ? SOURCE_FREE
+                                     : NAME_FREE;
+}
+
+enum lmi_rc
+lmi_attempt_row_of(struct lmi *lmi, uint8_t kind, const char *user,
+                   const struct lmi_address *source,
+                   struct lmi_attempt_row *out, struct lmi_err *err)
+{
+    static const struct lmi_address none;
+    struct lmi_address host = host_of(source != NULL ? source : &none);
+    struct lmi_address network = network_of(source != NULL ? source : &none);
+
+    out->free_failures = free_failures(kind);
+    switch (kind) {
+    case LMI_KIND_PAIR:
+        return row_id(lmi, kind, LMI_MAC_PAIR, user, &host, out, err);
+    case LMI_KIND_SOURCE:
+        return row_id(lmi, kind, LMI_MAC_SOURCE, "", &host, out, err);
+    case LMI_KIND_NETWORK:
+        return row_id(lmi, kind, LMI_MAC_NETWORK, "", &network, out, err);
+    default:
+        return row_id(lmi, kind, LMI_MAC_NAME, user, NULL, out, err);
+    }
+}
+
+bool
+lmi_attempt_state_of(const struct lmi *lmi, uint8_t kind,
+                     const struct lmi_store_value *value,
+                     struct lmi_attempt_state *out)
+{
+    int64_t now = lmi_now(lmi);
+    struct row row;
+
+    row_read(value, &row);
+    row_settle(&row, now);
+    out->failures = row.failures;
+    out->wait = row_wait(&row, free_failures(kind),
+                         lmi_settings_of(lmi)->attempts_max, now);
+    return row.failures > 0;
 }
 
 /* When did the name last log in from this source? */
@@ -231,14 +293,12 @@ lmi_attempt_is_known(struct lmi *lmi, const char *user,
 }
 
 static enum lmi_rc
-add_row(struct lmi *lmi, uint8_t kind, uint8_t purpose, const char *user,
-        const struct lmi_address *source, uint32_t free_failures,
-        struct lmi_attempt *out, struct lmi_err *err)
+add_row(struct lmi *lmi, uint8_t kind, const char *user,
+        const struct lmi_address *source, struct lmi_attempt *out,
+        struct lmi_err *err)
 {
-    struct lmi_attempt_row *row = &out->rows[out->count++];
-
-    row->free_failures = free_failures;
-    return row_id(lmi, kind, purpose, user, source, row, err);
+    return lmi_attempt_row_of(lmi, kind, user, source, &out->rows[out->count++],
+                              err);
 }
 
 /* Which rows count: the pair's alone, or the name's and the source's. */
@@ -246,30 +306,23 @@ static enum lmi_rc
 choose_rows(struct lmi *lmi, const char *user, const struct lmi_address *source,
             struct lmi_attempt *out, struct lmi_err *err)
 {
-    struct lmi_address host, network;
+    struct lmi_address host;
     bool is_host = source != NULL && !lmi_address_is_uid(source);
     enum lmi_rc rc = LMI_OK;
 
-    if (source != NULL) {
-        host = host_of(source);
-        network = *source;
-        lmi_address_mask(&network, 48);
-    }
     out->may_be_known = is_host;
+    if (source != NULL)
+        host = host_of(source);
     if (is_host)
         rc = find_known(lmi, user, &host, out, err);
     if (rc == LMI_OK && known_within(out, KNOWN_SECONDS))
-        return add_row(lmi, LMI_KIND_PAIR, LMI_MAC_PAIR, user, &host, NAME_FREE,
-                       out, err);
+        return add_row(lmi, LMI_KIND_PAIR, user, source, out, err);
     if (rc == LMI_OK)
-        rc = add_row(lmi, LMI_KIND_NAME, LMI_MAC_NAME, user, NULL, NAME_FREE,
-                     out, err);
+        rc = add_row(lmi, LMI_KIND_NAME, user, NULL, out, err);
     if (rc == LMI_OK && source != NULL)
-        rc = add_row(lmi, LMI_KIND_SOURCE, LMI_MAC_SOURCE, "", &host,
-                     SOURCE_FREE, out, err);
+        rc = add_row(lmi, LMI_KIND_SOURCE, user, source, out, err);
     if (rc == LMI_OK && is_host && lmi_address_is_ipv6(&host))
-        rc = add_row(lmi, LMI_KIND_NETWORK, LMI_MAC_NETWORK, "", &network,
-                     NETWORK_FREE, out, err);
+        rc = add_row(lmi, LMI_KIND_NETWORK, user, source, out, err);
     return rc;
 }
 

@@ -24,6 +24,9 @@
 #include "base/address.h"
 #include "sessions/entry.h"
 
+#define LMI_FORGET_SECONDS 86400       /* failures are forgotten */
+#define LMI_KNOWN_SECONDS (30 * 86400) /* a source stays known */
+
 /* The rows that one attempt counts in, between begin and end. */
 struct lmi_attempt {
     size_t count;
@@ -39,6 +42,29 @@ struct lmi_attempt {
     bool known_anew;           /* not there yet: the key has changed */
     int64_t known_since;       /* the name's last day from there; 0: none */
 };
+
+/*
+ * One row: its kind is LMI_KIND_NAME, PAIR, SOURCE or NETWORK. user is for the
+ * first two of them, source, which may be NULL for names, for the last three.
+ */
+LMI_RC lmi_attempt_row_of(struct lmi *lmi, uint8_t kind, const char *user,
+                          const struct lmi_address *source,
+                          struct lmi_attempt_row *out, struct lmi_err *err);
+
+/* What a row of this kind, read from the store, says by now: false if it has
+ * no failures. */
+struct lmi_attempt_state {
+    uint32_t failures, wait; /* in seconds; 0: no wait */
+};
+bool lmi_attempt_state_of(const struct lmi *lmi, uint8_t kind,
+                          const struct lmi_store_value *value,
+                          struct lmi_attempt_state *out);
+
+/* All rows of a kind lie in groups that begin so; there are at most so many.
+ * The whole group is these bytes and the row's rank. */
+#define LMI_ATTEMPT_GROUP 2
+#define LMI_ATTEMPT_ROWS 65536
+void lmi_attempt_group(uint8_t kind, uint8_t out[LMI_ATTEMPT_GROUP]);
 
 /*
  * Reserves an attempt. wait_out is 0 if it may go on, else the seconds until

@@ -212,8 +212,9 @@ miss(struct lmi *lmi, const struct lmi_check_facts *facts,
  */
 static enum lmi_rc
 become_cookie(struct lmi *lmi, struct lmi_entry *entry, int64_t now,
-              bool *done_out, struct lmi_err *err)
+              struct lmi_text address, bool *done_out, struct lmi_err *err)
 {
+    struct lmi_address source;
     struct lmi_entry ticket = {.good = false};
     struct lmi_store_value values[2];
     struct lmi_store_op ops[2];
@@ -228,6 +229,8 @@ become_cookie(struct lmi *lmi, struct lmi_entry *entry, int64_t now,
         rc = lmi_entry_write(lmi, LMI_STORE_SWAP, &ticket.id, &ticket.record,
                              now, &ticket.value, &values[1], &ops[1], err);
     }
+    lmi_address_read(address, &source);
+    lmi_record_redeem(&entry->record, now, &source);
     entry->record.state = LMI_STATE_COOKIE;
     entry->record.changed = now;
     if (rc == LMI_OK)
@@ -241,8 +244,8 @@ become_cookie(struct lmi *lmi, struct lmi_entry *entry, int64_t now,
 
 /* Notes a granted check for which the account was read. */
 static enum lmi_rc
-note(struct lmi *lmi, struct lmi_check_facts *facts, bool *done_out,
-     struct lmi_err *err)
+note(struct lmi *lmi, struct lmi_check_facts *facts, struct lmi_text address,
+     bool *done_out, struct lmi_err *err)
 {
     int64_t now = facts->life.now;
 
@@ -250,7 +253,7 @@ note(struct lmi *lmi, struct lmi_check_facts *facts, bool *done_out,
         return LMI_OK;
     facts->life.seen = now;
     if (facts->cookie.record.state != LMI_STATE_COOKIE)
-        return become_cookie(lmi, &facts->cookie, now, done_out, err);
+        return become_cookie(lmi, &facts->cookie, now, address, done_out, err);
     return lmi_entry_touch(lmi, &facts->cookie, now, err);
 }
 
@@ -273,7 +276,7 @@ check_once(struct lmi *lmi, const struct lmi_access *access, bool logout,
         return end_session(lmi, &facts, access, "account", err);
     if (*outcome_out != LMI_GRANTED)
         return LMI_OK;
-    rc = note(lmi, &facts, done_out, err);
+    rc = note(lmi, &facts, access->address, done_out, err);
     if (rc == LMI_OK)
         rc = lmi_entry_describe(lmi, &facts.cookie.record, facts.life.seen, out,
                                 err);

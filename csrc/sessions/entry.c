@@ -54,8 +54,13 @@ lmi_entry_find(struct lmi *lmi, const struct lmi_store_id *id,
     out->named = true;
     if (rc != LMI_OK || !there)
         return rc;
-    return lmi_record_decode(lmi_keys_of(lmi), id, &out->value, &out->good,
-                             &out->record, err);
+    rc = lmi_record_decode(lmi_keys_of(lmi), id, &out->value, &out->good,
+                           &out->record, err);
+    /* Another process may have made it with a key that is new. */
+    if (rc == LMI_OK && !out->good && lmi_keys_renew(lmi))
+        rc = lmi_record_decode(lmi_keys_of(lmi), id, &out->value, &out->good,
+                               &out->record, err);
+    return rc;
 }
 
 /* Finds a secret's entry, and wipes the secret. */
@@ -408,6 +413,10 @@ lmi_entry_describe(struct lmi *lmi, const struct lmi_record *record,
     out->ends = record->ends < limit ? record->ends : limit;
     out->last_seen = seen;
     out->redeemed = !lmi_record_is_fresh(record);
+    out->redeemed_at = record->redeemed;
+    out->address[0] = '\0';
+    if (lmi_address_is_known(&record->address))
+        lmi_address_format(&record->address, out->address);
     return public_id(lmi, record->session_key, out->id, err);
 }
 

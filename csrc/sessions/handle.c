@@ -24,6 +24,7 @@ struct lmi {
     struct lmi_site *site;
     struct lmi_store *store;
     struct lmi_keys *keys;
+    time_t keys_looked; /* when a pinned handle looked for another key */
 };
 
 enum lmi_rc
@@ -288,8 +289,7 @@ static enum lmi_rc
 keys_open(struct lmi *lmi, bool known, struct lmi_err *err)
 {
     const struct lmi_settings *settings = lmi->settings;
-    const char *old =
-        settings->key_file_old[0] != '\0' ? settings->key_file_old : NULL;
+    const char *old = settings->key_file_old;
     bool found = false;
     enum lmi_rc rc = lmi_keys_load(lmi->crypto, settings->key_file, old, &found,
                                    &lmi->keys, err);
@@ -336,9 +336,10 @@ store_open(struct lmi *lmi, struct lmi_err *err)
     return rc;
 }
 
-/* Tells about a key whose file has changed, and leaves the one in use. */
-enum lmi_rc
-lmi_key_look(struct lmi *lmi, struct lmi_err *err)
+/* The key whose file is there now: NULL, and a fault, if it is not the store's.
+ */
+static enum lmi_rc
+keys_read_again(struct lmi *lmi, struct lmi_keys **out, struct lmi_err *err)
 {
     const struct lmi_settings *settings = lmi->settings;
     struct lmi_keys *keys = NULL;
@@ -346,20 +347,62 @@ lmi_key_look(struct lmi *lmi, struct lmi_err *err)
     bool found = false, known = false, old;
     enum lmi_rc rc;
 
-    if (lmi_keys_in_place(lmi->keys))
-        return LMI_OK;
+    *out = NULL;
     rc = lmi_store_get(lmi->store, LMI_DURABLE, &meta_id, &known, &there, err);
     if (rc == LMI_OK)
-        rc = lmi_keys_load(
-            lmi->crypto, settings->key_file,
-            settings->key_file_old[0] != '\0' ? settings->key_file_old : NULL,
-            &found, &keys, err);
+        rc = lmi_keys_load(lmi->crypto, settings->key_file,
+                           settings->key_file_old, &found, &keys, err);
     if (rc == LMI_OK && !found)
         rc = another_key(err, "key.missing", settings->key_file, "is missing");
     else if (rc == LMI_OK && known)
         rc = fingerprint_check(lmi, keys, &there, &old, err);
+    if (rc == LMI_OK)
+        *out = keys;
+    else
+        lmi_keys_free(keys);
+    return rc;
+}
+
+/* Tells about a key whose file has changed, and leaves the one in use. */
+enum lmi_rc
+lmi_key_look(struct lmi *lmi, struct lmi_err *err)
+{
+    struct lmi_keys *keys;
+    enum lmi_rc rc;
+
+    if (lmi_keys_in_place(lmi->keys))
+        return LMI_OK;
+    rc = keys_read_again(lmi, &keys, err);
     lmi_keys_free(keys);
     return rc;
+}
+
+bool
+lmi_keys_renew(struct lmi *lmi)
+{
+    struct lmi_keys *keys;
+    struct lmi_err err;
+
+    if (lmi_keys_in_place(lmi->keys) ||
+        keys_read_again(lmi, &keys, &err) != LMI_OK)
+        return false;
+    lmi_keys_free(lmi->keys);
+    lmi->keys = keys;
+    return true;
+}
+
+/* A pinned handle follows a rotation within a second. */
+static void
+keys_follow(struct lmi *lmi)
+{
+    time_t now = time(NULL);
+
+    if (lmi->keys_looked == now)
+        return;
+    lmi->keys_looked = now;
+    if (lmi_keys_renew(lmi))
+        lmi_log_note(lmi->settings, "NOTICE", false,
+                     "the key has been renewed");
 }
 
 enum lmi_rc
@@ -368,8 +411,11 @@ lmi_enter_store(struct lmi *lmi, bool at_once, struct lmi_err *err)
     enum lmi_rc rc;
 
     if (lmi->store != NULL && !lmi_store_replaced(lmi->store, at_once) &&
-        (!at_once || lmi_keys_in_place(lmi->keys)))
+        (!at_once || lmi_keys_in_place(lmi->keys))) {
+        if (!at_once)
+            keys_follow(lmi);
         return LMI_OK;
+    }
     store_close(lmi);
     rc = store_open(lmi, err);
     if (rc != LMI_OK)

@@ -38,6 +38,12 @@ struct lmi_keys *lmi_keys_of(const struct lmi *lmi);
 struct lmi_counters *lmi_counters_of(const struct lmi *lmi);
 int64_t lmi_now(const struct lmi *lmi);
 
+/*
+ * Takes the key that lies in the place of the one in use, if it is the store's.
+ * True if it has: what could not be verified may be now.
+ */
+LMI_CHECK bool lmi_keys_renew(struct lmi *lmi);
+
 /* See lmi_health_look(); for the key, store and key have been opened. */
 LMI_RC lmi_settings_look(const struct lmi *lmi, struct lmi_err *err);
 LMI_RC lmi_key_look(struct lmi *lmi, struct lmi_err *err);

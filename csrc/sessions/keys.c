@@ -13,7 +13,6 @@
 #include "base/file.h"
 
 #define KEY_SIZE 32
-#define DRAFT_STEM "key"
 
 struct lmi_keys {
     struct lmi_mac *current;
@@ -68,12 +67,22 @@ folder_close(struct key_folder *folder)
 }
 
 static enum lmi_rc
-key_check(int fd, int dir_fd, const char *path, struct lmi_err *err)
+folder_sync(const struct key_folder *folder, const char *path,
+            struct lmi_err *err)
+{
+    return fsync(folder->dir_fd) == 0
+               ? LMI_OK
+               : key_fail(err, errno, path, "can't be made durable", NULL);
+}
+
+static enum lmi_rc
+key_check(int fd, const struct key_folder *folder, const char *path,
+          struct lmi_err *err)
 {
     struct stat st;
 
     if (fstat(fd, &st) == 0 && st.st_nlink > 1)
-        lmi_file_remove_drafts(dir_fd, DRAFT_STEM, &st);
+        lmi_file_remove_drafts(folder->dir_fd, folder->name, &st);
     if (fstat(fd, &st) != 0)
         return key_fail(err, errno, path, "can't be examined", NULL);
     if ((st.st_mode & 077) != 0) {
@@ -118,7 +127,7 @@ key_read(const char *path, char **key_out, struct lmi_err *err)
     }
     if (fd < 0)
         goto out;
-    rc = key_check(fd, folder.dir_fd, path, err);
+    rc = key_check(fd, &folder, path, err);
     if (rc == LMI_OK && read(fd, key, KEY_SIZE) != KEY_SIZE)
         rc = key_fail(err, 0, path, "can't be read", NULL);
     if (rc == LMI_OK) {
@@ -151,6 +160,8 @@ lmi_keys_load(struct lmi_crypto *crypto, const char *path, const char *old_path,
               bool *found_out, struct lmi_keys **out, struct lmi_err *err)
 {
     struct lmi_keys *keys = calloc(1, sizeof *keys);
+    bool must = old_path != NULL && old_path[0] != '\0';
+    char old[PATH_MAX];
     enum lmi_rc rc;
 
     *out = NULL;
@@ -161,10 +172,11 @@ lmi_keys_load(struct lmi_crypto *crypto, const char *path, const char *old_path,
     keys->file = lmi_file_identify(path);
     rc = keys->path == NULL ? lmi_no_memory(err)
                             : mac_load(crypto, path, &keys->current, err);
-    if (rc == LMI_OK && old_path != NULL)
-        rc = mac_load(crypto, old_path, &keys->old, err);
-    if (rc == LMI_OK && old_path != NULL && keys->old == NULL) {
-        key_fail(err, 0, old_path, "is not there",
+    lmi_keys_old_path(path, old_path, old);
+    if (rc == LMI_OK && keys->current != NULL)
+        rc = mac_load(crypto, old, &keys->old, err);
+    if (rc == LMI_OK && keys->current != NULL && must && keys->old == NULL) {
+        key_fail(err, 0, old, "is not there",
                  "take key_file_old out of the settings");
         rc = lmi_err_name(err, "key.old-missing");
     }
@@ -187,6 +199,13 @@ lmi_keys_free(struct lmi_keys *keys)
     free(keys);
 }
 
+void
+lmi_keys_forget_old(struct lmi_keys *keys)
+{
+    lmi_mac_free(keys->old);
+    keys->old = NULL;
+}
+
 bool
 lmi_keys_in_place(const struct lmi_keys *keys)
 {
@@ -195,57 +214,162 @@ lmi_keys_in_place(const struct lmi_keys *keys)
     return lmi_file_id_equal(&there, &keys->file);
 }
 
-/* Writes a fresh key under another name, so that no half key is ever read. */
+/* Under another name at first, so that no half key is ever read. */
 static enum lmi_rc
-draft_write(struct lmi_crypto *crypto, int dir_fd, const char *name,
-            const char *path, struct lmi_err *err)
+draft_write(int dir_fd, const char *name, const char *key, const char *path,
+            struct lmi_err *err)
 {
-    char key[KEY_SIZE];
-    int fd;
-    enum lmi_rc rc = lmi_random(crypto, key, sizeof key, err);
+    int fd = openat(dir_fd, name,
+                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    enum lmi_rc rc = LMI_OK;
 
-    if (rc != LMI_OK)
-        return rc;
-    fd = openat(dir_fd, name,
-                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0 || write(fd, key, sizeof key) != (ssize_t)sizeof key ||
-        fsync(fd) != 0)
+    if (fd < 0 || write(fd, key, KEY_SIZE) != KEY_SIZE || fsync(fd) != 0)
         rc = key_fail(err, errno, path, "can't be written", NULL);
-    lmi_wipe(key, sizeof key);
     if (fd >= 0)
         close(fd);
+    return rc;
+}
+
+/* The key at path; *there_out, and no change, if one is there already. */
+static enum lmi_rc
+key_write(struct lmi_crypto *crypto, const char *path, const char *key,
+          bool replace, bool *there_out, struct lmi_err *err)
+{
+    struct key_folder folder;
+    char draft[NAME_MAX + 20];
+    struct stat st;
+    uint64_t number = 0;
+    int code = 0;
+    enum lmi_rc rc = folder_open(&folder, path, err);
+
+    *there_out = false;
+    if (rc == LMI_OK)
+        rc = lmi_random(crypto, &number, sizeof number, err);
+    if (rc != LMI_OK)
+        goto out;
+    snprintf(draft, sizeof draft, "%s.%016llx", folder.name,
+             (unsigned long long)number);
+    rc = draft_write(folder.dir_fd, draft, key, path, err);
+    if (rc == LMI_OK && replace)
+        code = renameat(folder.dir_fd, draft, folder.dir_fd, folder.name) == 0
+                   ? 0
+                   : errno;
+    else if (rc == LMI_OK)
+        code = lmi_file_place(folder.dir_fd, draft, folder.name);
+    *there_out = code == EEXIST;
+    if (code != 0 && code != EEXIST)
+        rc = key_fail(err, code, path, "can't be made", NULL);
+    unlinkat(folder.dir_fd, draft, 0);
+    if (rc == LMI_OK)
+        rc = folder_sync(&folder, path, err);
+    if (rc == LMI_OK && fstatat(folder.dir_fd, folder.name, &st, 0) == 0)
+        lmi_file_remove_drafts(folder.dir_fd, folder.name, &st);
+out:
+    folder_close(&folder);
+    return rc;
+}
+
+static enum lmi_rc
+key_make(struct lmi_crypto *crypto, const char *path, bool replace,
+         struct lmi_err *err)
+{
+    char key[KEY_SIZE];
+    bool there;
+    enum lmi_rc rc = lmi_random(crypto, key, sizeof key, err);
+
+    if (rc == LMI_OK)
+        rc = key_write(crypto, path, key, replace, &there, err);
+    lmi_wipe(key, sizeof key);
     return rc;
 }
 
 enum lmi_rc
 lmi_keys_make(struct lmi_crypto *crypto, const char *path, struct lmi_err *err)
 {
-    struct key_folder folder;
-    char draft[48];
-    struct stat st;
-    uint64_t number = 0;
-    int code = 0;
-    enum lmi_rc rc = folder_open(&folder, path, err);
+    return key_make(crypto, path, false, err);
+}
+
+enum lmi_rc
+lmi_keys_remake(struct lmi_crypto *crypto, const char *path,
+                struct lmi_err *err)
+{
+    return key_make(crypto, path, true, err);
+}
+
+enum lmi_rc
+lmi_keys_copy(struct lmi_crypto *crypto, const char *from, const char *path,
+              bool replace, struct lmi_err *err)
+{
+    char *key = NULL;
+    bool there = false, same = true;
+    enum lmi_rc rc = key_read(from, &key, err);
+
+    if (rc == LMI_OK && key == NULL)
+        rc = key_fail(err, 0, from, "is not there", NULL);
+    if (rc == LMI_OK)
+        rc = key_write(crypto, path, key, replace, &there, err);
+    lmi_secret_free(key);
+    if (rc == LMI_OK && there)
+        rc = lmi_keys_same(from, path, &same, err);
+    if (rc == LMI_OK && !same) {
+        key_fail(err, 0, path, "is another key",
+                 "move it away if it is not needed");
+        rc = lmi_err_name(err, "key.taken");
+    }
+    return rc;
+}
+
+enum lmi_rc
+lmi_keys_same(const char *path, const char *other, bool *out,
+              struct lmi_err *err)
+{
+    char *key = NULL, *other_key = NULL;
+    enum lmi_rc rc = key_read(path, &key, err);
 
     if (rc == LMI_OK)
-        rc = lmi_random(crypto, &number, sizeof number, err);
-    if (rc != LMI_OK)
-        goto out;
-    snprintf(draft, sizeof draft, DRAFT_STEM ".%016llx",
-             (unsigned long long)number);
-    rc = draft_write(crypto, folder.dir_fd, draft, path, err);
+        rc = key_read(other, &other_key, err);
+    *out = rc == LMI_OK && key != NULL && other_key != NULL &&
+           lmi_secret_equal(key, other_key, KEY_SIZE);
+    lmi_secret_free(key);
+    lmi_secret_free(other_key);
+    return rc;
+}
+
+enum lmi_rc
+lmi_keys_remove(const char *path, struct lmi_err *err)
+{
+    struct key_folder folder;
+    enum lmi_rc rc = folder_open(&folder, path, err);
+
+    if (rc == LMI_OK && unlinkat(folder.dir_fd, folder.name, 0) != 0 &&
+        errno != ENOENT)
+        rc = key_fail(err, errno, path, "can't be removed", NULL);
     if (rc == LMI_OK)
-        code = lmi_file_place(folder.dir_fd, draft, folder.name);
-    if (code != 0 && code != EEXIST)
-        rc = key_fail(err, code, path, "can't be made", NULL);
-    unlinkat(folder.dir_fd, draft, 0);
-    if (rc == LMI_OK && fsync(folder.dir_fd) != 0)
-        rc = key_fail(err, errno, path, "can't be made durable", NULL);
-    if (rc == LMI_OK && fstatat(folder.dir_fd, folder.name, &st, 0) == 0)
-        lmi_file_remove_drafts(folder.dir_fd, DRAFT_STEM, &st);
-out:
+        rc = folder_sync(&folder, path, err);
     folder_close(&folder);
     return rc;
+}
+
+enum lmi_rc
+lmi_keys_touch(const char *path, struct lmi_err *err)
+{
+    struct key_folder folder;
+    enum lmi_rc rc = folder_open(&folder, path, err);
+
+    /* The time of its last change becomes another; that of its bytes stays. */
+    if (rc == LMI_OK && fchmodat(folder.dir_fd, folder.name, 0600, 0) != 0)
+        rc = key_fail(err, errno, path, "can't be changed", NULL);
+    folder_close(&folder);
+    return rc;
+}
+
+void
+lmi_keys_old_path(const char *path, const char *old_path, char out[PATH_MAX])
+{
+    if (old_path != NULL && old_path[0] != '\0')
+        snprintf(out, PATH_MAX, "%s", old_path);
+    else
+        snprintf(out, PATH_MAX, "%s.old", path);
 }
 
 #define MAC_MAX (LMI_HASH + 1024)

@@ -4,8 +4,8 @@
 #include "base/error.h"
 #include "sessions/entry.h"
 
-#define PURGE_BATCH 16
-#define PURGE_PAUSE 3     /* times as long as a step */
+#define PURGE_BATCH 128
+#define PAUSE 3           /* times as long as a step */
 #define SECOND 1000000000 /* in nanoseconds */
 
 _Static_assert(sizeof(struct lmi_store_cursor) <=
@@ -43,6 +43,26 @@ walk_begin(struct lmi *lmi, const struct lmi_session_list *list,
                            err);
 }
 
+/* Is all true of it that is asked for, but for its public id? */
+static bool
+is_asked_for(const struct lmi_session_list *list, const struct lmi_entry *entry,
+             const struct lmi_life *life)
+{
+    const struct lmi_record *record = &entry->record;
+
+    if (!lmi_record_stands(record) ||
+        (list->service != 0 && record->service != list->service) ||
+        (list->until != 0 && record->created > list->until))
+        return false;
+    if ((list->older_than > 0 &&
+         record->created > life->now - list->older_than) ||
+        (list->idle_for > 0 && life->seen > life->now - list->idle_for))
+        return false;
+    return list->networks == NULL ||
+           (lmi_address_is_known(&record->address) &&
+            lmi_address_in(&record->address, list->networks));
+}
+
 /* The next live one, with its record. */
 static enum lmi_rc
 next_live(struct lmi *lmi, struct lmi_session_list *list, bool *found_out,
@@ -60,13 +80,47 @@ next_live(struct lmi *lmi, struct lmi_session_list *list, bool *found_out,
         return rc;
     do
         rc = lmi_entry_next(lmi, &walk, found_out, out, &life, err);
-    while (*found_out &&
-           (!lmi_record_stands(&out->record) ||
-            (list->service != 0 && out->record.service != list->service)));
+    while (*found_out && !is_asked_for(list, out, &life));
     memcpy(list->cursor, &walk.cursor, sizeof walk.cursor);
     list->cursor_len = walk.begun ? sizeof walk.cursor : 0;
     if (*found_out)
         *seen_out = life.seen;
+    return rc;
+}
+
+/* One of these words? */
+static bool
+is_word_of(const char *list, const char *word)
+{
+    struct lmi_bytes rest = lmi_bytes_of(list), next;
+
+    while ((next = lmi_next_word(&rest)).len > 0)
+        if (lmi_bytes_equal(next, word))
+            return true;
+    return false;
+}
+
+/* The next one of the list, with its record. */
+static enum lmi_rc
+next_listed(struct lmi *lmi, struct lmi_session_list *list, bool *found_out,
+            struct lmi_entry *entry, struct lmi_session *out,
+            struct lmi_err *err)
+{
+    int64_t seen = 0;
+    bool more = true, found = false;
+    enum lmi_rc rc = LMI_OK;
+
+    memset(out, 0, sizeof *out);
+    while (rc == LMI_OK && more && !found) {
+        rc = next_live(lmi, list, &more, entry, &seen, err);
+        if (rc == LMI_OK && more)
+            rc = lmi_entry_describe(lmi, &entry->record, seen, out, err);
+        found = rc == LMI_OK && more &&
+                (list->ids == NULL || is_word_of(list->ids, out->id));
+    }
+    *found_out = found;
+    if (!found)
+        memset(out, 0, sizeof *out);
     return rc;
 }
 
@@ -75,15 +129,8 @@ lmi_session_next(struct lmi *lmi, struct lmi_session_list *list,
                  bool *found_out, struct lmi_session *out, struct lmi_err *err)
 {
     struct lmi_entry entry;
-    int64_t seen = 0;
-    enum lmi_rc rc = next_live(lmi, list, found_out, &entry, &seen, err);
 
-    memset(out, 0, sizeof *out);
-    if (rc == LMI_OK && *found_out)
-        rc = lmi_entry_describe(lmi, &entry.record, seen, out, err);
-    if (rc != LMI_OK)
-        *found_out = false;
-    return rc;
+    return next_listed(lmi, list, found_out, &entry, out, err);
 }
 
 enum lmi_rc
@@ -136,6 +183,58 @@ lmi_session_end_id(struct lmi *lmi, struct lmi_text id, struct lmi_text user,
     return rc;
 }
 
+static int64_t
+monotonic_nanoseconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
+}
+
+/* After a step: lets waiting logins have the store, whose lock is not fair. */
+static void
+pause_after(int64_t took)
+{
+    int64_t nanoseconds = PAUSE * took;
+    const struct timespec pause = {.tv_sec = nanoseconds / SECOND,
+                                   .tv_nsec = nanoseconds % SECOND};
+
+    nanosleep(&pause, NULL);
+}
+
+enum lmi_rc
+lmi_session_end_some(struct lmi *lmi, struct lmi_session_list *list,
+                     uint32_t *ended_out, struct lmi_err *err)
+{
+    struct lmi_session ended[LMI_END_AT_ONCE];
+    struct lmi_store_op ops[LMI_END_AT_ONCE * LMI_END_OPS];
+    struct lmi_entry entry;
+    size_t count = 0;
+    bool more = true, done;
+    enum lmi_rc rc = LMI_OK;
+
+    *ended_out = 0;
+    while (rc == LMI_OK && more && count < LMI_END_AT_ONCE) {
+        rc = next_listed(lmi, list, &more, &entry, &ended[count], err);
+        if (rc == LMI_OK && more)
+            lmi_entry_end_ops(&entry, &ops[count++ * LMI_END_OPS]);
+    }
+    if (rc != LMI_OK || count == 0)
+        return rc;
+    int64_t start = monotonic_nanoseconds();
+    rc = lmi_store_apply(lmi_store_of(lmi), LMI_DURABLE, ops,
+                         count * LMI_END_OPS, lmi_now(lmi), &done, err);
+    if (rc != LMI_OK)
+        return rc;
+    int64_t took = monotonic_nanoseconds() - start;
+    for (size_t i = 0; i < count; i++)
+        lmi_entry_log(lmi, &ended[i], "", "PURGE", "operator");
+    pause_after(took);
+    *ended_out = (uint32_t)count;
+    return LMI_OK;
+}
+
 enum lmi_rc
 lmi_session_discard(struct lmi *lmi, struct lmi_text ticket, bool *found_out,
                     struct lmi_err *err)
@@ -153,41 +252,49 @@ lmi_session_discard(struct lmi *lmi, struct lmi_text ticket, bool *found_out,
     return rc;
 }
 
-static int64_t
-monotonic_nanoseconds(void)
+/* A step in one part of the store. more_out: it may have more. */
+static enum lmi_rc
+purge_part(struct lmi *lmi, enum lmi_store_part part, uint32_t *removed_out,
+           bool *more_out, struct lmi_err *err)
 {
-    struct timespec now;
+    int64_t start = monotonic_nanoseconds();
+    enum lmi_rc rc = lmi_store_purge(lmi_store_of(lmi), part, lmi_now(lmi),
+                                     PURGE_BATCH, removed_out, err);
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
+    *more_out = rc == LMI_OK && *removed_out == PURGE_BATCH;
+    if (*more_out)
+        pause_after(monotonic_nanoseconds() - start);
+    return rc;
 }
 
-static void
-pause_for(int64_t nanoseconds)
+enum lmi_rc
+lmi_session_purge_some(struct lmi *lmi, uint64_t *removed_out, bool *more_out,
+                       struct lmi_err *err)
 {
-    const struct timespec pause = {.tv_sec = nanoseconds / SECOND,
-                                   .tv_nsec = nanoseconds % SECOND};
+    uint32_t removed = 0, forgotten;
+    enum lmi_rc rc = lmi_enter(lmi, err);
 
-    nanosleep(&pause, NULL);
+    *removed_out = 0;
+    *more_out = false;
+    if (rc == LMI_OK)
+        rc = purge_part(lmi, LMI_DURABLE, &removed, more_out, err);
+    if (rc == LMI_OK && !*more_out)
+        rc = purge_part(lmi, LMI_VOLATILE, &forgotten, more_out, err);
+    *removed_out = removed;
+    return rc;
 }
 
 enum lmi_rc
 lmi_session_purge(struct lmi *lmi, uint64_t *removed_out, struct lmi_err *err)
 {
-    enum lmi_rc rc = lmi_enter(lmi, err);
+    uint64_t removed;
+    bool more = true;
+    enum lmi_rc rc = LMI_OK;
 
     *removed_out = 0;
-    for (int part = LMI_DURABLE; part <= LMI_VOLATILE; part++) {
-        uint32_t removed = PURGE_BATCH;
-        while (rc == LMI_OK && removed == PURGE_BATCH) {
-            int64_t start = monotonic_nanoseconds();
-            rc = lmi_store_purge(lmi_store_of(lmi), (enum lmi_store_part)part,
-                                 lmi_now(lmi), PURGE_BATCH, &removed, err);
-            *removed_out += part == LMI_DURABLE ? removed : 0;
-            /* Let waiting logins have the store: its lock is not fair. */
-            if (rc == LMI_OK && removed == PURGE_BATCH)
-                pause_for(PURGE_PAUSE * (monotonic_nanoseconds() - start));
-        }
+    while (rc == LMI_OK && more) {
+        rc = lmi_session_purge_some(lmi, &removed, &more, err);
+        *removed_out += removed;
     }
     return rc;
 }

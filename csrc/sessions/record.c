@@ -2,10 +2,11 @@
 
 #include <string.h>
 
-#define VERSION 1
-#define FIXED                                                                  \
+#define VERSION 2
+#define OLD_FIXED                                                              \
     (4 + LMI_SESSION_KEY + LMI_TOKEN_DIGITS + 3 * 8 + 2 * LMI_SHORT_MAC +      \
      LMI_STORE_KEY + 1)
+#define FIXED (OLD_FIXED + 8 + sizeof(struct lmi_address))
 
 _Static_assert(FIXED + LMI_USER_MAX + LMI_HASH <= LMI_STORE_VALUE,
                "the longest record fits the store");
@@ -24,8 +25,11 @@ static const struct field {
     {FIELD(fingerprint), LMI_SHORT_MAC},
     {FIELD(origin), LMI_SHORT_MAC},
     {FIELD(peer), LMI_STORE_KEY},
+    {FIELD(redeemed), 0},
+    {FIELD(address), sizeof(struct lmi_address)},
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
+#define OLD_FIELDS (FIELDS - 2)
 
 bool
 lmi_record_has_peer(const struct lmi_record *record)
@@ -40,6 +44,16 @@ lmi_record_is_fresh(const struct lmi_record *record)
 {
     return record->state == LMI_STATE_FRESH ||
            record->state == LMI_STATE_DUAL_USE;
+}
+
+void
+lmi_record_redeem(struct lmi_record *record, int64_t now,
+                  const struct lmi_address *address)
+{
+    if (!lmi_record_is_fresh(record))
+        return;
+    record->redeemed = now;
+    record->address = *address;
 }
 
 bool
@@ -96,21 +110,26 @@ shape_ok(const struct lmi_store_id *id, const struct lmi_store_value *value)
 {
     const uint8_t *bytes = value->bytes;
 
-    return value->len >= FIXED + LMI_HASH && value->len <= LMI_STORE_VALUE &&
-           bytes[0] == VERSION && bytes[1] == id->kind &&
+    if (value->len < OLD_FIXED + LMI_HASH)
+        return false;
+    size_t fixed = bytes[0] == 1 ? OLD_FIXED : FIXED;
+    return value->len >= fixed + LMI_HASH && value->len <= LMI_STORE_VALUE &&
+           (bytes[0] == 1 || bytes[0] == VERSION) && bytes[1] == id->kind &&
            bytes[2] >= LMI_STATE_FRESH && bytes[2] <= LMI_STATE_CONTENDER &&
            bytes[3] >= LMI_CPANEL && bytes[3] <= LMI_SERVICES &&
-           bytes[FIXED - 1] <= LMI_USER_MAX &&
-           value->len == FIXED + (size_t)bytes[FIXED - 1] + LMI_HASH;
+           bytes[fixed - 1] <= LMI_USER_MAX &&
+           value->len == fixed + (size_t)bytes[fixed - 1] + LMI_HASH;
 }
 
 static void
 read_fields(const uint8_t *at, struct lmi_record *out)
 {
+    size_t count = at[0] == 1 ? OLD_FIELDS : FIELDS;
+
     out->state = at[2];
     out->service = at[3];
     at += 4;
-    for (size_t i = 0; i < FIELDS; i++) {
+    for (size_t i = 0; i < count; i++) {
         void *field = (char *)out + fields[i].offset;
         if (fields[i].len > 0)
             memcpy(field, at, fields[i].len);

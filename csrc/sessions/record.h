@@ -1,7 +1,7 @@
 /*
  * The bytes that a session is kept as. No I/O.
  *
- *     version        1 byte, 1
+ *     version        1 byte, 2; in version 1 there is no redeemed, no address
  *     kind           1 byte, as in the store
  *     state          1 byte
  *     service        1 byte
@@ -14,12 +14,16 @@
  *     origin         16 bytes: a MAC of who redeemed it
  *     peer           32 bytes: a cookie's ticket; a ticket's cookie, zeros
  *                    before there is one and while several contend
+ *     redeemed       8 bytes: when the ticket, or a dual-use cookie, was first
+ *                    used; zeros: not yet, or not known
+ *     address        16 bytes: from where that was; zeros: not known
  *     user           1 byte of length, and as many bytes
  *     mac            32 bytes: HMAC over the store key and all before it
  */
 #ifndef LMI_RECORD_H
 #define LMI_RECORD_H
 
+#include "base/address.h"
 #include "sessions/keys.h"
 #include "store/store.h"
 #include "sessions/token.h"
@@ -48,6 +52,7 @@
 #define LMI_MAC_KNOWN 8
 #define LMI_MAC_NETWORK 9
 #define LMI_MAC_DECOY 10
+#define LMI_MAC_BACKUP 20
 
 #define LMI_SESSION_KEY 16
 #define LMI_SHORT_MAC 16
@@ -73,6 +78,8 @@ struct lmi_record {
     uint8_t fingerprint[LMI_SHORT_MAC];
     uint8_t origin[LMI_SHORT_MAC];
     uint8_t peer[LMI_STORE_KEY];
+    int64_t redeemed;
+    struct lmi_address address;
     char user[LMI_USER_MAX + 1];
 };
 
@@ -80,6 +87,10 @@ bool lmi_record_has_peer(const struct lmi_record *record);
 
 /* A ticket, or a dual-use cookie, that nobody has used. */
 bool lmi_record_is_fresh(const struct lmi_record *record);
+
+/* If it is fresh, it is used now, from there. Its state stays as it is. */
+void lmi_record_redeem(struct lmi_record *record, int64_t now,
+                       const struct lmi_address *address);
 
 /* Of the entries of a session one stands for it: in lists, and as a count. */
 bool lmi_record_stands(const struct lmi_record *record);
@@ -89,8 +100,9 @@ LMI_RC lmi_record_encode(struct lmi_keys *keys, const struct lmi_store_id *id,
                          struct lmi_store_value *out, struct lmi_err *err);
 
 /*
- * good_out is false, and record_out zeroed, for anything that
- * lmi_record_encode() did not write under this id with this key.
+ * Reads this version and version 1. good_out is false, and record_out zeroed,
+ * for anything that lmi_record_encode() did not write under this id with this
+ * key.
  */
 LMI_RC lmi_record_decode(struct lmi_keys *keys, const struct lmi_store_id *id,
                          const struct lmi_store_value *value, bool *good_out,

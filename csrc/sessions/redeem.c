@@ -9,6 +9,7 @@
 struct redemption {
     struct lmi_redeem_facts facts;
     uint8_t origin[LMI_SHORT_MAC];
+    struct lmi_address source; /* zeros: not known */
     char address[LMI_ADDRESS_TEXT];
 };
 
@@ -115,25 +116,25 @@ account_decides(const struct lmi_redeem_facts *facts)
 }
 
 /*
- * Address and User-Agent as one MAC: neither is kept. Without both, or with
- * an agent that is too long, the origin is not known.
+ * Address and User-Agent as one MAC: the agent itself is not kept. Without
+ * both, or with an agent that is too long, the origin is not known.
  */
 static enum lmi_rc
 read_origin(struct lmi *lmi, const struct lmi_access *access,
             struct redemption *out, struct lmi_err *err)
 {
     char bytes[1024];
-    struct lmi_address address;
+    struct lmi_address *source = &out->source;
     uint8_t mac[LMI_HASH];
-    size_t used = sizeof address.bytes, room = sizeof bytes - used, len;
+    size_t used = sizeof source->bytes, room = sizeof bytes - used, len;
     struct lmi_redeem_facts *facts = &out->facts;
     enum lmi_rc rc;
 
     lmi_show_address(access->address, out->address);
-    if (!lmi_address_read(access->address, &address) ||
+    if (!lmi_address_read(access->address, source) ||
         access->agent.kind == LMI_TEXT_ABSENT)
         return LMI_OK;
-    memcpy(bytes, address.bytes, used);
+    memcpy(bytes, source->bytes, used);
     len = lmi_text_bytes(access->agent, bytes + used, room);
     if (len > room)
         return LMI_OK;
@@ -224,6 +225,17 @@ rival_op(struct lmi *lmi, const struct lmi_record *spent, int64_t now,
                            &rival->value, value_out, out, err);
 }
 
+/* The ticket's record, from the moment on when it is first redeemed. */
+static struct lmi_record
+redeemed_record(const struct redemption *redemption)
+{
+    const struct lmi_redeem_facts *facts = &redemption->facts;
+    struct lmi_record record = facts->ticket.record;
+
+    lmi_record_redeem(&record, facts->ticket_life.now, &redemption->source);
+    return record;
+}
+
 /*
  * Spends the ticket, unless another request was faster. A double click makes
  * two requests, and the browser may keep either answer: of two cookies the
@@ -236,7 +248,7 @@ swap_for_cookie(struct lmi *lmi, const struct redemption *redemption,
 {
     const struct lmi_redeem_facts *facts = &redemption->facts;
     int64_t now = facts->ticket_life.now;
-    struct lmi_record spent = facts->ticket.record, cookie = spent;
+    struct lmi_record spent = redeemed_record(redemption), cookie = spent;
     struct lmi_entry rival;
     struct lmi_store_value values[3];
     struct lmi_store_op ops[2 + LMI_END_OPS];
@@ -278,7 +290,7 @@ static enum lmi_rc
 grant(struct lmi *lmi, const struct redemption *redemption, bool *done_out,
       struct lmi_redeemed *out, struct lmi_err *err)
 {
-    struct lmi_record cookie = redemption->facts.ticket.record;
+    struct lmi_record cookie = redeemed_record(redemption);
     char secret[LMI_SECRET_CHARS + 1];
     struct lmi_store_id id;
     enum lmi_rc rc = lmi_cookie_draw(lmi_crypto_of(lmi), cookie.user,

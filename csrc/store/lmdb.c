@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "store/lmdb_env.h"
+#include "store/lock.h"
 
 #define PURGE_AT_ONCE 16
 #define CLOCK_LEAP 3600 /* seconds */
@@ -21,6 +22,7 @@
  *     't'                         ->  the clock of the last commit, the seconds
  *                                     since the boot, and that boot's id
  *     'n' first bytes of group    ->  how many entries, if they have a cap
+ *     'm'                         ->  the mark: a struct lmi_store_mark
  */
 #define ID_SIZE (1 + LMI_STORE_KEY)
 #define ENVELOPE_HEAD 9
@@ -188,11 +190,50 @@ read_value(struct txn txn, const struct lmi_store_id *id, bool *found_out,
     return missing_is_fine(code);
 }
 
+/* The mark of a part; LMI_STORE_USED if it has none. */
+static int
+read_mark(struct txn txn, struct lmi_store_mark *out)
+{
+    MDB_val data;
+    int code = get(txn, key_of('m', NULL, 0, NULL), &data);
+
+    *out = (struct lmi_store_mark){.state = LMI_STORE_USED};
+    if (code != 0)
+        return missing_is_fine(code);
+    if (data.mv_size != sizeof *out)
+        return MDB_CORRUPTED;
+    memcpy(out, data.mv_data, sizeof *out);
+    return 0;
+}
+
+/* Of a store that this handle may use, LMI_STORE_USED. */
+static int
+heed_mark(const struct lmi_lmdb *lmdb, struct txn txn,
+          struct lmi_store_mark *out)
+{
+    *out = (struct lmi_store_mark){.state = LMI_STORE_USED};
+    return lmi_lmdb_ignores_mark(lmdb) ? 0 : read_mark(txn, out);
+}
+
+/* As lmi_lmdb_leave(), for what a mark may have forbidden. */
+static enum lmi_rc
+leave_marked(struct lmi_lmdb *lmdb, enum lmi_store_part part, int code,
+             const struct lmi_store_mark *mark, const char *text,
+             struct lmi_err *err)
+{
+    enum lmi_rc rc = lmi_lmdb_leave(lmdb, part, code, text, err);
+
+    if (rc != LMI_OK || mark->state == LMI_STORE_USED)
+        return rc;
+    return lmi_store_marked(mark, lmi_lmdb_folder(lmdb, part), err);
+}
+
 static enum lmi_rc
 lmdb_get(void *self, enum lmi_store_part part, const struct lmi_store_id *id,
          bool *found_out, struct lmi_store_value *value_out,
          struct lmi_err *err)
 {
+    struct lmi_store_mark mark = {.state = LMI_STORE_USED};
     struct lmi_lmdb_env *env;
     enum lmi_rc rc = lmi_lmdb_enter(self, part, &env, err);
 
@@ -200,11 +241,13 @@ lmdb_get(void *self, enum lmi_store_part part, const struct lmi_store_id *id,
         return rc;
     int code = lmi_lmdb_read(env);
     if (code == 0) {
-        code = read_value((struct txn){env->reader, env->dbi}, id, found_out,
-                          value_out);
+        struct txn txn = {env->reader, env->dbi};
+        code = read_value(txn, id, found_out, value_out);
+        if (code == 0 && !*found_out)
+            code = heed_mark(self, txn, &mark);
         mdb_txn_reset(env->reader);
     }
-    return lmi_lmdb_leave(self, part, code, "can't be read", err);
+    return leave_marked(self, part, code, &mark, "can't be read", err);
 }
 
 /* The first key at `from` or, with `behind`, after it. */
@@ -265,6 +308,7 @@ lmdb_next(void *self, enum lmi_store_part part, const uint8_t *prefix,
           bool *found_out, struct lmi_store_cursor *cursor_out,
           struct lmi_err *err)
 {
+    struct lmi_store_mark mark = {.state = LMI_STORE_USED};
     struct lmi_lmdb_env *env;
     enum lmi_rc rc = lmi_lmdb_enter(self, part, &env, err);
 
@@ -272,11 +316,101 @@ lmdb_next(void *self, enum lmi_store_part part, const uint8_t *prefix,
         return rc;
     int code = lmi_lmdb_read(env);
     if (code == 0) {
-        code = next_cursor((struct txn){env->reader, env->dbi}, prefix,
-                           prefix_len, after, found_out, cursor_out);
+        struct txn txn = {env->reader, env->dbi};
+        code =
+            next_cursor(txn, prefix, prefix_len, after, found_out, cursor_out);
+        if (code == 0 && !*found_out)
+            code = heed_mark(self, txn, &mark);
         mdb_txn_reset(env->reader);
     }
-    return lmi_lmdb_leave(self, part, code, "can't be read", err);
+    return leave_marked(self, part, code, &mark, "can't be read", err);
+}
+
+static int
+count_get(struct txn txn, const uint8_t *group, size_t len, uint64_t *out)
+{
+    struct key key = key_of(
+        'n', group, len < LMI_STORE_CAPPED ? len : LMI_STORE_CAPPED, NULL);
+    MDB_val data;
+    int code = get(txn, key, &data);
+
+    *out = 0;
+    if (code == 0 && data.mv_size == sizeof *out)
+        memcpy(out, data.mv_data, sizeof *out);
+    return code;
+}
+
+static int
+entry_copy(struct txn txn, const MDB_val *name, const MDB_val *data,
+           struct lmi_store_entry *out)
+{
+    struct envelope envelope;
+    uint64_t count;
+    int code = MDB_NOTFOUND;
+
+    if (name->mv_size != 1 + ID_SIZE || !envelope_read(data, &envelope))
+        return MDB_CORRUPTED;
+    out->id = id_at((const uint8_t *)name->mv_data + 1);
+    out->expires = envelope.expires;
+    out->group_len = envelope.group_len;
+    memcpy(out->group, envelope.group, envelope.group_len);
+    out->value.len = envelope.value_len;
+    memcpy(out->value.bytes, envelope.value, envelope.value_len);
+    if (out->group_len > 0)
+        code = count_get(txn, out->group, out->group_len, &count);
+    out->cap = code == 0 ? UINT32_MAX : 0;
+    return missing_is_fine(code);
+}
+
+static int
+walk(struct txn txn, const struct lmi_store_id *after,
+     struct lmi_store_entry *out, size_t size, size_t *count_out)
+{
+    struct key from =
+        after != NULL ? entry_key(after) : key_of('e', NULL, 0, NULL);
+    MDB_val name = val_of(&from), data;
+    MDB_cursor *cursor;
+    int code = mdb_cursor_open(txn.txn, txn.dbi, &cursor);
+
+    if (code != 0)
+        return code;
+    code = mdb_cursor_get(cursor, &name, &data, MDB_SET_RANGE);
+    if (code == 0 && after != NULL && name.mv_size == from.len &&
+        memcmp(name.mv_data, from.bytes, from.len) == 0)
+        code = mdb_cursor_get(cursor, &name, &data, MDB_NEXT);
+    while (code == 0 && *count_out < size &&
+           *(const char *)name.mv_data == 'e') {
+        code = entry_copy(txn, &name, &data, &out[*count_out]);
+        *count_out += code == 0;
+        if (code == 0)
+            code = mdb_cursor_get(cursor, &name, &data, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    return missing_is_fine(code);
+}
+
+static enum lmi_rc
+lmdb_walk(void *self, enum lmi_store_part part,
+          const struct lmi_store_id *after, struct lmi_store_entry *out,
+          size_t size, size_t *count_out, struct lmi_err *err)
+{
+    struct lmi_store_mark mark = {.state = LMI_STORE_USED};
+    struct lmi_lmdb_env *env;
+    enum lmi_rc rc = lmi_lmdb_enter(self, part, &env, err);
+
+    if (rc != LMI_OK)
+        return rc;
+    if (env->held)
+        lmi_lock_progress(env->lock, LMI_TURN_WRITE);
+    int code = lmi_lmdb_read(env);
+    if (code == 0) {
+        struct txn txn = {env->reader, env->dbi};
+        code = heed_mark(self, txn, &mark);
+        if (code == 0 && mark.state == LMI_STORE_USED)
+            code = walk(txn, after, out, size, count_out);
+        mdb_txn_reset(env->reader);
+    }
+    return leave_marked(self, part, code, &mark, "can't be read", err);
 }
 
 /* The count of a group with a cap changes by `change`; others have none. */
@@ -286,15 +420,11 @@ count_change(struct txn txn, const uint8_t *group, size_t len, int change,
 {
     struct key key = key_of(
         'n', group, len < LMI_STORE_CAPPED ? len : LMI_STORE_CAPPED, NULL);
-    MDB_val data;
-    int code = get(txn, key, &data);
+    int code = count_get(txn, group, len, count_out);
 
-    *count_out = 0;
-    if (code == 0 && data.mv_size == sizeof *count_out)
-        memcpy(count_out, data.mv_data, sizeof *count_out);
-    else if (code == MDB_NOTFOUND && !begin)
+    if (code == MDB_NOTFOUND && !begin)
         return 0;
-    else if (missing_is_fine(code) != 0)
+    if (missing_is_fine(code) != 0)
         return code;
     if (change > 0 || *count_out > 0)
         *count_out += (uint64_t)(int64_t)change;
@@ -543,11 +673,30 @@ struct change {
     uint32_t limit; /* of the purge */
     uint32_t removed;
     bool done;
+    const struct lmi_store_mark *mark; /* NULL: as it is */
+    bool empty;
+    struct lmi_store_mark found; /* which has forbidden the change */
 };
+
+/* A new mark, and perhaps nothing else in the part. */
+static int
+set_mark(struct txn txn, const struct change *change)
+{
+    struct lmi_store_mark mark = *change->mark;
+    struct key key = key_of('m', NULL, 0, NULL);
+    int code = change->empty ? mdb_drop(txn.txn, txn.dbi, 0) : 0;
+
+    if (code == 0 && mark.state == LMI_STORE_USED)
+        code = missing_is_fine(del(txn, key));
+    else if (code == 0)
+        code = put(txn, key, &mark, sizeof mark);
+    return code;
+}
 
 /* A batch and a purge, as a whole or not at all. */
 static int
-change_once(struct lmi_lmdb_env *env, struct change *change)
+change_once(const struct lmi_lmdb *lmdb, struct lmi_lmdb_env *env,
+            struct change *change)
 {
     struct txn txn = {.dbi = env->dbi};
     bool met = true, more = true;
@@ -555,6 +704,10 @@ change_once(struct lmi_lmdb_env *env, struct change *change)
 
     if (code != 0)
         return code;
+    code = heed_mark(lmdb, txn, &change->found);
+    met = change->found.state == LMI_STORE_USED;
+    if (code == 0 && met && change->mark != NULL)
+        code = set_mark(txn, change);
     for (size_t i = 0; code == 0 && met && i < change->count; i++) {
         code = expectation(txn, &change->ops[i], &met);
         if (code == 0 && met)
@@ -567,7 +720,8 @@ change_once(struct lmi_lmdb_env *env, struct change *change)
         code = purge_one(txn, change->now, &more);
         change->removed += more;
     }
-    if (code != 0 || !met || (change->ops == NULL && change->removed == 0)) {
+    if (code != 0 || !met ||
+        (change->ops == NULL && change->mark == NULL && change->removed == 0)) {
         mdb_txn_abort(txn.txn);
         return code;
     }
@@ -590,12 +744,13 @@ transact(struct lmi_lmdb *lmdb, enum lmi_store_part part, struct change *change,
     int code = lmi_lmdb_lock(env);
     if (code != 0)
         return lmi_lmdb_leave(lmdb, part, code, "can't be locked", err);
-    code = change_once(env, change);
+    code = change_once(lmdb, env, change);
     while ((code == MDB_MAP_FULL || code == MDB_MAP_RESIZED) &&
            lmi_lmdb_grows(env, code))
-        code = change_once(env, change);
+        code = change_once(lmdb, env, change);
     lmi_lmdb_unlock(env);
-    return lmi_lmdb_leave(lmdb, part, code, "can't be written", err);
+    return leave_marked(lmdb, part, code, &change->found, "can't be written",
+                        err);
 }
 
 static enum lmi_rc
@@ -642,6 +797,57 @@ lmdb_report(void *self, struct lmi_store_report *out, struct lmi_err *err)
     return lmi_lmdb_leave(self, LMI_DURABLE, code, "can't be examined", err);
 }
 
+static enum lmi_rc
+lmdb_hold(void *self, enum lmi_store_part part, struct lmi_err *err)
+{
+    struct lmi_lmdb_env *env;
+    enum lmi_rc rc = lmi_lmdb_enter(self, part, &env, err);
+
+    return rc != LMI_OK ? rc
+                        : lmi_lmdb_leave(self, part, lmi_lmdb_hold(env),
+                                         "can't be locked", err);
+}
+
+static void
+lmdb_release(void *self, enum lmi_store_part part)
+{
+    struct lmi_lmdb_env *env;
+    struct lmi_err err;
+
+    if (lmi_lmdb_enter(self, part, &env, &err) != LMI_OK)
+        return;
+    lmi_lmdb_release(env);
+    if (lmi_lmdb_leave(self, part, 0, NULL, &err) != LMI_OK)
+        return;
+}
+
+static enum lmi_rc
+lmdb_mark_put(void *self, enum lmi_store_part part,
+              const struct lmi_store_mark *mark, bool empty,
+              struct lmi_err *err)
+{
+    struct change change = {.mark = mark, .empty = empty};
+
+    return transact(self, part, &change, err);
+}
+
+static enum lmi_rc
+lmdb_mark_get(void *self, enum lmi_store_part part, struct lmi_store_mark *out,
+              struct lmi_err *err)
+{
+    struct lmi_lmdb_env *env;
+    enum lmi_rc rc = lmi_lmdb_enter(self, part, &env, err);
+
+    if (rc != LMI_OK)
+        return rc;
+    int code = lmi_lmdb_read(env);
+    if (code == 0) {
+        code = read_mark((struct txn){env->reader, env->dbi}, out);
+        mdb_txn_reset(env->reader);
+    }
+    return lmi_lmdb_leave(self, part, code, "can't be read", err);
+}
+
 const struct lmi_store_backend lmi_store_lmdb = {
     .open = lmi_lmdb_open,
     .close = lmi_lmdb_close,
@@ -651,6 +857,11 @@ const struct lmi_store_backend lmi_store_lmdb = {
     .purge = lmdb_purge,
     .next = lmdb_next,
     .report = lmdb_report,
+    .walk = lmdb_walk,
+    .hold = lmdb_hold,
+    .release = lmdb_release,
+    .mark_put = lmdb_mark_put,
+    .mark_get = lmdb_mark_get,
 };
 
 const char *

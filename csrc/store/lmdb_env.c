@@ -81,6 +81,7 @@ struct lmi_lmdb {
     char *folder[2];
     struct data_file file[2]; /* what was opened first */
     time_t looked;
+    bool ignore_mark;
     struct env *env[2];
     unsigned generation;
 };
@@ -294,7 +295,7 @@ env_shut(struct lmi_lmdb_env *env)
     mdb_txn_abort(env->reader);
     env->reader = NULL;
     mdb_env_close(env->mdb);
-    lmi_lmdb_unlock(env);
+    lmi_lmdb_release(env);
     lmi_lock_close(env->lock);
     env->lock = NULL;
     env->mdb = NULL;
@@ -714,7 +715,7 @@ lmi_lmdb_commit(struct lmi_lmdb_env *env, MDB_txn *txn)
 int
 lmi_lmdb_lock(struct lmi_lmdb_env *env)
 {
-    int code = lmi_lock_take(env->lock, LMI_TURN_WRITE);
+    int code = env->held ? 0 : lmi_lock_take(env->lock, LMI_TURN_WRITE);
 
     env->locked = code == 0;
     return code;
@@ -723,9 +724,39 @@ lmi_lmdb_lock(struct lmi_lmdb_env *env)
 void
 lmi_lmdb_unlock(struct lmi_lmdb_env *env)
 {
+    if (env->held)
+        return;
     if (env->locked)
         lmi_lock_give(env->lock, LMI_TURN_WRITE);
     env->locked = false;
+}
+
+int
+lmi_lmdb_hold(struct lmi_lmdb_env *env)
+{
+    int code = lmi_lmdb_lock(env);
+
+    env->held = code == 0;
+    return code;
+}
+
+void
+lmi_lmdb_release(struct lmi_lmdb_env *env)
+{
+    env->held = false;
+    lmi_lmdb_unlock(env);
+}
+
+bool
+lmi_lmdb_ignores_mark(const struct lmi_lmdb *lmdb)
+{
+    return lmdb->ignore_mark;
+}
+
+const char *
+lmi_lmdb_folder(const struct lmi_lmdb *lmdb, enum lmi_store_part part)
+{
+    return lmdb->folder[part];
 }
 
 bool
@@ -864,13 +895,26 @@ lmi_lmdb_close(void *self)
     free(lmdb);
 }
 
+static enum lmi_rc
+data_must_exist(const char *folder, struct lmi_err *err)
+{
+    char path[PATH_MAX];
+    struct stat st;
+
+    snprintf(path, sizeof path, "%s/" DATA_NAME, folder);
+    if (stat(path, &st) == 0)
+        return LMI_OK;
+    store_fail(err, errno, folder, "there is no store", NULL);
+    return lmi_err_name(err, "store.none");
+}
+
 enum lmi_rc
 lmi_lmdb_open(const struct lmi_store_where *where, void **out,
               struct lmi_err *err)
 {
     struct lmi_lmdb *lmdb = calloc(1, sizeof *lmdb);
     struct lmi_lmdb_env *env;
-    enum lmi_rc rc;
+    enum lmi_rc rc = LMI_OK;
 
     *out = NULL;
     pthread_once(&registry.once, registry_guard_fork);
@@ -883,7 +927,11 @@ lmi_lmdb_open(const struct lmi_store_where *where, void **out,
         lmi_lmdb_close(lmdb);
         return lmi_no_memory(err);
     }
-    rc = lmi_lmdb_enter(lmdb, LMI_DURABLE, &env, err);
+    lmdb->ignore_mark = where->ignore_mark;
+    if (where->must_exist)
+        rc = data_must_exist(lmdb->folder[LMI_DURABLE], err);
+    if (rc == LMI_OK)
+        rc = lmi_lmdb_enter(lmdb, LMI_DURABLE, &env, err);
     if (rc != LMI_OK) {
         lmi_lmdb_close(lmdb);
         return rc;

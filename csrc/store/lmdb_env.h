@@ -27,6 +27,7 @@ struct lmi_lmdb_env {
     MDB_txn *reader;       /* reset between reads */
     struct lmi_lock *lock; /* taken before LMDB's own locks */
     bool locked;           /* by this process, to write */
+    bool held;             /* ... until lmi_lmdb_release() */
     time_t readers_checked;
 };
 
@@ -57,6 +58,15 @@ LMI_CHECK int lmi_lmdb_commit(struct lmi_lmdb_env *env, MDB_txn *txn);
  */
 LMI_CHECK int lmi_lmdb_lock(struct lmi_lmdb_env *env);
 void lmi_lmdb_unlock(struct lmi_lmdb_env *env);
+
+/* Keeps the lock over several changes of this process. */
+LMI_CHECK int lmi_lmdb_hold(struct lmi_lmdb_env *env);
+void lmi_lmdb_release(struct lmi_lmdb_env *env);
+
+/* Was the store opened to set its mark? And where is the part? */
+LMI_CHECK bool lmi_lmdb_ignores_mark(const struct lmi_lmdb *lmdb);
+const char *lmi_lmdb_folder(const struct lmi_lmdb *lmdb,
+                            enum lmi_store_part part);
 
 /* Is it worth trying again? The map has grown, here or in another process. */
 LMI_CHECK bool lmi_lmdb_grows(struct lmi_lmdb_env *env, int code);

@@ -202,3 +202,9 @@ lmi_lock_give(struct lmi_lock *lock, enum lmi_lock_turn number)
 {
     pthread_mutex_unlock(&lock->turns[number].mutex);
 }
+
+void
+lmi_lock_progress(struct lmi_lock *lock, enum lmi_lock_turn number)
+{
+    atomic_fetch_add(&lock->turns[number].taken, 1);
+}

@@ -36,6 +36,9 @@ LMI_CHECK int lmi_lock_take(struct lmi_lock *lock, enum lmi_lock_turn turn);
 LMI_CHECK bool lmi_lock_try(struct lmi_lock *lock, enum lmi_lock_turn turn);
 void lmi_lock_give(struct lmi_lock *lock, enum lmi_lock_turn turn);
 
+/* The holder gets on: who waits shall go on waiting. */
+void lmi_lock_progress(struct lmi_lock *lock, enum lmi_lock_turn turn);
+
 /*
  * Gives a file this size, with space on the disk: writing through a mapping to
  * where there is none would kill the process. Returns 0 or an errno.

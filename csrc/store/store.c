@@ -127,3 +127,65 @@ lmi_store_report(struct lmi_store *store, struct lmi_store_report *out,
                ? LMI_OK
                : store->backend->report(store->self, out, err);
 }
+
+enum lmi_rc
+lmi_store_walk(struct lmi_store *store, enum lmi_store_part part,
+               const struct lmi_store_id *after, struct lmi_store_entry *out,
+               size_t size, size_t *count_out, struct lmi_err *err)
+{
+    *count_out = 0;
+    return store->backend->walk(store->self, part, after, out, size, count_out,
+                                err);
+}
+
+enum lmi_rc
+lmi_store_hold(struct lmi_store *store, enum lmi_store_part part,
+               struct lmi_err *err)
+{
+    return store->backend->hold(store->self, part, err);
+}
+
+void
+lmi_store_release(struct lmi_store *store, enum lmi_store_part part)
+{
+    store->backend->release(store->self, part);
+}
+
+enum lmi_rc
+lmi_store_mark_put(struct lmi_store *store, enum lmi_store_part part,
+                   const struct lmi_store_mark *mark, bool empty,
+                   struct lmi_err *err)
+{
+    return store->backend->mark_put(store->self, part, mark, empty, err);
+}
+
+enum lmi_rc
+lmi_store_mark_get(struct lmi_store *store, enum lmi_store_part part,
+                   struct lmi_store_mark *out, struct lmi_err *err)
+{
+    *out = (struct lmi_store_mark){.state = LMI_STORE_USED};
+    return store->backend->mark_get(store->self, part, out, err);
+}
+
+enum lmi_rc
+lmi_store_marked(const struct lmi_store_mark *mark, const char *location,
+                 struct lmi_err *err)
+{
+    const char *text = "this store has moved";
+    const char *remedy = "set store to the new one, and reload the gateway";
+
+    if (mark->state == LMI_STORE_FILLED) {
+        text = "a copy into this store has not come to its end";
+        remedy = "run logmein store copy again, or use the old store";
+    } else if (mark->state == LMI_STORE_RESTORED) {
+        text = "a backup has not been restored completely";
+        remedy = "run logmein store restore again";
+    }
+    lmi_fail(err, LMI_STORE, 0, location, text, remedy);
+    lmi_err_add_location(
+        err, mark->state == LMI_STORE_MOVED ? " (now %s)" : " (from %s)",
+        mark->other);
+    return lmi_err_name(err, mark->state == LMI_STORE_MOVED
+                                 ? "store.moved"
+                                 : "store.unfinished");
+}

@@ -10,6 +10,10 @@
  *  - There are no open transactions: every call is complete in itself.
  *  - A handle survives fork(). A store that comes in the place of the open
  *    one is for a new handle.
+ *  - A store may be marked as one that must not be used: because it has moved,
+ *    or is not whole yet. Then every change is a fault, LMI_STORE, and so is
+ *    whatever finds nothing: who marks a store takes out what others could
+ *    still find, or has not put it there yet.
  *
  * An expired entry may still be returned; the caller looks at its clock.
  */
@@ -68,6 +72,8 @@ struct lmi_store_where {
     const char *url;          /* "lmdb:/FOLDER" */
     const char *volatile_dir; /* the folder of the volatile part */
     bool test_full;           /* behave as if the disk were full; for tests */
+    bool must_exist;          /* a fault, "store.none", instead of making one */
+    bool ignore_mark;         /* for who sets it */
 };
 
 /*
@@ -127,6 +133,63 @@ LMI_RC lmi_store_next(struct lmi_store *store, enum lmi_store_part part,
                       const struct lmi_store_cursor *after, bool *found_out,
                       struct lmi_store_cursor *cursor_out, struct lmi_err *err);
 
+/* A whole entry, as another store takes it. */
+struct lmi_store_entry {
+    struct lmi_store_id id;
+    int64_t expires;
+    size_t group_len;
+    uint8_t group[LMI_STORE_GROUP];
+    uint32_t cap; /* UINT32_MAX if the entry counts towards a cap, else 0 */
+    struct lmi_store_value value;
+};
+
+/*
+ * The entries behind `after` (NULL: from the first on) in the order of their
+ * kinds and keys, expired ones too: at most `size` of them, none at the end.
+ * `after` may point into what is overwritten.
+ */
+LMI_RC lmi_store_walk(struct lmi_store *store, enum lmi_store_part part,
+                      const struct lmi_store_id *after,
+                      struct lmi_store_entry *out, size_t size,
+                      size_t *count_out, struct lmi_err *err);
+
+/*
+ * From now on all changes of the part by other processes wait, as for any
+ * other change, but no longer than 30 seconds. A process that ends holds
+ * nothing any more.
+ */
+LMI_RC lmi_store_hold(struct lmi_store *store, enum lmi_store_part part,
+                      struct lmi_err *err);
+void lmi_store_release(struct lmi_store *store, enum lmi_store_part part);
+
+/* Why a store is marked, and which other store has to do with it. */
+enum lmi_store_state {
+    LMI_STORE_USED = 0,
+    LMI_STORE_MOVED,   /* to the store of this URL */
+    LMI_STORE_FILLED,  /* from the store of this URL: not whole yet */
+    LMI_STORE_RESTORED /* from the backup in this folder: not whole yet */
+};
+#define LMI_STORE_URL 272 /* bytes, with the NUL */
+struct lmi_store_mark {
+    enum lmi_store_state state;
+    char other[LMI_STORE_URL];
+};
+
+/*
+ * Marks the part, or takes its mark away (LMI_STORE_USED), and with `empty`
+ * removes all its entries, in one step. For handles that ignore marks.
+ */
+LMI_RC lmi_store_mark_put(struct lmi_store *store, enum lmi_store_part part,
+                          const struct lmi_store_mark *mark, bool empty,
+                          struct lmi_err *err);
+LMI_RC lmi_store_mark_get(struct lmi_store *store, enum lmi_store_part part,
+                          struct lmi_store_mark *out, struct lmi_err *err);
+
+/* For backends: the fault of a marked store, "store.moved" or
+ * "store.unfinished", at this place. */
+enum lmi_rc lmi_store_marked(const struct lmi_store_mark *mark,
+                             const char *location, struct lmi_err *err);
+
 /* As lmi_store_report_get(), of the durable part; zeros where a backend can't
  * tell. */
 LMI_RC lmi_store_report(struct lmi_store *store, struct lmi_store_report *out,
@@ -154,6 +217,18 @@ struct lmi_store_backend {
                         struct lmi_err *err);
     enum lmi_rc (*report)(void *self, struct lmi_store_report *out,
                           struct lmi_err *err); /* NULL: can't tell */
+    enum lmi_rc (*walk)(void *self, enum lmi_store_part part,
+                        const struct lmi_store_id *after,
+                        struct lmi_store_entry *out, size_t size,
+                        size_t *count_out, struct lmi_err *err);
+    enum lmi_rc (*hold)(void *self, enum lmi_store_part part,
+                        struct lmi_err *err);
+    void (*release)(void *self, enum lmi_store_part part);
+    enum lmi_rc (*mark_put)(void *self, enum lmi_store_part part,
+                            const struct lmi_store_mark *mark, bool empty,
+                            struct lmi_err *err);
+    enum lmi_rc (*mark_get)(void *self, enum lmi_store_part part,
+                            struct lmi_store_mark *out, struct lmi_err *err);
 };
 
 #endif

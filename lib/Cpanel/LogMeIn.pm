@@ -546,14 +546,16 @@ as sources. An attempt is reserved before the password is checked. A name or sou
 with free failures left may have 32 reservations at once, each of which counts if it
 fails; after that it may have one. So many attempts at once get at most 34 passwords
 of a name checked before its waits begin. The table has 65,536 rows of a kind; when
-it is full, the row with the fewest failures makes room. Names and addresses are
-stored as keyed hashes only. The call never sleeps.
+it is full, the row with the fewest failures makes room. Their names and addresses
+are stored as keyed hashes only; L<logmein-attempts(8)> lists and clears rows. The call
+never sleeps.
 
 A ticket and the secret of a cookie have 256 random bits each, and only their
 SHA-256 is stored. A ticket is not accepted as a cookie, nor a cookie as a ticket;
 for the one exception see L<Cpanel::LogMeIn::Session/log_in>. A record is binary,
 has a fixed layout, and is authenticated with HMAC-SHA-256 over its key and its
-content; it holds nothing that an unauthenticated client has sent.
+content; it holds nothing that an unauthenticated client has sent, except the address of
+the browser that has redeemed the session, as 16 bytes.
 
 The password is wiped from the module's memory before the call returns. Perl's
 own copies are the caller's responsibility: keep their lifetime short.

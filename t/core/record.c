@@ -48,13 +48,15 @@ sample(void)
                                 .service = LMI_WEBMAIL,
                                 .created = 1700000000,
                                 .ends = INT64_MAX - 1,
-                                .changed = -5};
+                                .changed = -5,
+                                .redeemed = 1700000005};
 
     memset(record.session_key, 0xA1, sizeof record.session_key);
     memcpy(record.digits, "0123456789", LMI_TOKEN_DIGITS);
     memset(record.fingerprint, 0xB2, sizeof record.fingerprint);
     memset(record.origin, 0xC3, sizeof record.origin);
     memset(record.peer, 0xD4, sizeof record.peer);
+    memset(record.address.bytes, 0xE5, sizeof record.address.bytes);
     strcpy(record.user, "info@alice.example");
     return record;
 }
@@ -108,15 +110,16 @@ round_trip(const struct lmi_record *in)
        "and is read again");
     ok(out.state == in->state && out.service == in->service &&
            out.created == in->created && out.ends == in->ends &&
-           out.changed == in->changed,
+           out.changed == in->changed && out.redeemed == in->redeemed,
        "state, service and times are kept");
     ok(memcmp(out.session_key, in->session_key, LMI_SESSION_KEY) == 0 &&
            memcmp(out.digits, in->digits, LMI_TOKEN_DIGITS) == 0 &&
            memcmp(out.fingerprint, in->fingerprint, LMI_SHORT_MAC) == 0 &&
            memcmp(out.origin, in->origin, LMI_SHORT_MAC) == 0 &&
            memcmp(out.peer, in->peer, LMI_STORE_KEY) == 0 &&
+           memcmp(&out.address, &in->address, sizeof in->address) == 0 &&
            strcmp(out.user, in->user) == 0,
-       "keys, token, MACs, peer and user are kept");
+       "keys, token, MACs, peer, address and user are kept");
 }
 
 static void
@@ -150,19 +153,103 @@ tampering(struct lmi_store_value value)
     ok(reads(keys, id, &value), "control: the untouched record is read");
 }
 
-/* Is a body of this length read, whose MAC is good? */
-static bool
-reads_with_mac(struct lmi_store_value value, size_t len)
+/* Gives a body of this length a good MAC. */
+static void
+add_mac(struct lmi_store_value *value, size_t len)
 {
     struct lmi_store_id id = id_of(LMI_KIND_COOKIE, 7);
     uint8_t bytes[LMI_STORE_KEY + LMI_STORE_VALUE];
 
     memcpy(bytes, id.key, LMI_STORE_KEY);
-    memcpy(bytes + LMI_STORE_KEY, value.bytes, len);
-    value.len = len + LMI_HASH;
-    return lmi_keys_mac(keys, LMI_MAC_RECORD, bytes, LMI_STORE_KEY + len,
-                        value.bytes + len, &err) == LMI_OK &&
-           reads(keys, id, &value);
+    memcpy(bytes + LMI_STORE_KEY, value->bytes, len);
+    value->len = len + LMI_HASH;
+    if (lmi_keys_mac(keys, LMI_MAC_RECORD, bytes, LMI_STORE_KEY + len,
+                     value->bytes + len, &err) != LMI_OK)
+        printf("Bail out! no MAC\n");
+}
+
+/* Is a body of this length read, whose MAC is good? */
+static bool
+reads_with_mac(struct lmi_store_value value, size_t len)
+{
+    add_mac(&value, len);
+    return reads(keys, id_of(LMI_KIND_COOKIE, 7), &value);
+}
+
+/* The bytes of version 1, put together as that version did. */
+static struct lmi_store_value
+version_1(const struct lmi_record *in)
+{
+    const uint8_t head[4] = {1, LMI_KIND_COOKIE, (uint8_t)in->state,
+                             (uint8_t)in->service};
+    struct lmi_store_value value;
+    uint8_t *at = value.bytes;
+
+    memset(&value, 0xEE, sizeof value);
+    at = (uint8_t *)mempcpy(at, head, sizeof head);
+    at = (uint8_t *)mempcpy(at, in->session_key, 16);
+    at = (uint8_t *)mempcpy(at, in->digits, 10);
+    lmi_put_time(at, in->created);
+    lmi_put_time(at + 8, in->ends);
+    lmi_put_time(at + 16, in->changed);
+    at = (uint8_t *)mempcpy(at + 24, in->fingerprint, 16);
+    at = (uint8_t *)mempcpy(at, in->origin, 16);
+    at = (uint8_t *)mempcpy(at, in->peer, 32);
+    *at++ = (uint8_t)strlen(in->user);
+    at = (uint8_t *)mempcpy(at, in->user, strlen(in->user));
+    add_mac(&value, (size_t)(at - value.bytes));
+    return value;
+}
+
+/* A store that version 1 has written is read. */
+static void
+old_version(void)
+{
+    struct lmi_record in = sample(), out;
+    struct lmi_store_value value = version_1(&in);
+    struct lmi_store_id id = id_of(LMI_KIND_COOKIE, 7);
+    struct lmi_store_value current = write_record(&in);
+    size_t len = value.len - LMI_HASH, wrong = 0;
+    bool good = false;
+
+    ok(lmi_record_decode(keys, &id, &value, &good, &out, &err) == LMI_OK &&
+           good,
+       "a record of version 1 is read");
+    ok(out.redeemed == 0 && !lmi_address_is_known(&out.address),
+       "without a time and address of its redemption");
+    in.redeemed = 0;
+    memset(&in.address, 0, sizeof in.address);
+    ok(memcmp(&in, &out, sizeof in) == 0, "all else is there");
+    for (unsigned version = 0; version < 256; version++) {
+        value.bytes[0] = (uint8_t)version;
+        current.bytes[0] = (uint8_t)version;
+        wrong += reads_with_mac(value, len) != (version == 1);
+        wrong +=
+            reads_with_mac(current, current.len - LMI_HASH) != (version == 2);
+    }
+    ok(wrong == 0, "and of each version only what it has written");
+    value = version_1(&in);
+    value.bytes[10] ^= 1;
+    ok(!reads(keys, id, &value), "a changed one is not read");
+}
+
+/* What is redeemed is noted once. */
+static void
+redemption(void)
+{
+    struct lmi_record record = {.state = LMI_STATE_DUAL_USE};
+    struct lmi_address first, second;
+
+    lmi_address_parse("192.0.2.7", &first);
+    lmi_address_parse("2001:db8::1", &second);
+    lmi_record_redeem(&record, 5, &first);
+    ok(record.redeemed == 5 && memcmp(&record.address, &first, 16) == 0 &&
+           record.state == LMI_STATE_DUAL_USE,
+       "the first use leaves time and address");
+    record.state = LMI_STATE_SPENT;
+    lmi_record_redeem(&record, 6, &second);
+    ok(record.redeemed == 5 && memcmp(&record.address, &first, 16) == 0,
+       "and no other use does");
 }
 
 /* A good MAC does not make good what could not have been written. */
@@ -257,6 +344,8 @@ main(void)
     value = write_record(&record);
     ok(value.len <= LMI_STORE_VALUE, "the longest record fits the store");
     good_macs(value);
+    old_version();
+    redemption();
     purposes();
     record.user[0] = '\0';
     round_trip(&record);

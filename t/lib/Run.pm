@@ -6,9 +6,36 @@ use strict;
 use warnings;
 use Exporter   qw(import);
 use File::Temp ();
+use IO::Handle ();
 use POSIX      ();
 
-our @EXPORT_OK = qw(logmein);
+our @EXPORT_OK = qw(forked logmein);
+
+# The same in a process that is forked from this one, which takes a tenth of the time. A
+# hash reference before the arguments: uid, whose rights it has.
+sub forked {
+    my (@arguments) = @_;
+    my %more        = ref $arguments[0] ? %{ shift @arguments } : ();
+    my %file        = map { $_ => File::Temp->new } qw(out err);
+    require Cpanel::LogMeIn::Command;
+    my $pid = fork // die "fork: $!";
+    if ( !$pid ) {
+        open STDIN,  '<',  '/dev/null'          or POSIX::_exit(126);
+        open STDOUT, '>&', fileno( $file{out} ) or POSIX::_exit(126);
+        open STDERR, '>&', fileno( $file{err} ) or POSIX::_exit(126);
+        if ( $more{uid} ) {
+            POSIX::setgid( $more{uid} );
+            POSIX::setuid( $more{uid} );
+        }
+        my $status = Cpanel::LogMeIn::Command->main(@arguments);
+        STDOUT->flush;
+        STDERR->flush;
+        POSIX::_exit($status);
+    }
+    waitpid $pid, 0;
+    my $status = $? >> 8 || ( $? ? "signal $?" : 0 );
+    return { status => $status, map { $_ => _text_of( $file{$_}->filename ) } qw(out err) };
+}
 
 # Its status, out and err. A hash reference before the arguments: stdin, and env, a hash.
 sub logmein {

@@ -11,7 +11,8 @@ our $VERSION = '0.01';
 my $USAGE   = 2;
 my $TROUBLE = 3;
 
-my %CLASS = map { $_ => 'Cpanel::LogMeIn::Command::' . ucfirst } qw(completion doctor serve);
+my %CLASS = map { $_ => 'Cpanel::LogMeIn::Command::' . ucfirst }
+    qw(attempts completion config doctor key log serve session store);
 
 # The names of the commands.
 sub names { return sort keys %CLASS }
@@ -119,8 +120,11 @@ sub main {
     my $status;
     return $status // 0 if eval { $status = _dispatch(@arguments); 1 };
     my $error = $@;
-    print {*STDERR} 'logmein: ', ( ref $error eq 'HASH' ? "$error->{sentence}\n" : $error );
-    return $TROUBLE if ref $error ne 'HASH';
+    if ( ref $error ne 'HASH' ) {
+        print {*STDERR} "logmein: $error";
+        return $TROUBLE;
+    }
+    print {*STDERR} 'logmein: ', $error->{sentence} =~ tr/\x00-\x1f\x7f/?/r, "\n";
     return _help( $USAGE, $error->{class} );
 }
 

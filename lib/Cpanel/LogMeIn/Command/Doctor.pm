@@ -1008,8 +1008,8 @@ C<mode>, C<folder-mode>, C<owner>.
 =item C<store.*>, C<volatile.*>
 
 C<owner>, C<mode>, C<no-folder>, C<file-owner>, C<file-mode>, C<file-kind>, C<links>,
-C<damaged>, C<unusable>, C<space>, C<read-only>, C<readers>, C<stale-reader>; of the
-volatile part C<kind>, C<same>, C<owner>, C<mode>.
+C<damaged>, C<unusable>, C<space>, C<read-only>, C<readers>, C<stale-reader>, C<moved> (by
+L<logmein-store(8)>), C<unfinished> (a copy or restoration); of the volatile part C<kind>, C<same>, C<owner>, C<mode>.
 
 =item C<key.*>
 

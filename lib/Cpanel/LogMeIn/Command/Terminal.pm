@@ -8,7 +8,7 @@ use POSIX      ();
 use Text::Wrap ();
 
 our $VERSION   = '0.01';
-our @EXPORT_OK = qw(coloured paragraph print_json print_table read_password width);
+our @EXPORT_OK = qw(coloured paragraph print_json print_json_list print_table read_password width);
 
 my $TIOCGWINSZ = 0x5413;
 my $GAP        = 2;
@@ -49,6 +49,20 @@ sub print_json {
     my ($data) = @_;
     require JSON::PP;
     print JSON::PP->new->latin1->canonical->pretty->encode($data);
+    return;
+}
+
+# An array, one item a line. next is a function that returns the next item, or nothing.
+sub print_json_list {
+    my ($next) = @_;
+    require JSON::PP;
+    my $json   = JSON::PP->new->latin1->canonical;
+    my $before = "[\n";
+    while ( my $item = $next->() ) {
+        print $before, q{  }, $json->encode($item);
+        $before = ",\n";
+    }
+    print $before eq "[\n" ? "[]\n" : "\n]\n";
     return;
 }
 
