@@ -126,6 +126,70 @@ text_of(pTHX_ SV *sv)
     return text;
 }
 
+/*
+ * A settled argument as bytes, absent for undef. Wider characters than bytes
+ * are taken as their UTF-8.
+ */
+static struct lmi_bytes
+bytes_of(pTHX_ SV *sv)
+{
+    struct lmi_text text;
+
+    if (SvUTF8(sv)) {
+        sv = sv_mortalcopy(sv);
+        sv_utf8_downgrade(sv, TRUE);
+    }
+    text = text_of(aTHX_ sv);
+    if (text.kind == LMI_TEXT_NOT_A_STRING)
+        croak("An argument must be a string, not a reference.");
+    return (struct lmi_bytes){text.ptr, text.len};
+}
+
+/* Are there characters that are no bytes? */
+static bool
+is_wide(pTHX_ SV *sv)
+{
+    return SvUTF8(sv) && !sv_utf8_downgrade(sv_mortalcopy(sv), TRUE);
+}
+
+/* All arguments as bytes: so many that there are. */
+static void
+read_bytes(pTHX_ SV **list, I32 items, struct lmi_bytes *out, I32 count)
+{
+    I32 i;
+
+    if (items != count)
+        croak("The number of arguments must be %d.", (int)count);
+    settle(aTHX_ list, count);
+    for (i = 0; i < count; i++)
+        out[i] = bytes_of(aTHX_ list[i]);
+}
+
+/* A new scalar, undef for what is absent. */
+static SV *
+scalar_of(pTHX_ struct lmi_bytes bytes)
+{
+    return bytes.ptr == NULL ? newSV(0) : newSVpvn(bytes.ptr, bytes.len);
+}
+
+static SV *
+string_or_undef(pTHX_ const char *string)
+{
+    return string[0] == '\0' ? newSV(0) : newSVpv(string, 0);
+}
+
+/* Half a pair of a form, decoded. */
+static SV *
+decoded_scalar(pTHX_ struct lmi_bytes half)
+{
+    SV *sv = newSV(half.len + 1);
+
+    SvPOK_only(sv);
+    SvCUR_set(sv, lmi_http_decode(half, SvPVX(sv)));
+    *SvEND(sv) = '\0';
+    return sv;
+}
+
 /* A C string, or NULL for undef; an object is not asked for one. */
 static const char *
 string_of(pTHX_ SV *sv)
@@ -1701,3 +1765,200 @@ PPCODE:
     lmi_account_list_free(list);
     die_of(aTHX_ rc, &err);
     XPUSHs(sv_2mortal(newRV_inc((SV *)accounts)));
+
+MODULE = Cpanel::LogMeIn    PACKAGE = Plack::App::LogMeIn::Form
+
+void
+_pairs(...)
+PREINIT:
+    struct lmi_bytes in[1]; /* text */
+    struct lmi_http_pair pair;
+    AV *both;
+PPCODE:
+    read_bytes(aTHX_ &ST(0), items, in, C_ARRAY_LENGTH(in));
+    while (lmi_http_pair_next(&in[0], &pair)) {
+        both = newAV();
+        mXPUSHs(newRV_noinc((SV *)both));
+        av_push(both, decoded_scalar(aTHX_ pair.name));
+        av_push(both, decoded_scalar(aTHX_ pair.value));
+    }
+
+MODULE = Cpanel::LogMeIn    PACKAGE = Plack::App::LogMeIn::Request
+
+void
+_read_target(...)
+PREINIT:
+    struct lmi_bytes in[1]; /* target */
+    struct lmi_http_target out;
+PPCODE:
+    read_bytes(aTHX_ &ST(0), items, in, C_ARRAY_LENGTH(in));
+    lmi_http_target_read(in[0], &out);
+    EXTEND(SP, 6);
+    PUSHs(boolSV(out.clean));
+    PUSHs(boolSV(out.incidental));
+    mPUSHs(scalar_of(aTHX_ out.path));
+    mPUSHs(scalar_of(aTHX_ out.query));
+    mPUSHs(scalar_of(aTHX_ out.token));
+    mPUSHs(scalar_of(aTHX_ out.rest));
+
+void
+_slash_is_double(...)
+PREINIT:
+    struct lmi_bytes in[1]; /* target */
+PPCODE:
+    read_bytes(aTHX_ &ST(0), items, in, C_ARRAY_LENGTH(in));
+    XPUSHs(boolSV(lmi_http_slash_is_double(in[0])));
+
+void
+_path_is(...)
+PREINIT:
+    struct lmi_bytes in[3]; /* path, first, second */
+PPCODE:
+    read_bytes(aTHX_ &ST(0), items, in, C_ARRAY_LENGTH(in));
+    XPUSHs(boolSV(!is_wide(aTHX_ ST(1)) && !is_wide(aTHX_ ST(2)) &&
+                  lmi_http_path_is(in[0], in[1], in[2])));
+
+void
+_parameter(...)
+PREINIT:
+    struct lmi_bytes in[2]; /* query, name */
+    struct lmi_http_parameter out;
+PPCODE:
+    read_bytes(aTHX_ &ST(0), items, in, C_ARRAY_LENGTH(in));
+    lmi_http_parameter_find(in[0], in[1], &out);
+    EXTEND(SP, 2);
+    mPUSHu(out.count);
+    PUSHs(out.count == 1 ? sv_2mortal(decoded_scalar(aTHX_ out.value))
+                         : &PL_sv_undef);
+
+void
+_ticket(...)
+PREINIT:
+    struct lmi_bytes in[1]; /* query */
+    struct lmi_http_ticket out;
+PPCODE:
+    read_bytes(aTHX_ &ST(0), items, in, C_ARRAY_LENGTH(in));
+    lmi_http_ticket_find(in[0], &out);
+    EXTEND(SP, 2);
+    mPUSHu(out.count);
+    mPUSHs(string_or_undef(aTHX_ out.ticket));
+
+void
+_page(...)
+ALIAS:
+    _ticket_page = 1
+PREINIT:
+    struct lmi_bytes in[2]; /* rest, query */
+    struct lmi_http_target target;
+    struct lmi_http_page out;
+    bool twice = false;
+PPCODE:
+    read_bytes(aTHX_ &ST(0), items, in, C_ARRAY_LENGTH(in));
+    Zero(&target, 1, struct lmi_http_target);
+    target.rest = in[0];
+    target.query = in[1];
+    if (ix == 0)
+        lmi_http_page(&target, &out);
+    else
+        lmi_http_ticket_page(&target, &out, &twice);
+    EXTEND(SP, 2);
+    mPUSHs(string_or_undef(aTHX_ out.uri));
+    PUSHs(boolSV(twice));
+
+void
+_cookie(...)
+PREINIT:
+    struct lmi_bytes in[2]; /* field, name */
+    struct lmi_http_head head = {.host = {NULL, 0}};
+    struct lmi_http_cookie out;
+PPCODE:
+    read_bytes(aTHX_ &ST(0), items, in, C_ARRAY_LENGTH(in));
+    head.cookie = in[0];
+    lmi_http_cookie_find(&head, in[1], &out);
+    EXTEND(SP, 2);
+    mPUSHs(scalar_of(aTHX_ out.value));
+    PUSHs(boolSV(out.there));
+
+void
+_client(...)
+PREINIT:
+    /* address, socket's path, scheme, port; X-Forwarded-For, -Proto, -Port;
+     * trusted_proxies */
+    struct lmi_bytes in[8];
+    struct lmi_http_head head = {.host = {NULL, 0}};
+    struct lmi_http_connection connection;
+    struct lmi_http_client out;
+PPCODE:
+    read_bytes(aTHX_ &ST(0), items, in, C_ARRAY_LENGTH(in));
+    connection.address = in[0];
+    connection.local = in[1].ptr != NULL;
+    connection.scheme = in[2];
+    connection.port = in[3];
+    head.x_forwarded_for = in[4];
+    head.x_forwarded_proto = in[5];
+    head.x_forwarded_port = in[6];
+    lmi_http_client_read(&head, &connection, in[7].ptr != NULL ? in[7].ptr : "",
+                         &out);
+    EXTEND(SP, 4);
+    PUSHs(boolSV(out.at_front));
+    PUSHs(boolSV(out.secure));
+    mPUSHs(scalar_of(aTHX_ out.address));
+    mPUSHs(scalar_of(aTHX_ out.port));
+
+void
+_host(...)
+PREINIT:
+    struct lmi_bytes in[1]; /* Host */
+    struct lmi_http_head head = {.host = {NULL, 0}};
+    struct lmi_http_host out;
+PPCODE:
+    read_bytes(aTHX_ &ST(0), items, in, C_ARRAY_LENGTH(in));
+    head.host = in[0];
+    lmi_http_host_read(&head, &out);
+    EXTEND(SP, 3);
+    PUSHs(boolSV(out.good));
+    mPUSHs(scalar_of(aTHX_ out.name));
+    mPUSHs(scalar_of(aTHX_ out.port));
+
+void
+_cause(...)
+PREINIT:
+    /* method, Host, Origin, Sec-Fetch-Site, Sec-Fetch-Dest, Sec-Purpose,
+     * Purpose, X-Purpose, X-Moz */
+    struct lmi_bytes in[9];
+    struct lmi_http_head head = {.host = {NULL, 0}};
+    struct lmi_http_cause out;
+PPCODE:
+    read_bytes(aTHX_ &ST(0), items, in, C_ARRAY_LENGTH(in));
+    head.method = in[0];
+    head.host = in[1];
+    head.origin = in[2];
+    head.sec_fetch_site = in[3];
+    head.sec_fetch_dest = in[4];
+    head.sec_purpose = in[5];
+    head.purpose = in[6];
+    head.x_purpose = in[7];
+    head.x_moz = in[8];
+    lmi_http_cause_read(&head, &out);
+    EXTEND(SP, 4);
+    PUSHs(boolSV(out.cross_site));
+    PUSHs(boolSV(out.embedded));
+    PUSHs(boolSV(out.passive));
+    mPUSHs(scalar_of(aTHX_ out.purpose));
+
+void
+_program(...)
+PREINIT:
+    static const char *const forms[] = {"", "json", "xml"};
+    struct lmi_bytes in[2]; /* target, Accept */
+    struct lmi_http_head head = {.host = {NULL, 0}};
+    struct lmi_http_program out;
+PPCODE:
+    read_bytes(aTHX_ &ST(0), items, in, C_ARRAY_LENGTH(in));
+    head.target = in[0];
+    head.accept = in[1];
+    lmi_http_program_read(&head, &out);
+    EXTEND(SP, 3);
+    mPUSHs(string_or_undef(aTHX_ forms[out.form]));
+    PUSHs(boolSV(out.login_only));
+    PUSHs(boolSV(out.login));

@@ -173,6 +173,13 @@ struct lmi_text {
     size_t len;
 };
 
+/* Bytes of any value in somebody else's memory. ptr is NULL: absent, which is
+ * not the same as empty. */
+struct lmi_bytes {
+    const char *ptr;
+    size_t len;
+};
+
 /*
  * The services, numbered from 1 on; each is one row of a table. NULL if there
  * is none of that number. Static.
@@ -223,6 +230,202 @@ const char *lmi_uri_read(struct lmi_text text, char out[LMI_URI_MAX + 1]);
  * False for anything that is not an address.
  */
 bool lmi_address_listed(struct lmi_text address, const char *list);
+
+/*
+ * The grammar of a request over HTTP: what its head says, as the gateway reads
+ * it. No handle, no I/O, no memory that stays. The bytes in a result are part
+ * of those that came in, and live as long. Inputs may be of any length, hold
+ * any bytes, NUL included, and be absent. The time is proportional to their
+ * length; that of lmi_http_client_read() also to that of the list.
+ *
+ * Nothing here fails: what does not follow its grammar is absent in a result,
+ * or has the refusing value. Every member of a result is always set. All
+ * comparisons are of bytes; "blanks" are space, \t, \n, \v, \f and \r.
+ *
+ * These are the parts of a head that count. The value of a field is as servers
+ * pass it: without blanks at its ends, and one for all fields of a name, joined
+ * by ", ". A field without a value is empty, not absent.
+ */
+struct lmi_http_head {
+    struct lmi_bytes method; /* "GET" */
+    struct lmi_bytes target; /* "/path?query", as it came */
+    struct lmi_bytes host, origin, cookie, accept;
+    struct lmi_bytes sec_fetch_site, sec_fetch_dest;
+    struct lmi_bytes sec_purpose, purpose, x_purpose, x_moz;
+    struct lmi_bytes x_forwarded_for, x_forwarded_proto, x_forwarded_port;
+};
+
+/*
+ * The request target: a slash, then bytes from 0x21 to 0x7e without "\" and
+ * "#". Any other target is not clean, and has an empty path and rest alone.
+ *
+ * A path that servers and programs read in different ways is not clean, and
+ * its request must be refused: one with "//", with a percent sign without two
+ * hex digits behind it, with an encoded control byte (%00 to %1f, %7f), slash
+ * or backslash, with a segment "." or ".." (written as it is or encoded, and
+ * ended by a slash, a semicolon or the path's end), or one whose decoded bytes
+ * are not UTF-8, or hold one of Unicode's noncharacters. The parts are there
+ * all the same, for the answer.
+ */
+struct lmi_http_target {
+    bool clean;
+    bool incidental;        /* a file that browsers ask for by themselves:
+                               favicon.ico, robots.txt, below .well-known */
+    struct lmi_bytes path;  /* not decoded */
+    struct lmi_bytes query; /* behind the first "?"; absent: there is none */
+    struct lmi_bytes token; /* "/cpsess" and ten digits, if the path begins
+                               with them and ends, or a slash follows */
+    struct lmi_bytes rest;  /* the path behind the token, or all of it */
+};
+void lmi_http_target_read(struct lmi_bytes target, struct lmi_http_target *out);
+
+/* Has the target two slashes before its token, as those of some clients? A
+ * server may read them as one, before all else. */
+bool lmi_http_slash_is_double(struct lmi_bytes target);
+
+/* Are these, one behind the other, the decoded bytes of the path? They are
+ * those that a program behind the server will see. */
+bool lmi_http_path_is(struct lmi_bytes path, struct lmi_bytes first,
+                      struct lmi_bytes second);
+
+/*
+ * The parameters of a query or of a urlencoded form: pairs separated by "&"
+ * alone, empty ones left out. A pair without "=" has an empty value. In both
+ * halves "+" is a space and "%XX" a byte; any other percent sign is itself.
+ *
+ * lmi_http_pair_next() cuts the next pair, not decoded, from the rest; false
+ * at the end. lmi_http_decode() writes what a half means, without a terminator,
+ * to out, of at least its length, and returns the number of bytes.
+ */
+struct lmi_http_pair {
+    struct lmi_bytes name, value;
+};
+bool lmi_http_pair_next(struct lmi_bytes *rest, struct lmi_http_pair *out);
+size_t lmi_http_decode(struct lmi_bytes half, char *out);
+
+/*
+ * A parameter by its name, decoded. Programs differ in which of several values
+ * they use: a request with two must be refused.
+ */
+struct lmi_http_parameter {
+    size_t count;           /* how many there are */
+    struct lmi_bytes value; /* of the only one, not decoded; or absent */
+};
+void lmi_http_parameter_find(struct lmi_bytes query, struct lmi_bytes name,
+                             struct lmi_http_parameter *out);
+
+/* The ticket in a query: a parameter "session" with a value of a ticket's
+ * form. Others of this name are the panel's. Two tickets: refuse. */
+struct lmi_http_ticket {
+    size_t count;
+    char ticket[LMI_TICKET_SIZE]; /* the only one, decoded; or empty */
+};
+void lmi_http_ticket_find(struct lmi_bytes query, struct lmi_http_ticket *out);
+
+/*
+ * The page that a target names: rest and query without the tickets, in the
+ * form of lmi_uri_read(). Empty if that refuses it: "" is no page. Of "&" at
+ * the query's end nothing is kept.
+ *
+ * lmi_http_ticket_page() is the page that a login URL leads to: if rest is
+ * empty or "/", that of the only parameter "goto_uri", which portals append;
+ * else the same as lmi_http_page(). *twice_out: there are several, refuse.
+ */
+struct lmi_http_page {
+    char uri[LMI_URI_MAX + 1];
+};
+void lmi_http_page(const struct lmi_http_target *target,
+                   struct lmi_http_page *out);
+void lmi_http_ticket_page(const struct lmi_http_target *target,
+                          struct lmi_http_page *out, bool *twice_out);
+
+/*
+ * The cookies of a name: pairs separated by ";", with any blanks before the
+ * name, which is compared as it is. The value goes on to the next ";": quotes
+ * and blanks in it are part of it, nothing is decoded. If there are several
+ * different values, all are ignored, for another site of the parent domain may
+ * have set one of them. There is no cookie without a name.
+ */
+struct lmi_http_cookie {
+    bool there;             /* at least one */
+    struct lmi_bytes value; /* absent: none, or several that differ */
+};
+void lmi_http_cookie_find(const struct lmi_http_head *head,
+                          struct lmi_bytes name, struct lmi_http_cookie *out);
+
+/*
+ * Who asks. What a front server says by X-Forwarded-* counts if it is one: if
+ * it connects through a Unix socket, or from an address in `proxies`, which is
+ * as for lmi_address_listed(). It is the address that is not a proxy's and is
+ * last in X-Forwarded-For, or, without any, the connection's own. Addresses
+ * there are separated by "," and blanks, and may have a port: 192.0.2.1:80,
+ * [2001:db8::1]:80, [2001:db8::1]. Anything else that is no proxy's address
+ * makes the browser's one absent: what stands before it is not looked at.
+ */
+struct lmi_http_connection {
+    struct lmi_bytes address; /* of the other end; absent or empty: none */
+    struct lmi_bytes scheme;  /* "https", or anything else */
+    struct lmi_bytes port;    /* in decimal, of this end */
+    bool local;               /* a Unix socket for front servers */
+};
+struct lmi_http_client {
+    bool at_front;
+    bool secure; /* the browser has used TLS; at a front server only if
+                    X-Forwarded-Proto is there, and "https" alone */
+    struct lmi_bytes address; /* the browser's, of a valid form; or absent */
+    struct lmi_bytes port;    /* that the browser connected to, as it is
+                                 written; absent: not known */
+};
+void lmi_http_client_read(const struct lmi_http_head *head,
+                          const struct lmi_http_connection *connection,
+                          const char *proxies, struct lmi_http_client *out);
+
+/* The field Host: letters, digits, "-", "_" and ".", or hex digits, ":" and
+ * "." in brackets; then perhaps ":" and a port. */
+struct lmi_http_host {
+    bool good;             /* valid, with a port below 65536, or absent */
+    struct lmi_bytes name; /* with its brackets; absent unless the field is of
+                              this form, with at most five digits */
+    struct lmi_bytes port; /* one to five digits behind a ":" at the end of
+                              any field, also of one that is not good */
+};
+void lmi_http_host_read(const struct lmi_http_head *head,
+                        struct lmi_http_host *out);
+
+/*
+ * Why a request was made, as the browser says. A page of another site has
+ * caused it if Sec-Fetch-Site is there, but neither "same-origin" nor "none";
+ * without it, if Origin is there, but not SCHEME://HOST or SCHEME://HOST:PORT
+ * with the name of Host, in either case, for programs copy a browser's Origin
+ * with another scheme or port.
+ */
+struct lmi_http_cause {
+    bool cross_site;
+    bool embedded; /* a part of a page: Sec-Fetch-Dest is not "document" */
+    bool passive;  /* nobody has followed a link: any method but GET and POST,
+                      or a purpose that begins with "pre", in either case */
+    struct lmi_bytes purpose; /* of Sec-Purpose, Purpose, X-Purpose and X-Moz
+                                 the first one of that kind, else the first;
+                                 absent: none is there */
+};
+void lmi_http_cause_read(const struct lmi_http_head *head,
+                         struct lmi_http_cause *out);
+
+/*
+ * In which form the answer is given. Of the target as it came, because invalid
+ * requests, too, are refused in this form.
+ */
+enum lmi_http_form { LMI_HTTP_PAGE = 0, LMI_HTTP_JSON, LMI_HTTP_XML };
+struct lmi_http_program {
+    enum lmi_http_form form; /* XML below /xml-api/, JSON below /json-api/ and
+                                /execute/, each also behind a token with any
+                                number of digits; else JSON with login_only,
+                                or if Accept has application/json */
+    bool login_only;         /* the query has login_only=1: a program's login */
+    bool login;              /* login_only, or the path is that of a login */
+};
+void lmi_http_program_read(const struct lmi_http_head *head,
+                           struct lmi_http_program *out);
 
 /* Why a login is as it is: for programs. */
 enum lmi_reason {

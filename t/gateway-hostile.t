@@ -214,6 +214,12 @@ for my $target ( "$token{cpanel};x/", "$token{cpanel}1/", uc "$token{cpanel}/",
 is_deeply( \@raw, [], 'ambiguous paths are refused; control: others are allowed' );
 is( ask( $app, "$token{cpanel}/x", HTTP_COOKIE => $cookie{cpanel}, PATH_INFO => '/y' )->{status},
     400, 'a server that sees another path than the gateway' );
+for my $case ( [ "\xe2\x82\xac", 200, 'control: bytes' ], [ "\x{20ac}", 400, 'a character' ] ) {
+    my ( $seen, $status, $what ) = @{$case};
+    my %more = ( HTTP_COOKIE => $cookie{cpanel}, PATH_INFO => "$token{cpanel}/$seen" );
+    is( ask( $app, "$token{cpanel}/%e2%82%ac", %more )->{status},
+        $status, "a server that decodes a path to $what" );
+}
 
 # Duplicate parameters
 for my $form (
@@ -226,8 +232,9 @@ for my $form (
 }
 my $url = ( $site->login )[2] =~ s{\Ahttps://[^/]+}{}r;
 my ($ticket) = $url =~ /session=(.*)/;
-is( ask( $app, "$url&session=$ticket" )->{status}, 400, 'a duplicate ticket' );
-is( ask( $app, $url )->{status},                   302, '... is not spent' );
+is( ask( $app, "$url&session=$ticket" )->{status},         400, 'a duplicate ticket' );
+is( ask( $app, "$url&goto_uri=/a&goto_uri=/b" )->{status}, 400, '... or page' );
+is( ask( $app, $url )->{status},                           302, '... is not spent' );
 
 # Redirects after a login
 my @foreign = (

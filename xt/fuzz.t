@@ -30,7 +30,7 @@ sub fuzz {
 }
 
 # The threats that the parsers belong to.
-my %ROW = ( record => 1, request => 32, shadow => 21, wire => 34 );
+my %ROW = ( http => 36, record => 1, request => 32, shadow => 21, wire => 34 );
 
 for my $source ( glob 'xt/fuzz/*.c' ) {
     my ($name) = $source =~ m{([a-z]+)[.]c\z};

@@ -250,7 +250,8 @@ lmi_next_field(struct lmi_bytes *rest, char sep)
     const char *end = rest->len > 0 ? memchr(rest->ptr, sep, rest->len) : NULL;
 
     if (end == NULL) {
-        rest->ptr += rest->len;
+        if (rest->ptr != NULL)
+            rest->ptr += rest->len;
         rest->len = 0;
         return field;
     }

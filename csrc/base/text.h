@@ -6,11 +6,6 @@
 
 #include "logmein.h"
 
-struct lmi_bytes {
-    const char *ptr;
-    size_t len;
-};
-
 static inline struct lmi_bytes
 lmi_bytes_of(const char *text)
 {

@@ -316,7 +316,7 @@ sub _refuse_clear_text {
 # A link of another site asks first.
 sub _route_logout {
     my ( $self, $request ) = @_;
-    return 'passive' if _is_passive($request);
+    return 'passive' if $request->is_passive;
     if ( $request->is_cross_site ) {
         return 'passive' if $request->is_embedded;
         return $self->_ask_to_log_out($request);
@@ -373,12 +373,6 @@ sub _logout {
 }
 
 # Redeeming.
-
-# Link checkers and prefetching browsers: no user has followed the link.
-sub _is_passive {
-    my ($request) = @_;
-    return $request->method !~ /\A(?:GET|POST)\z/ || ( $request->purpose // q{} ) =~ /\A\s*pre/i;
-}
 
 # The canonical form of a goto_uri; undef if it is invalid.
 sub _canonical_goto_uri {

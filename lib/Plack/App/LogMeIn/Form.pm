@@ -2,6 +2,7 @@ package Plack::App::LogMeIn::Form;
 
 use strict;
 use warnings;
+use Cpanel::LogMeIn       ();
 use Exporter              qw(import);
 use HTTP::MultiPartParser ();
 
@@ -30,12 +31,7 @@ sub pairs_of {
 
 # The pairs of a form or a query. The only separator is "&", as in browsers: clients
 # send raw semicolons in passwords.
-sub urlencoded {
-    my ($text) = @_;
-    return map {
-        [ map { s/[+]/ /gr =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ger } split( /=/, $_, 2 ), q{} ]
-    } grep { length } split /&/, $text // q{};
-}
+sub urlencoded { my ($text) = @_; return _pairs($text) }
 
 # Dies if the form is malformed. Files in it are ignored, and never written anywhere.
 sub _multipart {

@@ -3,22 +3,17 @@ package Plack::App::LogMeIn::Request;
 use strict;
 use warnings;
 use Cpanel::LogMeIn           ();
-use Encode                    ();
 use Plack::App::LogMeIn::Form qw(urlencoded);
 use Socket qw(AF_INET AF_INET6 AF_UNIX SOL_SOCKET SO_PEERCRED inet_ntop inet_pton sockaddr_family
     unpack_sockaddr_un);
-use URI::Escape qw(uri_unescape);
 
 our $VERSION = '0.01';
 
-# One request to the gateway. All decisions use the bytes of the request target,
-# because servers decode paths differently.
+# One request to the gateway. What its head says is decided by the core: csrc/logmein.h
+# has the grammar. The functions that are not here are in LogMeIn.xs; they are given
+# copies, because a slice of a hash as an argument would put the keys into the hash.
 
-my $TOKEN     = qr{/cpsess[0-9]{10}};
-my $TICKET    = qr/lmt_[A-Za-z0-9_-]{43}/;
-my $HOST      = qr/[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]/;
-my $BODY_MAX  = 65_536;
-my $ALL_HOSTS = '::/0';
+my $BODY_MAX = 65_536;
 
 # The first 12 bytes of ::ffff:0:0/96 and 64:ff9b::/96.
 my $IPV4_INSIDE = qr/\A(?:\0{10}\xff\xff|\0\x64\xff\x9b\0{8})\z/;
@@ -32,15 +27,16 @@ sub new {
     $self->_look_at_connection;
     $self->_look_at_target( $env->{REQUEST_URI} );
     $self->{method} = $env->{REQUEST_METHOD} // q{};
-    $self->{clean} &&=
-        $self->{decoded} eq ( $env->{SCRIPT_NAME} // q{} ) . ( $env->{PATH_INFO} // q{} );
+    my @decoded = @{$env}{qw(SCRIPT_NAME PATH_INFO)};
+    $self->{clean} &&= _path_is( $self->{path}, @decoded );
     return $self;
 }
 
 # Clients build paths with two slashes before the token; for the app they are one, too.
 sub _join_slashes {
     my ($env) = @_;
-    return if ( $env->{REQUEST_URI} // q{} ) !~ m{\A/$TOKEN(?:[/?]|\z)};
+    my $target = $env->{REQUEST_URI};
+    return if !_slash_is_double($target);
     s{\A//}{/} for grep { defined } @{$env}{qw(REQUEST_URI PATH_INFO)};
     return;
 }
@@ -70,17 +66,6 @@ sub agent      { my ($self) = @_; return $self->{env}{HTTP_USER_AGENT} }
 
 sub destination { my ($self) = @_; return $self->{env}{HTTP_SEC_FETCH_DEST} }
 
-# Why a browser asks, if no user has followed the link: the first purpose that is a
-# prefetch of some kind, otherwise the first one.
-sub purpose {
-    my ($self) = @_;
-    my @purposes =
-        grep { defined }
-        @{ $self->{env} }{qw(HTTP_SEC_PURPOSE HTTP_PURPOSE HTTP_X_PURPOSE HTTP_X_MOZ)};
-    my ($early) = grep { /\A\s*pre/i } @purposes;
-    return $early // $purposes[0];
-}
-
 # The local end of a connection over a Unix socket; undef for any other.
 sub _socket_path {
     my ($self) = @_;
@@ -102,119 +87,72 @@ sub _look_at_connection {
         $self->{at_gateway_socket} = 1;
         return;
     }
-    my $front = defined $path
-        || Cpanel::LogMeIn::address_in( $peer, $facts->{sessions}->setting('trusted_proxies') );
-    my ( $scheme, $port ) = @{$env}{qw(psgi.url_scheme SERVER_PORT)};
-    $self->{address}  = $peer;
-    $self->{at_front} = $front;
-    if ($front) {
-        $scheme          = $env->{HTTP_X_FORWARDED_PROTO} // q{};
-        $port            = $env->{HTTP_X_FORWARDED_PORT}  // $port;
-        $self->{address} = $self->_forwarded_address;
-    }
-    delete $self->{address} if !Cpanel::LogMeIn::address_in( $self->{address}, $ALL_HOSTS );
-    $self->{secure}  = $scheme eq 'https';
+    my @said = @{$env}{
+        qw(psgi.url_scheme SERVER_PORT HTTP_X_FORWARDED_FOR HTTP_X_FORWARDED_PROTO
+            HTTP_X_FORWARDED_PORT)
+    };
+    my $port;
+    ( @{$self}{qw(at_front secure address)}, $port ) =
+        _client( $peer, $path, @said, $facts->{sessions}->setting('trusted_proxies') );
     $self->{service} = $facts->{service} // $facts->{service_at}{ $port // q{} };
     return;
 }
 
 sub at_gateway_socket { my ($self) = @_; return $self->{at_gateway_socket} }
 
-# Some proxies append the browser's port.
-sub _without_port {
-    my ($text) = @_;
-    return
-          $text =~ /\A\[([^\[\]]*)\](?::[0-9]+)?\z/ ? $1
-        : $text =~ /\A([0-9.]+):[0-9]+\z/           ? $1
-        :                                             $text;
-}
-
-# The last address that is not a trusted proxy's.
-sub _forwarded_address {
-    my ($self) = @_;
-    my $env    = $self->{env};
-    my @chain  = map { _without_port($_) } split /\s*,\s*/, $env->{HTTP_X_FORWARDED_FOR} // q{};
-    pop @chain
-        while @chain
-        && Cpanel::LogMeIn::address_in( $chain[-1],
-        $self->{facts}{sessions}->setting('trusted_proxies') );
-    return @chain ? $chain[-1] : $env->{REMOTE_ADDR};
-}
-
-# The decoded bytes of a path. Returns nothing for a path with a control byte, an
-# invalid percent-encoding, "//", an encoded slash, a backslash, a dot segment, a
-# fragment, or invalid UTF-8: programs interpret such targets differently.
-sub _decode {
-    my ($path) = @_;
-    return if $path =~ m{//} || $path =~ /%(?![0-9A-Fa-f]{2})/;
-    return if $path =~ /%(?:2f|5c|7f|[01][0-9a-f])/i;
-    my $bytes = uri_unescape($path);
-    return if $bytes =~ m{/[.]{1,2}(?:[/;]|\z)};
-    my $check = Encode::FB_CROAK | Encode::LEAVE_SRC;
-    return defined eval { Encode::decode( 'UTF-8', $bytes, $check ) } ? $bytes : undef;
-}
-
 sub _look_at_target {
     my ( $self, $target ) = @_;
-    $target //= q{};
-    @{$self}{qw(target clean path query token rest)} = ( $target, 0, q{}, undef, undef, q{} );
-    return if $target !~ m{\A/[\x21-\x7e]*\z} || $target =~ /[\\#]/;
-    @{$self}{qw(path query)} = split /[?]/, $target, 2;
-    $self->{decoded} = _decode( $self->{path} );
-    $self->{clean}   = defined $self->{decoded};
-    $self->{rest}    = $self->{path};
-
-    if ( $self->{path} =~ m{\A($TOKEN)(/.*)?\z} ) {
-        @{$self}{qw(token rest)} = ( $1, $2 // q{} );
-    }
+    $self->{target} = $target // q{};
+    @{$self}{qw(clean incidental path query token rest)} = _read_target($target);
     return;
 }
 
-# The field's only value; undef if it is missing. A duplicate field makes the
-# request unclean, because programs differ in which of the values they use.
-sub _only {
-    my ( $self, $name, @pairs ) = @_;
-    my @values = map { $_->[1] } grep { $_->[0] eq $name } @pairs;
-    $self->{clean} = 0 if @values > 1;
-    return @values == 1 ? $values[0] : undef;
+# A duplicate field makes the request unclean, because programs differ in which of the
+# values they use.
+sub _note_count {
+    my ( $self, $count ) = @_;
+    $self->{clean} = 0 if $count > 1;
+    return;
 }
 
+# The field's only value; undef if it is missing, or there twice.
 sub query {
-    my ( $self, $name ) = @_;
-    return $self->_only( $name, urlencoded( $self->{query} ) );
+    my ( $self,  $name )  = @_;
+    my ( $count, $value ) = _parameter( $self->{query}, $name );
+    $self->_note_count($count);
+    return $value;
 }
 
 sub has_query {
     my ( $self, $name ) = @_;
-    return scalar grep { $_->[0] eq $name } urlencoded( $self->{query} );
+    my ($count) = _parameter( $self->{query}, $name );
+    return $count > 0;
 }
 
 # A ticket in the query, on any path. Other values of the parameter "session" belong
 # to the panel.
 sub ticket {
     my ($self) = @_;
-    return if ( $self->{query} // q{} ) !~ /lmt_|%/;
-    return $self->_only( 'session',
-        grep { $_->[1] =~ /\A$TICKET\z/ } urlencoded( $self->{query} ) );
+    my ( $count, $ticket ) = _ticket( $self->{query} );
+    $self->_note_count($count);
+    return $ticket;
 }
 
 # The path after the token with its query, without the ticket, in canonical form;
 # undef if it is not a valid goto_uri.
 sub goto_uri {
     my ($self) = @_;
-    my @query = grep {
-        my ($pair) = urlencoded($_);
-        !$pair || $pair->[0] ne 'session' || $pair->[1] !~ /\A$TICKET\z/
-    } split /&/, $self->{query} // q{};
-    return Cpanel::LogMeIn::goto_uri( join q{?}, $self->{rest}, @query ? join q{&}, @query : () );
+    my ($uri)  = _page( @{$self}{qw(rest query)} );
+    return $uri;
 }
 
 # Where a login URL leads: the path that contains the ticket, or goto_uri, which
 # portals append to URLs with the path "/".
 sub target_of_ticket {
-    my ($self)   = @_;
-    my $appended = $self->{rest} =~ m{\A/?\z} ? $self->query('goto_uri') : undef;
-    return defined $appended ? Cpanel::LogMeIn::goto_uri($appended) : $self->goto_uri;
+    my ($self) = @_;
+    my ( $uri, $twice ) = _ticket_page( @{$self}{qw(rest query)} );
+    $self->{clean} = 0 if $twice;
+    return $uri;
 }
 
 # What is wrong with a body, by its head: the name of a refusal; undef if it may be a
@@ -249,7 +187,9 @@ sub read_form {
 
 sub form {
     my ( $self, $name ) = @_;
-    return $self->_only( $name, @{ $self->{form} // [] } );
+    my @values = map { $_->[1] } grep { $_->[0] eq $name } @{ $self->{form} // [] };
+    $self->_note_count( scalar @values );
+    return @values == 1 ? $values[0] : undef;
 }
 
 # All values of a parameter.
@@ -263,13 +203,10 @@ sub all {
 # all are ignored: another site of the parent domain may have set one of them.
 sub cookie {
     my ( $self, $service ) = @_;
-    my $name = $self->{facts}{cookie_name}{ $service // $self->{service} };
-    my %values;
-    for my $pair ( split /;\s*/, $self->{env}{HTTP_COOKIE} // q{} ) {
-        $values{$1} = 1 if $pair =~ /\A\s*\Q$name\E=(.*)\z/s;
-    }
-    my @values = keys %values;
-    return @values == 1 ? $values[0] : undef;
+    my $field   = $self->{env}{HTTP_COOKIE};
+    my $name    = $self->{facts}{cookie_name}{ $service // $self->{service} // q{} };
+    my ($value) = _cookie( $field, $name );
+    return $value;
 }
 
 # Where requests come from, for counting: an IPv4 address, the /64 of an IPv6
@@ -288,26 +225,32 @@ sub source_of {
 # True if there is a cookie of this name.
 sub has_cookie {
     my ( $self, $name ) = @_;
-    return ( $self->{env}{HTTP_COOKIE} // q{} ) =~ /(?:\A|;)\s*\Q$name\E=/;
+    my $field = $self->{env}{HTTP_COOKIE};
+    return ( _cookie( $field, $name ) )[1];
 }
 
-# True if a page of another site caused the request. Programs copy the Origin of a
-# browser, with another scheme or port.
-sub is_cross_site {
+# Why the request was made.
+sub _cause_of {
     my ($self) = @_;
-    my $env    = $self->{env};
-    my $site   = $env->{HTTP_SEC_FETCH_SITE};
-    return $site !~ /\A(?:same-origin|none)\z/ if defined $site;
-    my $origin = $env->{HTTP_ORIGIN} // return 0;
-    my ($host) = $origin =~ m{\A[a-z][a-z0-9+.-]*://($HOST)(?::[0-9]{1,5})?\z}i;
-    return !defined $host || lc $host ne lc( $self->host // q{} );
+    my @fields = @{ $self->{env} }{
+        qw(HTTP_HOST HTTP_ORIGIN HTTP_SEC_FETCH_SITE HTTP_SEC_FETCH_DEST HTTP_SEC_PURPOSE
+            HTTP_PURPOSE HTTP_X_PURPOSE HTTP_X_MOZ)
+    };
+    return _cause( $self->{method}, @fields );
 }
+
+# True if a page of another site caused the request.
+sub is_cross_site { my ($self) = @_; return ( $self->_cause_of )[0] }
 
 # True for a part of a page, as images, scripts and frames are: no navigation.
-sub is_embedded {
-    my ($self) = @_;
-    return ( $self->destination // 'document' ) ne 'document';
-}
+sub is_embedded { my ($self) = @_; return ( $self->_cause_of )[1] }
+
+# True for link checkers and prefetching browsers: no user has followed the link.
+sub is_passive { my ($self) = @_; return ( $self->_cause_of )[2] }
+
+# Why a browser asks, if no user has followed the link: the first purpose that is a
+# prefetch of some kind, otherwise the first one.
+sub purpose { my ($self) = @_; return ( $self->_cause_of )[3] }
 
 # True for a request that a program has made, and no browser or page.
 sub is_by_program_alone {
@@ -315,58 +258,41 @@ sub is_by_program_alone {
     return !grep { /\AHTTP_(?:ORIGIN|SEC_.*|(?:X_)?PURPOSE|X_MOZ)\z/ } keys %{ $self->{env} };
 }
 
-# What a program gets instead of pages: "xml" or "json"; undef for browsers. Uses the
-# target as it came, because invalid requests are refused in the same form.
+# Uses the target as it came, because invalid requests are refused in the same form.
+sub _program_of {
+    my ($self) = @_;
+    my $accept = $self->{env}{HTTP_ACCEPT};
+    return _program( $self->{target}, $accept );
+}
+
+# What a program gets instead of pages: "xml" or "json"; undef for browsers.
 sub program {
     my ($self) = @_;
-    my ($path) = split /[?]/, $self->{target}, 2;
-    my ($api)  = ( $path // q{} ) =~ m{\A/+(?:cpsess[0-9]*/+)?(json-api|xml-api|execute)(?:/|\z)};
-    return $api eq 'xml-api' ? 'xml' : 'json' if defined $api;
-    return 'json'
-        if $self->{at_gateway_socket}
-        || $self->is_login_only
-        || ( $self->{env}{HTTP_ACCEPT} // q{} ) =~ m{\bapplication/json\b}i;
-    return;
+    my ($form) = $self->_program_of;
+    return $form // ( $self->{at_gateway_socket} ? 'json' : undef );
 }
 
 # True for a login of a program that wants its answer in JSON.
-sub is_login_only {
-    my ($self) = @_;
-    my ( undef, $query ) = split /[?]/, $self->{target}, 2;
-    return scalar grep { $_->[0] eq 'login_only' && $_->[1] eq '1' } urlencoded($query);
-}
+sub is_login_only { my ($self) = @_; return ( $self->_program_of )[1] }
 
 # True if the answer is that of a login.
-sub is_login {
-    my ($self) = @_;
-    return $self->{target} =~ m{\A/*(?:/cpsess[0-9]*)?/login/?(?:[?]|\z)} || $self->is_login_only;
-}
+sub is_login { my ($self) = @_; return ( $self->_program_of )[2] }
 
 # Files that browsers request automatically.
-sub is_incidental {
+sub is_incidental { my ($self) = @_; return $self->{incidental} }
+
+sub _host_of {
     my ($self) = @_;
-    return scalar( $self->{path} =~ m{\A/(?:favicon[.]ico\z|robots[.]txt\z|[.]well-known/)} );
+    my $field = $self->{env}{HTTP_HOST};
+    return _host($field);
 }
+
+# True if the Host header is valid. HTTP/1.0 needs none.
+sub has_good_host { my ($self) = @_; return ( $self->_host_of )[0] }
 
 # The Host header's host, without the port.
-sub host {
-    my ($self) = @_;
-    my ($host) = ( $self->{env}{HTTP_HOST} // q{} ) =~ /\A($HOST)(?::[0-9]{0,5})?\z/;
-    return $host;
-}
-
-sub host_port {
-    my ($self) = @_;
-    my ($port) = ( $self->{env}{HTTP_HOST} // q{} ) =~ /:([0-9]{1,5})\z/;
-    return $port;
-}
-
-# True if the header is valid. HTTP/1.0 needs none.
-sub has_good_host {
-    my ($self) = @_;
-    return !defined $self->{env}{HTTP_HOST}
-        || defined $self->host && ( $self->host_port || 0 ) < 65_536;
-}
+sub host      { my ($self) = @_; return ( $self->_host_of )[1] }
+sub host_port { my ($self) = @_; return ( $self->_host_of )[2] }
 
 1;
 
