@@ -76,6 +76,24 @@ LMI_RC lmi_new(const struct lmi *like, struct lmi **out, struct lmi_err *err);
 void lmi_free(struct lmi *lmi);
 
 /*
+ * For servers with several threads: one handle for each, which share the
+ * counters of `other`, and what lmi_defer() says. All of them are made and
+ * freed by one thread, while no other uses one.
+ */
+LMI_RC lmi_new_beside(const struct lmi *other, struct lmi **out,
+                      struct lmi_err *err);
+
+/*
+ * From now on checks with this handle, and with those made beside it later, do
+ * not wait for what they write but note it in memory: that a session was seen,
+ * a wrong token, that a session has ended. All these handles see it at once.
+ * One thread calls lmi_session_write() with a handle of its own. Only the first
+ * use of a dual-use cookie, or of one of several of a ticket, is still written
+ * before it is granted.
+ */
+LMI_RC lmi_defer(struct lmi *lmi, struct lmi_err *err);
+
+/*
  * The settings come from the file that LOGMEIN_CONF names (ignored in setuid
  * programs), else from /etc/logmein.conf; without that one they are the
  * defaults.
@@ -660,6 +678,15 @@ LMI_RC lmi_session_check(struct lmi *lmi, const struct lmi_access *access,
                          struct lmi_err *err);
 
 /*
+ * Writes what is noted of one session; waits for it at most so many
+ * milliseconds. written_out is false if there is nothing, or with a fault,
+ * which is logged: it stays noted, so call again a little later. See
+ * lmi_defer().
+ */
+LMI_RC lmi_session_write(struct lmi *lmi, unsigned milliseconds,
+                         bool *written_out, struct lmi_err *err);
+
+/*
  * Logs out: if lmi_session_check() would grant, every session of that user,
  * service and token ends, tickets not yet redeemed included, in one durable
  * commit. With any_token the access needs no token.
@@ -944,6 +971,22 @@ struct lmi_numbers {
     struct lmi_durations durations[LMI_DURATIONS];
 };
 void lmi_numbers_get(const struct lmi *lmi, struct lmi_numbers *out);
+
+/*
+ * The same, the live sessions, and the health of each part, in the text format
+ * of Prometheus. Counting the sessions takes about a second for each 100,000.
+ */
+LMI_RC lmi_metrics_write(struct lmi *lmi, char **out, size_t *len_out,
+                         struct lmi_err *err);
+void lmi_metrics_free(char *text);
+
+/*
+ * The health in words: "ok", or "fault" and which of store, key and site; then
+ * " warning" and which of settings and log, if they are not in order. False for
+ * a fault: neither logins nor checks are possible.
+ */
+#define LMI_HEALTH_SIZE 96
+bool lmi_health_write(struct lmi *lmi, char out[LMI_HEALTH_SIZE]);
 
 /* A bound in microseconds; number is below LMI_BOUNDS. */
 uint64_t lmi_duration_bound(enum lmi_duration which, size_t number);

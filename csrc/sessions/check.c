@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#define MISSES_MAX 3
+#include "sessions/deferred.h"
 
 const char *
 lmi_outcome_name(enum lmi_outcome outcome)
@@ -68,29 +68,50 @@ account_decides(const struct lmi_check_facts *facts)
     return lmi_check_decide(&asked) == LMI_GRANTED;
 }
 
-/* The wrong tokens of requests of its own site, or of foreign ones. */
+/* The stored wrong tokens of requests of its own site, or of foreign ones. */
 static enum lmi_rc
 misses_get(struct lmi *lmi, const struct lmi_entry *entry, bool foreign,
            struct lmi_store_id *id_out, bool *there_out,
-           struct lmi_store_value *out, struct lmi_err *err)
+           struct lmi_store_value *value_out, struct lmi_misses *out,
+           struct lmi_err *err)
 {
     *id_out = entry->id;
     id_out->kind = foreign ? LMI_KIND_FOREIGN : LMI_KIND_MISS;
-    return lmi_store_get(lmi_store_of(lmi), LMI_VOLATILE, id_out, there_out,
-                         out, err);
+    enum lmi_rc rc = lmi_store_get(lmi_store_of(lmi), LMI_VOLATILE, id_out,
+                                   there_out, value_out, err);
+    *out = (struct lmi_misses){.count = 0};
+    for (size_t i = 0; i + LMI_TOKEN_DIGITS <= value_out->len;
+         i += LMI_TOKEN_DIGITS)
+        lmi_misses_add(out, (const char *)value_out->bytes + i);
+    return rc;
 }
 
-static bool
-misses_full(const struct lmi_store_value *misses)
+/* What of the session is noted, but not written yet. */
+static void
+due_get(struct lmi *lmi, const struct lmi_entry *entry, struct lmi_due *out)
 {
-    return misses->len >= MISSES_MAX * LMI_TOKEN_DIGITS;
+    struct lmi_deferred *deferred = lmi_deferred_of(lmi);
+
+    *out = (struct lmi_due){.seen = 0};
+    if (deferred != NULL && entry->good)
+        lmi_deferred_get(deferred, &entry->id, out);
+}
+
+static uint64_t
+removals_now(const struct lmi *lmi)
+{
+    const struct lmi_deferred *deferred = lmi_deferred_of(lmi);
+
+    return deferred != NULL ? lmi_deferred_removals(deferred) : 0;
 }
 
 static enum lmi_rc
 read_barred(struct lmi *lmi, const struct lmi_access *access,
-            struct lmi_check_facts *facts, struct lmi_err *err)
+            const struct lmi_due *due, struct lmi_check_facts *facts,
+            struct lmi_err *err)
 {
-    struct lmi_store_value misses;
+    struct lmi_store_value value;
+    struct lmi_misses misses;
     struct lmi_store_id id;
     bool there;
     enum lmi_rc rc;
@@ -98,9 +119,12 @@ read_barred(struct lmi *lmi, const struct lmi_access *access,
     facts->barred = access->foreign;
     if (!access->foreign || !facts->cookie.good)
         return LMI_OK;
-    rc = misses_get(lmi, &facts->cookie, true, &id, &there, &misses, err);
+    rc = misses_get(lmi, &facts->cookie, true, &id, &there, &value, &misses,
+                    err);
+    for (size_t i = 0; i < due->foreign.count; i++)
+        lmi_misses_add(&misses, due->foreign.digits[i]);
     if (rc == LMI_OK)
-        facts->barred = misses_full(&misses);
+        facts->barred = lmi_misses_full(&misses);
     return rc;
 }
 
@@ -108,11 +132,17 @@ static enum lmi_rc
 gather(struct lmi *lmi, const struct lmi_access *access, bool logout,
        struct lmi_check_facts *facts, struct lmi_err *err)
 {
+    struct lmi_due due;
     enum lmi_rc rc =
         lmi_entry_find_cookie(lmi, access->cookie, &facts->cookie, err);
 
     if (rc == LMI_OK)
         rc = lmi_entry_life(lmi, &facts->cookie, &facts->life, err);
+    due_get(lmi, &facts->cookie, &due);
+    if (due.seen > facts->life.seen)
+        facts->life.seen = due.seen;
+    if (due.end != NULL)
+        facts->cookie.good = false;
     facts->service = access->service;
     facts->logout = logout;
     facts->right_token =
@@ -121,53 +151,125 @@ gather(struct lmi *lmi, const struct lmi_access *access, bool logout,
          lmi_token_is(access->token, facts->cookie.record.digits));
     facts->account = LMI_ACCOUNT_UNREAD;
     if (rc == LMI_OK)
-        rc = read_barred(lmi, access, facts, err);
+        rc = read_barred(lmi, access, &due, facts, err);
     if (rc == LMI_OK && facts->cookie.good && account_decides(facts))
         rc =
             lmi_entry_account(lmi, &facts->cookie.record, &facts->account, err);
     return rc;
 }
 
-/* Wrong tokens that a session has been shown, ten digits each. */
-static bool
-misses_have(const struct lmi_store_value *misses,
-            const char digits[LMI_TOKEN_DIGITS])
-{
-    for (size_t i = 0; i < misses->len; i += LMI_TOKEN_DIGITS)
-        if (memcmp(misses->bytes + i, digits, LMI_TOKEN_DIGITS) == 0)
-            return true;
-    return false;
-}
+/* One more wrong token of a session. */
+struct miss {
+    const struct lmi_entry *entry;
+    bool foreign;
+    char digits[LMI_TOKEN_DIGITS];
+    char address[LMI_ADDRESS_TEXT];
+    int64_t now;
+    uint64_t removals;        /* before `stored` was read */
+    struct lmi_misses stored; /* those that are not written yet are elsewhere */
+    bool done, full, late;    /* late: there were three before */
+};
 
-/* Adds the token, unless it is there; *full_out once there are three. */
+/* Adds the token, unless it is there. */
 static enum lmi_rc
-misses_add(struct lmi *lmi, const struct lmi_entry *entry, bool foreign,
-           const char digits[LMI_TOKEN_DIGITS], int64_t now, bool *done_out,
-           bool *full_out, struct lmi_err *err)
+miss_write(struct lmi *lmi, struct miss *miss, struct lmi_err *err)
 {
     struct lmi_store_id id;
     struct lmi_store_value old, value;
     bool there = false;
-    enum lmi_rc rc = misses_get(lmi, entry, foreign, &id, &there, &old, err);
+    enum lmi_rc rc = misses_get(lmi, miss->entry, miss->foreign, &id, &there,
+                                &old, &miss->stored, err);
 
     if (rc != LMI_OK)
         return rc;
-    *full_out = misses_full(&old);
-    *done_out = *full_out || misses_have(&old, digits);
-    if (*done_out)
+    miss->late = lmi_misses_full(&miss->stored);
+    miss->done = !lmi_misses_add(&miss->stored, miss->digits);
+    miss->full = lmi_misses_full(&miss->stored);
+    if (miss->done)
         return LMI_OK;
     value = old;
-    memcpy(value.bytes + value.len, digits, LMI_TOKEN_DIGITS);
+    memcpy(value.bytes + value.len, miss->digits, LMI_TOKEN_DIGITS);
     value.len += LMI_TOKEN_DIGITS;
-    *full_out = misses_full(&value);
     const struct lmi_store_op op = {.verb =
                                         there ? LMI_STORE_SWAP : LMI_STORE_ADD,
                                     .id = id,
-                                    .expires = entry->record.ends,
+                                    .expires = miss->entry->record.ends,
                                     .value = &value,
                                     .old = &old};
-    return lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, &op, 1, now,
-                           done_out, err);
+    return lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, &op, 1, miss->now,
+                           &miss->done, err);
+}
+
+/* The same, and the end of the session, noted for later. */
+static bool
+miss_due(void *context, uint64_t removals, struct lmi_due *due)
+{
+    struct miss *miss = context;
+    struct lmi_misses *noted = miss->foreign ? &due->foreign : &due->own;
+    struct lmi_misses all = miss->stored;
+
+    miss->done = removals == miss->removals;
+    if (!miss->done)
+        return false;
+    for (size_t i = 0; i < noted->count; i++)
+        lmi_misses_add(&all, noted->digits[i]);
+    miss->late = lmi_misses_full(&all) || due->end != NULL;
+    if (miss->late || !lmi_misses_add(&all, miss->digits))
+        return false;
+    lmi_misses_add(noted, miss->digits);
+    if (lmi_misses_full(&all) && !miss->foreign) {
+        due->end = "token";
+        memcpy(due->address, miss->address, sizeof due->address);
+    }
+    return true;
+}
+
+static enum lmi_rc
+miss_defer(struct lmi *lmi, struct miss *miss, struct lmi_err *err)
+{
+    struct lmi_store_id id;
+    struct lmi_store_value value;
+    bool there;
+    enum lmi_rc rc = misses_get(lmi, miss->entry, miss->foreign, &id, &there,
+                                &value, &miss->stored, err);
+
+    return rc != LMI_OK ? rc
+                        : lmi_deferred_change(lmi_deferred_of(lmi), miss->entry,
+                                              miss_due, miss, err);
+}
+
+/* Until no other request has changed them meanwhile. */
+static enum lmi_rc
+miss_add(struct lmi *lmi, struct miss *miss, struct lmi_err *err)
+{
+    enum lmi_rc rc = LMI_OK;
+
+    miss->done = false;
+    for (int i = 0; rc == LMI_OK && !miss->done; i++)
+        rc = i < LMI_ROUNDS ? miss_write(lmi, miss, err) : lmi_too_busy(err);
+    return rc;
+}
+
+/* What is noted of a session that was seen, or has ended. */
+struct news {
+    int64_t seen;
+    const char *end;
+    char address[LMI_ADDRESS_TEXT];
+};
+
+static bool
+news_due(void *context, uint64_t removals, struct lmi_due *due)
+{
+    const struct news *news = context;
+
+    (void)removals;
+    if (news->seen > due->seen)
+        due->seen = news->seen;
+    if (news->end != NULL && due->end == NULL) {
+        due->end = news->end;
+        memcpy(due->address, news->address, sizeof due->address);
+    }
+    return true;
 }
 
 static enum lmi_rc
@@ -175,35 +277,59 @@ end_session(struct lmi *lmi, const struct lmi_check_facts *facts,
             const struct lmi_access *access, const char *why,
             struct lmi_err *err)
 {
-    char address[LMI_ADDRESS_TEXT];
+    struct lmi_deferred *deferred = lmi_deferred_of(lmi);
+    struct news news = {.end = why};
 
-    lmi_show_address(access->address, address);
-    return lmi_entry_end(lmi, &facts->cookie, facts->life.now, address, why,
-                         err);
+    lmi_show_address(access->address, news.address);
+    return deferred != NULL
+               ? lmi_deferred_change(deferred, &facts->cookie, news_due, &news,
+                                     err)
+               : lmi_entry_end(lmi, &facts->cookie, facts->life.now,
+                               news.address, why, err);
+}
+
+/* The session of this cookie was seen, its account having been read. */
+static enum lmi_rc
+touch(struct lmi *lmi, const struct lmi_entry *entry, int64_t now,
+      struct lmi_err *err)
+{
+    struct lmi_deferred *deferred = lmi_deferred_of(lmi);
+    struct news news = {.seen = now};
+
+    return deferred != NULL
+               ? lmi_deferred_change(deferred, entry, news_due, &news, err)
+               : lmi_entry_touch(lmi, entry, now, err);
 }
 
 /*
  * Counts a well-formed wrong token; the third one ends the session, but not
- * if other sites have sent them.
+ * if other sites have sent them. Whatever comes after it is not told that its
+ * token is wrong. removals: before the facts were gathered; *done_out is false
+ * if they are not those of now.
  */
 static enum lmi_rc
 miss(struct lmi *lmi, const struct lmi_check_facts *facts,
-     const struct lmi_access *access, struct lmi_err *err)
+     const struct lmi_access *access, uint64_t removals,
+     enum lmi_outcome *outcome, bool *done_out, struct lmi_err *err)
 {
-    char digits[LMI_TOKEN_DIGITS];
-    bool done = false, full = false;
-    enum lmi_rc rc = LMI_OK;
+    bool defer = lmi_deferred_of(lmi) != NULL;
+    struct miss miss = {.entry = &facts->cookie,
+                        .foreign = access->foreign,
+                        .removals = removals,
+                        .now = facts->life.now};
 
-    if (access->uncounted || !lmi_token_parse(access->token, digits))
+    if (access->uncounted || !lmi_token_parse(access->token, miss.digits))
         return LMI_OK;
-    for (int i = 0; rc == LMI_OK && !done; i++)
-        rc = i < LMI_ROUNDS
-                 ? misses_add(lmi, &facts->cookie, access->foreign, digits,
-                              facts->life.now, &done, &full, err)
-                 : lmi_too_busy(err);
-    if (rc != LMI_OK || !full || access->foreign)
+    lmi_show_address(access->address, miss.address);
+    enum lmi_rc rc =
+        defer ? miss_defer(lmi, &miss, err) : miss_add(lmi, &miss, err);
+    *done_out = rc != LMI_OK || miss.done;
+    if (rc != LMI_OK || access->foreign)
         return rc;
-    return end_session(lmi, facts, access, "token", err);
+    if (miss.late)
+        *outcome = LMI_UNKNOWN;
+    return !defer && miss.full ? end_session(lmi, facts, access, "token", err)
+                               : LMI_OK;
 }
 
 /*
@@ -254,7 +380,7 @@ note(struct lmi *lmi, struct lmi_check_facts *facts, struct lmi_text address,
     facts->life.seen = now;
     if (facts->cookie.record.state != LMI_STATE_COOKIE)
         return become_cookie(lmi, &facts->cookie, now, address, done_out, err);
-    return lmi_entry_touch(lmi, &facts->cookie, now, err);
+    return touch(lmi, &facts->cookie, now, err);
 }
 
 /* One try; *done_out is false if another request was faster. */
@@ -264,14 +390,15 @@ check_once(struct lmi *lmi, const struct lmi_access *access, bool logout,
            bool *done_out, struct lmi_err *err)
 {
     struct lmi_check_facts facts;
+    uint64_t removals = removals_now(lmi);
     enum lmi_rc rc = gather(lmi, access, logout, &facts, err);
 
-    *done_out = true;
-    if (rc != LMI_OK)
+    *done_out = rc != LMI_OK || removals_now(lmi) == removals;
+    if (rc != LMI_OK || !*done_out)
         return rc;
     *outcome_out = lmi_check_decide(&facts);
     if (*outcome_out == LMI_WRONG_TOKEN)
-        return miss(lmi, &facts, access, err);
+        return miss(lmi, &facts, access, removals, outcome_out, done_out, err);
     if (facts.account == LMI_ACCOUNT_REFUSED)
         return end_session(lmi, &facts, access, "account", err);
     if (*outcome_out != LMI_GRANTED)
@@ -350,4 +477,48 @@ lmi_session_end(struct lmi *lmi, const struct lmi_access *access,
         lmi_entry_log(lmi, out, address, "PURGE", "logout");
     }
     return LMI_OK;
+}
+
+/* One session's notes, as if they were of now. */
+static enum lmi_rc
+due_write(struct lmi *lmi, const struct lmi_due *due, struct lmi_err *err)
+{
+    const struct lmi_misses *noted[] = {&due->own, &due->foreign};
+    int64_t now = lmi_now(lmi);
+    enum lmi_rc rc = LMI_OK;
+
+    if (due->end != NULL)
+        return lmi_entry_end(lmi, &due->entry, now, due->address, due->end,
+                             err);
+    for (size_t i = 0; i < 2; i++)
+        for (size_t j = 0; rc == LMI_OK && j < noted[i]->count; j++) {
+            struct miss miss = {
+                .entry = &due->entry, .foreign = i == 1, .now = now};
+            memcpy(miss.digits, noted[i]->digits[j], LMI_TOKEN_DIGITS);
+            rc = miss_add(lmi, &miss, err);
+        }
+    if (rc == LMI_OK && due->seen > 0)
+        rc = lmi_entry_touch(lmi, &due->entry, due->seen, err);
+    return rc;
+}
+
+enum lmi_rc
+lmi_session_write(struct lmi *lmi, unsigned milliseconds, bool *written_out,
+                  struct lmi_err *err)
+{
+    struct lmi_deferred *deferred = lmi_deferred_of(lmi);
+    struct lmi_due due;
+
+    *written_out = false;
+    if (deferred == NULL || !lmi_deferred_take(deferred, milliseconds, &due))
+        return LMI_OK;
+    enum lmi_rc rc = lmi_enter(lmi, err);
+    if (rc == LMI_OK)
+        rc = due_write(lmi, &due, err);
+    *written_out = rc == LMI_OK;
+    if (rc == LMI_OK)
+        lmi_deferred_written(deferred);
+    else
+        lmi_deferred_failed(deferred);
+    return lmi_fault(lmi, rc, err);
 }

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "sessions/deferred.h"
 #include "sessions/record.h"
 
 #define YOUNG_SECONDS 2 /* an editor may still be writing the file */
@@ -21,6 +22,7 @@ struct lmi {
     struct lmi_settings *settings;
     struct lmi_log_state *log;     /* also that of processes forked from here */
     struct lmi_counters *counters; /* likewise */
+    struct lmi_deferred *deferred; /* NULL: checks wait for their writes */
     struct lmi_site *site;
     struct lmi_store *store;
     struct lmi_keys *keys;
@@ -54,6 +56,26 @@ lmi_new(const struct lmi *like, struct lmi **out, struct lmi_err *err)
     return LMI_OK;
 }
 
+enum lmi_rc
+lmi_new_beside(const struct lmi *other, struct lmi **out, struct lmi_err *err)
+{
+    enum lmi_rc rc = lmi_new(NULL, out, err);
+
+    if (rc != LMI_OK)
+        return rc;
+    lmi_counters_free((*out)->counters);
+    (*out)->counters = lmi_counters_share(other->counters);
+    (*out)->deferred = lmi_deferred_share(other->deferred);
+    return LMI_OK;
+}
+
+enum lmi_rc
+lmi_defer(struct lmi *lmi, struct lmi_err *err)
+{
+    return lmi->deferred != NULL ? LMI_OK
+                                 : lmi_deferred_new(&lmi->deferred, err);
+}
+
 static void
 store_close(struct lmi *lmi)
 {
@@ -84,6 +106,7 @@ lmi_free(struct lmi *lmi)
     settings_close(lmi);
     lmi_log_state_free(lmi->log);
     lmi_counters_free(lmi->counters);
+    lmi_deferred_free(lmi->deferred);
     lmi_crypto_free(lmi->crypto);
     free(lmi);
 }
@@ -462,6 +485,12 @@ struct lmi_keys *
 lmi_keys_of(const struct lmi *lmi)
 {
     return lmi->keys;
+}
+
+struct lmi_deferred *
+lmi_deferred_of(const struct lmi *lmi)
+{
+    return lmi->deferred;
 }
 
 struct lmi_counters *

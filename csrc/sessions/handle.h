@@ -36,6 +36,10 @@ struct lmi_crypto *lmi_crypto_of(const struct lmi *lmi);
 struct lmi_store *lmi_store_of(const struct lmi *lmi);
 struct lmi_keys *lmi_keys_of(const struct lmi *lmi);
 struct lmi_counters *lmi_counters_of(const struct lmi *lmi);
+
+/* See lmi_defer(); NULL: checks wait for their writes. */
+struct lmi_deferred;
+struct lmi_deferred *lmi_deferred_of(const struct lmi *lmi);
 int64_t lmi_now(const struct lmi *lmi);
 
 /*
