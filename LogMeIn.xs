@@ -1277,6 +1277,36 @@ PPCODE:
     lmi_numbers_get(lmi, &numbers);
     XPUSHs(numbers_hash(aTHX_ &numbers));
 
+SV *
+_metrics(self)
+    SV *self
+PREINIT:
+    struct lmi *lmi;
+    struct lmi_err err;
+    char *text;
+    size_t len;
+CODE:
+    lmi = sessions_or_die(aTHX_ self);
+    die_of(aTHX_ lmi_metrics_write(lmi, &text, &len, &err), &err);
+    RETVAL = newSVpvn(text, len);
+    lmi_metrics_free(text);
+OUTPUT:
+    RETVAL
+
+void
+_health_words(self)
+    SV *self
+PREINIT:
+    char words[LMI_HEALTH_SIZE];
+    struct lmi *lmi;
+    bool well;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    well = lmi_health_write(lmi, words);
+    EXTEND(SP, 2);
+    PUSHs(well ? &PL_sv_yes : &PL_sv_no);
+    mPUSHp(words, strlen(words));
+
 void
 count_sessions(self)
     SV *self
