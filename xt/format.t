@@ -9,7 +9,7 @@ use Test::More;
 use lib 'xt/lib';
 use Author qw(has_program perl_files read_file run tracked);
 
-my @c       = tracked(qr{\A(?:csrc|t|xt|bench)/.*[.][ch]\z});
+my @c       = tracked(qr{\A(?:csrc|daemon|t|xt|bench)/.*[.][ch]\z});
 my $scratch = File::Temp->new;
 
 my %formatter = (

@@ -69,6 +69,12 @@ for my $glue (qw(LogMeIn.xs Remote.xs remote_login.h)) {
         [], "$glue knows the interface alone" );
 }
 
+for my $file ( tracked(qr{\Adaemon/.*[.][ch]\z}) ) {
+    is_deeply(
+        [ grep { $_ !~ /\A(?:logmein|answer)[.]h\z/ } read_file($file) =~ /#include "([^"]+)"/g ],
+        [], "$file knows the interface alone" );
+}
+
 # No file reaches into the handle of another.
 my @inside =
     grep { read_file($_) =~ /\blmi->(?!x)/ } grep { $_ ne 'csrc/sessions/handle.c' } @files;

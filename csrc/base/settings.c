@@ -64,6 +64,7 @@ static const struct key keys[] = {
     {KEY(cookie_prefix), TEXT, "", NULL, 0, 0},
     {KEY(attempts_max), NUMBER, "100", NULL, 4, 1000000},
     {KEY(gateway_socket), PATH, "/run/logmein/gateway.sock", NULL, 0, 0},
+    {KEY(check_socket), PATH, "/run/logmein/check.sock", NULL, 0, 0},
     {KEY(socket_callers), TEXT, "www-data", NULL, 0, 0},
     {KEY(trusted_proxies), TEXT, "", NULL, 0, 0},
     {KEY(hsts), NUMBER_OR_NO, "no", NULL, 1, 2147483647},

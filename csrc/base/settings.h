@@ -43,6 +43,7 @@ struct lmi_settings {
     const char *cookie_prefix;
     uint32_t attempts_max;
     const char *gateway_socket;
+    const char *check_socket;
     const char *socket_callers;
     const char *trusted_proxies;
     uint32_t hsts; /* seconds; 0: no */
