@@ -17,7 +17,8 @@ use AtOnce qw(at_once);
 use Logins qw(access_of check_reason log_in open_session redeem site);
 use Run    qw(logmein);
 
-my $site   = site( waits => 1, settings => { attempts_max => 4 } );
+# More logins of one user than usually live together.
+my $site   = site( waits => 1, settings => { attempts_max => 4, sessions_max => 10_000 } );
 my $dir    = $site->{dir};
 my $store  = "$dir/store";
 my @known  = ( remote_addr => '192.0.2.9' );
