@@ -841,6 +841,61 @@ attempts_counts(pTHX_ const struct lmi_attempts *list)
     return counts;
 }
 
+/* The named arguments of a change of an account; numbers and flags are read
+ * before any pointer. */
+static struct lmi_account_change
+read_change(pTHX_ SV **list, I32 count)
+{
+    struct lmi_account_change change;
+    I32 i;
+
+    Zero(&change, 1, struct lmi_account_change);
+    if (count % 2 != 0)
+        croak("The arguments must be pairs of a name and a value.");
+    for (i = 0; i < count; i += 2)
+        if (is_named(aTHX_ list[i], "uid"))
+            change.uid = (uint32_t)SvUV_nomg(list[i + 1]);
+        else if (is_named(aTHX_ list[i], "cost"))
+            change.count = (unsigned long)SvUV_nomg(list[i + 1]);
+        else if (is_named(aTHX_ list[i], "reseller"))
+            change.reseller = cBOOL(SvTRUE(list[i + 1]));
+        else if (is_named(aTHX_ list[i], "look"))
+            change.look = cBOOL(SvTRUE(list[i + 1]));
+    for (i = 0; i < count; i += 2)
+        if (is_named(aTHX_ list[i], "user"))
+            change.user = text_of(aTHX_ list[i + 1]);
+        else if (is_named(aTHX_ list[i], "pass"))
+            change.pass = text_of(aTHX_ list[i + 1]);
+        else if (is_named(aTHX_ list[i], "prefix"))
+            change.prefix = string_of(aTHX_ list[i + 1]);
+        else if (is_named(aTHX_ list[i], "domain"))
+            change.domain = string_of(aTHX_ list[i + 1]);
+    return change;
+}
+
+static SV *
+account_hash(pTHX_ const struct lmi_account_info *info)
+{
+    HV *hash = newHV(), *refusals;
+    int service;
+
+    (void)hv_stores(hash, "user", newSVpv(info->user, 0));
+    (void)hv_stores(hash, "mailbox", newSViv(info->mailbox));
+    (void)hv_stores(hash, "suspended", newSViv(info->suspended));
+    (void)hv_stores(hash, "reseller", newSViv(info->reseller));
+    (void)hv_stores(hash, "uid", newSVuv(info->uid));
+    (void)hv_stores(hash, "home", newSVpv(info->home, 0));
+    (void)hv_stores(hash, "owner",
+                    info->mailbox ? newSVpv(info->owner, 0) : newSV(0));
+    refusals = store_hash(aTHX_ hash, "refusals");
+    for (service = 1; service <= LMI_SERVICES; service++)
+        if (info->refusal[service] != NULL)
+            (void)hv_store(refusals, service_name(service),
+                           (I32)strlen(service_name(service)),
+                           newSVpv(info->refusal[service], 0), 0);
+    return newRV_noinc((SV *)hash);
+}
+
 /* For the operator's calls, where a fault must not look like an end. */
 static void
 die_of(pTHX_ enum lmi_rc rc, const struct lmi_err *err)
@@ -1630,6 +1685,86 @@ CODE:
     RETVAL = lmi_attempts_source_ok(source);
 OUTPUT:
     RETVAL
+
+void
+_hash(self, pass, prefix, cost)
+    SV *self
+    SV *pass
+    SV *prefix
+    SV *cost
+PREINIT:
+    char hash[LMI_HASH_SIZE];
+    unsigned long count;
+    struct lmi *lmi;
+    struct lmi_err err;
+    const char *text;
+PPCODE:
+    settle(aTHX_ &ST(0), items);
+    PERL_UNUSED_VAR(pass);
+    PERL_UNUSED_VAR(prefix);
+    PERL_UNUSED_VAR(cost);
+    count = (unsigned long)SvUV_nomg(ST(3));
+    lmi = sessions_or_die(aTHX_ self);
+    if (lmi_hash_for_login(lmi, text_of(aTHX_ ST(1)), string_of(aTHX_ ST(2)),
+                           count, false, hash, &err) == LMI_OK) {
+        mXPUSHp(hash, strlen(hash));
+    } else { /* no hash, and the name of the fault */
+        set_fault(aTHX_ &err);
+        text = err.name != NULL ? err.name : "";
+        EXTEND(SP, 2);
+        PUSHs(&PL_sv_undef);
+        mPUSHp(text, strlen(text));
+    }
+
+void
+_change_account(self, what, ...)
+    SV *self
+    int what
+PREINIT:
+    struct lmi_account_change change;
+    enum lmi_changed changed;
+    struct lmi *lmi;
+    struct lmi_err err;
+PPCODE:
+    if (what < LMI_CHANGE_ADD || what > LMI_CHANGE_REMOVE)
+        croak("There is no such change of an account.");
+    settle(aTHX_ &ST(0), items);
+    change = read_change(aTHX_ &ST(2), items - 2);
+    change.what = (enum lmi_change)what;
+    lmi = sessions_or_die(aTHX_ self);
+    EXTEND(SP, 2);
+    if (lmi_account_change(lmi, &change, &changed, &err) == LMI_OK) {
+        mPUSHs(newSVpv(lmi_changed_name(changed), 0));
+        mPUSHs(newSVpv(lmi_changed_text(changed), 0));
+    } else { /* the name of the fault, or "fault" */
+        set_fault(aTHX_ &err);
+        mPUSHs(newSVpv(err.name != NULL ? err.name : "fault", 0));
+        mPUSHs(newSVsv(get_sv(DETAIL, 0)));
+    }
+
+void
+_accounts(self)
+    SV *self
+PREINIT:
+    struct lmi_account_list *list = NULL;
+    struct lmi_account_info info;
+    struct lmi *lmi;
+    struct lmi_err err;
+    enum lmi_rc rc;
+    bool found = true;
+    AV *accounts;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    accounts = (AV *)sv_2mortal((SV *)newAV());
+    rc = lmi_account_list_new(lmi, &list, &err);
+    while (rc == LMI_OK && found) {
+        rc = lmi_account_list_next(list, &found, &info, &err);
+        if (rc == LMI_OK && found)
+            av_push(accounts, account_hash(aTHX_ &info));
+    }
+    lmi_account_list_free(list);
+    die_of(aTHX_ rc, &err);
+    XPUSHs(sv_2mortal(newRV_inc((SV *)accounts)));
 
 MODULE = Cpanel::LogMeIn    PACKAGE = Plack::App::LogMeIn::Form
 

@@ -965,6 +965,102 @@ LMI_RC lmi_hash_password(struct lmi *lmi, struct lmi_text pass,
                          const char *prefix, unsigned long count,
                          char out[LMI_HASH_SIZE], struct lmi_err *err);
 
+/*
+ * The same, but a hash that no login would accept, for it is too much work, is
+ * not computed: the error is named "hash.cost". A mailbox's may be a quarter of
+ * other accounts' work.
+ */
+LMI_RC lmi_hash_for_login(struct lmi *lmi, struct lmi_text pass,
+                          const char *prefix, unsigned long count, bool mailbox,
+                          char out[LMI_HASH_SIZE], struct lmi_err *err);
+
+/*
+ * Changes of accounts, for an operator. user is an account of the site, or a
+ * mailbox, NAME@DOMAIN, of a domain in etc/userdomains. Each file is replaced
+ * at once, by root or by the one whom the site belongs to, and below a home
+ * with the rights of the home's owner.
+ *
+ *   ADD       the account, with a home that belongs to uid, or 0 for a free
+ *             one; a domain and the privileges of a reseller, if given
+ *   PASSWORD  its new password; a suspended account stays so
+ *   SUSPEND   refused from now on; sessions end when the account is next read,
+ *             at most a minute later
+ *   UNSUSPEND
+ *   REMOVE    its lines and files, and its sessions; the home stays
+ *
+ * The order of the writes is such that an account of which only a part has been
+ * written or removed can't log in; the same change again completes it. Where
+ * there is no var/cpanel, and for mailboxes, "!" before the hash suspends: a
+ * var/cpanel that appears would lock out all accounts without a file in it.
+ */
+enum lmi_change {
+    LMI_CHANGE_ADD = 1,
+    LMI_CHANGE_PASSWORD,
+    LMI_CHANGE_SUSPEND,
+    LMI_CHANGE_UNSUSPEND,
+    LMI_CHANGE_REMOVE,
+};
+struct lmi_account_change {
+    enum lmi_change what;
+    struct lmi_text user;
+    struct lmi_text pass; /* ADD, PASSWORD */
+    const char *prefix;   /* of its hash, and the cost: see */
+    unsigned long count;  /* lmi_hash_password() */
+    const char *domain;   /* ADD: in lower case; NULL: none */
+    uint32_t uid;
+    bool reseller;
+    bool look; /* changes nothing, says only whether it would be done */
+};
+
+/* What a change has come to; nothing has been changed unless it is done. */
+enum lmi_changed {
+    LMI_CHANGED_MISSING = 0, /* there is no such account */
+    LMI_CHANGED_THERE,       /* there is one */
+    LMI_CHANGED_SAME,        /* it is so already */
+    LMI_CHANGED_NAME,        /* a name that no new account can have */
+    LMI_CHANGED_DOMAIN,      /* the domain is malformed */
+    LMI_CHANGED_OWNER,       /* the domain has another owner, or none */
+    LMI_CHANGED_UID,         /* another account has it, or it is no account's */
+    LMI_CHANGED_HOME,        /* the home is another user's */
+    LMI_CHANGED_RESELLER,    /* there is no var/cpanel to list it in */
+    LMI_CHANGED_FAULTY,      /* the account's own line */
+    LMI_CHANGED_SYSTEM, /* a user of this machine: that is useradd's task */
+    LMI_CHANGED_DONE,
+};
+#define LMI_CHANGEDS (LMI_CHANGED_DONE + 1)
+
+/* "missing", "there" and so on; and a sentence for people. Static. */
+const char *lmi_changed_name(enum lmi_changed changed);
+const char *lmi_changed_text(enum lmi_changed changed);
+
+LMI_RC lmi_account_change(struct lmi *lmi,
+                          const struct lmi_account_change *change,
+                          enum lmi_changed *out, struct lmi_err *err);
+
+/*
+ * The accounts of the site by their names, and then the mailboxes by their
+ * domains. The files of the site are read at the beginning, a domain's
+ * mailboxes when it is their turn; mailboxes in a file that can't be used are
+ * left out, as are names that no request can ask for. The list is the caller's,
+ * for lmi_account_list_free(), and ends before its handle does.
+ */
+struct lmi_account_list;
+struct lmi_account_info {
+    char user[LMI_USER_MAX + 1];
+    /* Why it may not log in there, its password and waits apart; NULL: it may.
+     * Static. */
+    const char *refusal[LMI_SERVICES + 1];
+    bool mailbox, suspended, reseller;
+    uint32_t uid; /* a mailbox: of its owner */
+    char home[512];
+    char owner[LMI_USER_MAX + 1]; /* of a mailbox */
+};
+LMI_RC lmi_account_list_new(struct lmi *lmi, struct lmi_account_list **out,
+                            struct lmi_err *err);
+LMI_RC lmi_account_list_next(struct lmi_account_list *list, bool *found_out,
+                             struct lmi_account_info *out, struct lmi_err *err);
+void lmi_account_list_free(struct lmi_account_list *list);
+
 /* Overwrites what a caller no longer needs; never optimised away. */
 void lmi_wipe(void *ptr, size_t len);
 

@@ -6,6 +6,7 @@ use strict;
 use warnings;
 use Cpanel::LogMeIn::Command           ();
 use Cpanel::LogMeIn::Command::Terminal qw(print_table);
+use SelectSaver                        ();
 use Test::More;
 use lib 't/lib';
 use Run qw(logmein);
@@ -69,9 +70,8 @@ sub table {
     my ( $columns, @rows ) = @_;
     local $ENV{COLUMNS} = $columns;
     open my $out, '>', \my $text or die "no memory: $!";
-    my $old = select $out;
+    my $selected = SelectSaver->new($out);
     print_table( [qw(USER WHAT)], sub { return shift @rows } );
-    select $old;
     return $text;
 }
 is(

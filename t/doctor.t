@@ -81,8 +81,8 @@ sub doctor {
             open STDERR, '>', '/dev/null' or die $!;
             $before->() if $before;
             local $ENV{LOGMEIN_CONF} = delete $option{config} // $ENV{LOGMEIN_CONF};
-            my $status = eval { Cpanel::LogMeIn::Command::Doctor->run( q{}, \%option ) }
-                // "died: $@";
+            my $status =
+                eval { Cpanel::LogMeIn::Command::Doctor->run( q{}, \%option ) } // "died: $@";
             return "\n$status";
         }
     );

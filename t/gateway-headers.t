@@ -216,8 +216,10 @@ is( opened( '/', '&goto_uri=/a&goto_uri=/b' )->{status}, 400, '... but two are r
 is( ask( $app, "$token/?goto_uri=/a&goto_uri=/b", %alice )->{status},
     200, '... unless they are those of a page' );
 is(
-    header_of( ask( $app, '/logmein/check', HTTP_X_ORIGINAL_URI => '/?goto_uri=/a' ),
-        'X-LogMeIn-Login' ),
+    header_of(
+        ask( $app, '/logmein/check', HTTP_X_ORIGINAL_URI => '/?goto_uri=/a' ),
+        'X-LogMeIn-Login'
+    ),
     '/login/?goto_uri=%2F%3Fgoto_uri%3D%2Fa',
     '... which the browser comes back to'
 );

@@ -108,7 +108,7 @@ is_deeply(
     '... installs the modules, the objects and the command'
 );
 ok( ( grep { /\ACpanel::LogMeIn[.]3/ } @installed ), '... and the manual' );
-ok( ( grep { $_ eq 'logmein.conf.5' } @installed ), '... its page of the settings' );
+ok( ( grep { $_ eq 'logmein.conf.5' } @installed ),  '... its page of the settings' );
 ok( ( grep { $_ eq 'logmein-serve.8' } @installed ), '... and those of the commands' );
 my ($module) =
     split /\n/,

@@ -29,49 +29,44 @@ lmi_verdict_text(enum lmi_verdict verdict)
  * One lookup, and what it gathers. Everything is read, whatever is found; what
  * is read depends on the settings and the site, never on the account.
  */
-struct facts {
+struct lookup {
     struct lmi_site *site;
     enum lmi_accounts accounts;
-    enum lmi_service service;
-    int64_t today;
-    const char *user; /* a system account: the user, or a mailbox's owner */
-    struct lmi_passwd passwd;
-    struct lmi_shadow_entry shadow;
+    struct lmi_account_facts facts;
     struct lmi_histogram histogram;
-    bool suspended, reseller;
-    bool by_passwd; /* accounts are those of passwd, not of var/cpanel */
-    bool user_file; /* unless by_passwd */
-    bool shell;     /* if by_passwd */
 };
 
-static enum lmi_rc
-choose_accounts(struct facts *facts, struct lmi_err *err)
+enum lmi_rc
+lmi_account_by_passwd(struct lmi_site *site, enum lmi_accounts accounts,
+                      bool *out, struct lmi_err *err)
 {
     bool has_cpanel = true;
     enum lmi_rc rc = LMI_OK;
 
-    if (facts->accounts == LMI_ACCOUNTS_UNSET)
-        rc = lmi_site_has_cpanel(facts->site, &has_cpanel, err);
-    facts->by_passwd = facts->accounts == LMI_ACCOUNTS_PASSWD || !has_cpanel;
+    if (accounts == LMI_ACCOUNTS_UNSET)
+        rc = lmi_site_has_cpanel(site, &has_cpanel, err);
+    *out = accounts == LMI_ACCOUNTS_PASSWD || !has_cpanel;
     return rc;
 }
 
 static enum lmi_rc
-gather(struct facts *facts, struct lmi_err *err)
+gather(struct lookup *lookup, struct lmi_err *err)
 {
-    struct lmi_site *site = facts->site;
+    struct lmi_site *site = lookup->site;
+    struct lmi_account_facts *facts = &lookup->facts;
     const char *user = facts->user;
     enum lmi_rc rc = lmi_site_passwd(site, user, &facts->passwd, err);
 
     if (rc == LMI_OK)
-        rc =
-            lmi_site_shadow(site, user, &facts->shadow, &facts->histogram, err);
+        rc = lmi_site_shadow(site, user, &facts->shadow, &lookup->histogram,
+                             err);
     if (rc == LMI_OK)
         rc = lmi_site_is_suspended(site, user, &facts->suspended, err);
     if (rc == LMI_OK)
         rc = lmi_site_is_reseller(site, user, &facts->reseller, err);
     if (rc == LMI_OK)
-        rc = choose_accounts(facts, err);
+        rc = lmi_account_by_passwd(site, lookup->accounts, &facts->by_passwd,
+                                   err);
     if (rc == LMI_OK && facts->by_passwd)
         rc = lmi_site_has_shell(site, facts->passwd.shell, &facts->shell, err);
     else if (rc == LMI_OK)
@@ -81,7 +76,7 @@ gather(struct facts *facts, struct lmi_err *err)
 
 /* May this system account log in to cpanel, its password apart? */
 static bool
-is_cpanel_account(const struct facts *facts)
+is_cpanel_account(const struct lmi_account_facts *facts)
 {
     uid_t uid = facts->passwd.uid;
 
@@ -93,7 +88,7 @@ is_cpanel_account(const struct facts *facts)
 }
 
 static bool
-serves(const struct facts *facts)
+serves(const struct lmi_account_facts *facts)
 {
     switch (facts->service) {
     case LMI_WHM:
@@ -117,8 +112,8 @@ is_expired(const struct lmi_shadow_entry *entry, int64_t today)
            today > entry->last_change + entry->max_age;
 }
 
-static enum lmi_verdict
-entry_refusal(const struct lmi_shadow_entry *entry, int64_t today)
+enum lmi_verdict
+lmi_account_judge_line(const struct lmi_shadow_entry *entry, int64_t today)
 {
     if (!entry->found)
         return LMI_REFUSED_UNKNOWN;
@@ -131,8 +126,8 @@ entry_refusal(const struct lmi_shadow_entry *entry, int64_t today)
     return LMI_ALLOWED;
 }
 
-static enum lmi_verdict
-system_refusal(const struct facts *facts)
+enum lmi_verdict
+lmi_account_judge(const struct lmi_account_facts *facts)
 {
     if (!facts->passwd.found)
         return LMI_REFUSED_UNKNOWN;
@@ -142,7 +137,7 @@ system_refusal(const struct facts *facts)
         return LMI_REFUSED_SERVICE;
     if (facts->suspended)
         return LMI_REFUSED_SUSPENDED;
-    return entry_refusal(&facts->shadow, facts->today);
+    return lmi_account_judge_line(&facts->shadow, facts->today);
 }
 
 /* What is wrong with an account's own line, for the log. */
@@ -162,40 +157,42 @@ describe_fault(struct lmi_account *out, const char *file,
 }
 
 static enum lmi_rc
-find_system_account(struct facts *facts, struct lmi_account *out,
+find_system_account(struct lookup *lookup, struct lmi_account *out,
                     struct lmi_err *err)
 {
-    enum lmi_rc rc = gather(facts, err);
+    const struct lmi_account_facts *facts = &lookup->facts;
+    enum lmi_rc rc = gather(lookup, err);
 
     if (rc != LMI_OK)
         return rc;
-    out->verdict = system_refusal(facts);
+    out->verdict = lmi_account_judge(facts);
     out->exists = facts->passwd.found;
     if (facts->passwd.found && !facts->passwd.usable)
         lmi_fail(&out->fault, LMI_SITE, 0, "etc/passwd",
                  "the account's line is malformed, or there twice", NULL);
     describe_fault(out, "etc/shadow", &facts->shadow);
-    lmi_histogram_setting(&facts->histogram, &out->decoy);
+    lmi_histogram_setting(&lookup->histogram, &out->decoy);
     memcpy(out->hash, facts->shadow.hash, sizeof out->hash);
     return LMI_OK;
 }
 
 /* A mailbox: its owner could log in, and its own line decides the rest. */
 static enum lmi_rc
-find_mailbox(struct facts *facts, const char *user, const char *at,
+find_mailbox(struct lookup *lookup, const char *user, const char *at,
              struct lmi_account *out, struct lmi_err *err)
 {
+    struct lmi_account_facts *facts = &lookup->facts;
     const struct lmi_bytes local = {user, (size_t)(at - user)};
     char name[LMI_USER_MAX + 1];
     struct lmi_shadow_entry entry;
     struct lmi_histogram histogram;
     struct lmi_domain domain;
-    enum lmi_rc rc = lmi_site_domain(facts->site, at + 1, &domain, err);
+    enum lmi_rc rc = lmi_site_domain(lookup->site, at + 1, &domain, err);
 
     if (rc != LMI_OK)
         return rc;
     facts->user = domain.usable ? domain.owner : NOBODY;
-    rc = find_system_account(facts, out, err);
+    rc = find_system_account(lookup, out, err);
     out->hash[0] = '\0'; /* The owner's password opens no mailbox. */
     out->exists = false; /* The owner is there, but is the mailbox? */
     if (rc != LMI_OK)
@@ -209,15 +206,15 @@ find_mailbox(struct facts *facts, const char *user, const char *at,
     if (!domain.usable || !facts->passwd.usable ||
         !lmi_bytes_copy(local, name, sizeof name))
         return LMI_OK;
-    rc = lmi_site_mail_shadow(facts->site, &facts->passwd, at + 1, name, &entry,
-                              &histogram, &out->fault, err);
+    rc = lmi_site_mail_shadow(lookup->site, &facts->passwd, at + 1, name,
+                              &entry, &histogram, &out->fault, err);
     /* Known and unknown mailboxes of one domain take as long. */
     if (histogram.used > 0)
         lmi_histogram_setting(&histogram, &out->decoy);
     if (rc == LMI_OK && out->verdict == LMI_ALLOWED) {
         out->verdict = out->fault.code != LMI_OK
                            ? LMI_REFUSED_FAULT
-                           : entry_refusal(&entry, facts->today);
+                           : lmi_account_judge_line(&entry, facts->today);
         describe_fault(out, "a mail shadow", &entry);
     }
     out->exists = entry.found;
@@ -232,22 +229,22 @@ lmi_account_find(struct lmi_site *site, enum lmi_accounts accounts,
                  struct lmi_account *out, struct lmi_err *err)
 {
     const char *at = strchr(user, '@');
-    struct facts facts = {.site = site,
-                          .accounts = accounts,
-                          .service = service,
-                          .today = today,
-                          .user = at == NULL ? user : NOBODY};
+    struct lookup lookup = {.site = site,
+                            .accounts = accounts,
+                            .facts = {.service = service,
+                                      .today = today,
+                                      .user = at == NULL ? user : NOBODY}};
     enum lmi_rc rc;
 
     memset(out, 0, sizeof *out);
     if (at != NULL && service == LMI_WEBMAIL)
-        rc = find_mailbox(&facts, user, at, out, err);
+        rc = find_mailbox(&lookup, user, at, out, err);
     else
-        rc = find_system_account(&facts, out, err);
+        rc = find_system_account(&lookup, out, err);
     if (at != NULL && service != LMI_WEBMAIL)
         out->verdict = LMI_REFUSED_SERVICE;
     if (rc != LMI_OK)
         out->verdict = LMI_REFUSED_UNKNOWN;
-    lmi_wipe(&facts, sizeof facts);
+    lmi_wipe(&lookup, sizeof lookup);
     return rc;
 }

@@ -40,4 +40,31 @@ LMI_RC lmi_account_find(struct lmi_site *site, enum lmi_accounts accounts,
                         int64_t today, struct lmi_account *out,
                         struct lmi_err *err);
 
+/*
+ * What the decision about a system account depends on, for a service and a day:
+ * lmi_account_find() gathers it with searches that take as long for names that
+ * don't exist; who looks at all accounts gathers it otherwise.
+ */
+struct lmi_account_facts {
+    enum lmi_service service;
+    int64_t today;
+    const char *user; /* a system account: the user, or a mailbox's owner */
+    struct lmi_passwd passwd;
+    struct lmi_shadow_entry shadow;
+    bool suspended, reseller;
+    bool by_passwd; /* accounts are those of passwd, not of var/cpanel */
+    bool user_file; /* unless by_passwd */
+    bool shell;     /* if by_passwd */
+};
+enum lmi_verdict lmi_account_judge(const struct lmi_account_facts *facts);
+
+/* A mailbox's own line, where its owner is allowed. */
+enum lmi_verdict lmi_account_judge_line(const struct lmi_shadow_entry *entry,
+                                        int64_t today);
+
+/* Are the site's accounts those of passwd? By the setting, else by var/cpanel.
+ */
+LMI_RC lmi_account_by_passwd(struct lmi_site *site, enum lmi_accounts accounts,
+                             bool *out, struct lmi_err *err);
+
 #endif

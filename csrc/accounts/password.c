@@ -296,14 +296,25 @@ lmi_password_verify(struct lmi_bytes pass, const char *hash,
     return LMI_OK;
 }
 
+static bool
+is_dear(const char *setting, enum lmi_ceiling ceiling, size_t pass_len)
+{
+    struct lmi_bytes rest;
+
+    return ceiling != LMI_CEILING_NONE &&
+           affordable_scheme(setting, ceiling, pass_len, &rest) == NULL;
+}
+
 enum lmi_rc
 lmi_password_hash(struct lmi_crypto *crypto, struct lmi_text pass,
                   const char *prefix, unsigned long count,
-                  char out[LMI_HASH_SIZE], struct lmi_err *err)
+                  enum lmi_ceiling ceiling, char out[LMI_HASH_SIZE],
+                  struct lmi_err *err)
 {
     struct scratch *scratch = lmi_secret_alloc(sizeof *scratch);
     char random[16], setting[CRYPT_GENSALT_OUTPUT_SIZE], bytes[LMI_PASS_MAX];
     const char *computed = NULL;
+    bool dear = false;
     struct lmi_bytes rest = {bytes, 0};
     enum lmi_rc rc;
 
@@ -318,10 +329,19 @@ lmi_password_hash(struct lmi_crypto *crypto, struct lmi_text pass,
         rc = lmi_fail(err, LMI_CRYPTO, 0, NULL,
                       "a password has 1 to 511 bytes, none of them NUL", NULL);
     if (rc == LMI_OK && crypt_gensalt_rn(prefix, count, random, sizeof random,
-                                         setting, sizeof setting) != NULL)
-        computed = too_long_for(setting, rest.len)
+                                         setting, sizeof setting) != NULL) {
+        dear = is_dear(setting, ceiling, rest.len);
+        computed = dear || too_long_for(setting, rest.len)
                        ? NULL
                        : compute(scratch, rest, setting);
+    }
+    if (rc == LMI_OK && dear) {
+        rc = lmi_fail(err, LMI_CRYPTO, 0, NULL,
+                      "a hash of this scheme and cost is more work than logins "
+                      "accept",
+                      "choose a lower cost");
+        lmi_err_name(err, "hash.cost");
+    }
     if (rc == LMI_OK && (computed == NULL || strlen(computed) < 3 ||
                          strlen(computed) >= LMI_HASH_SIZE))
         rc = lmi_fail(err, LMI_CRYPTO, 0, "libcrypt",

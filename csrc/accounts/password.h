@@ -12,6 +12,7 @@
 enum lmi_ceiling {
     LMI_CEILING_SITE, /* 500,000 rounds, bcrypt 14, 64 MiB */
     LMI_CEILING_HOME, /* a quarter: the file belongs to a user */
+    LMI_CEILING_NONE, /* of lmi_password_hash() only */
 };
 
 /*
@@ -40,9 +41,13 @@ LMI_RC lmi_password_verify(struct lmi_bytes pass, const char *hash,
                            enum lmi_ceiling ceiling, const char *decoy,
                            bool *match_out, struct lmi_err *err);
 
-/* As lmi_hash_password(). */
+/*
+ * As lmi_hash_password(). A hash that would not be accepted below the ceiling
+ * is not computed: the error is named "hash.cost".
+ */
 LMI_RC lmi_password_hash(struct lmi_crypto *crypto, struct lmi_text pass,
                          const char *prefix, unsigned long count,
-                         char out[LMI_HASH_SIZE], struct lmi_err *err);
+                         enum lmi_ceiling ceiling, char out[LMI_HASH_SIZE],
+                         struct lmi_err *err);
 
 #endif

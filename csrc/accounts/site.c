@@ -120,6 +120,12 @@ site_rules(const struct lmi_site *site)
         .code = LMI_SITE, .root = site->root, .max_size = SITE_FILE_MAX};
 }
 
+int
+lmi_site_fd(const struct lmi_site *site)
+{
+    return site->root_fd;
+}
+
 const char *
 lmi_site_root(const struct lmi_site *site)
 {
@@ -182,6 +188,7 @@ lmi_passwd_parse(struct lmi_bytes line, struct lmi_passwd *out)
         fields[5].len == 0 || fields[5].ptr[0] != '/')
         return false;
     out->uid = (uid_t)uid;
+    out->gid = (gid_t)gid;
     return lmi_bytes_copy(fields[5], out->home, sizeof out->home) &&
            lmi_bytes_copy(fields[6], out->shell, sizeof out->shell);
 }
@@ -244,6 +251,25 @@ open_below(int fd, const char *name)
     return openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+enum lmi_rc
+lmi_site_open_home(struct lmi_site *site, const struct lmi_passwd *owner,
+                   int *fd_out, struct lmi_err *err)
+{
+    const struct lmi_file_rules rules = site_rules(site);
+    struct stat st;
+    enum lmi_rc rc =
+        lmi_file_open_dir(site->root_fd, owner->home, &rules, fd_out, err);
+
+    if (rc != LMI_OK || *fd_out < 0)
+        return rc;
+    if (fstat(*fd_out, &st) == 0 && (st.st_uid == owner->uid || st.st_uid == 0))
+        return LMI_OK;
+    close(*fd_out);
+    *fd_out = -1;
+    return lmi_fail(err, LMI_SITE, 0, owner->home,
+                    "does not belong to its account", NULL);
+}
+
 /* HOME/etc/DOMAIN/shadow, one step after the other. */
 static enum lmi_rc
 mail_shadow_open(struct lmi_site *site, const struct lmi_passwd *owner,
@@ -256,20 +282,12 @@ mail_shadow_open(struct lmi_site *site, const struct lmi_passwd *owner,
                                    .owner = owner->uid,
                                    .strict = true};
     int home = -1, etc = -1, folder = -1;
-    struct stat st;
-    enum lmi_rc rc;
+    enum lmi_rc rc = lmi_site_open_home(site, owner, &home, err);
 
     *fd_out = -1;
-    snprintf(location, sizeof location, "%s", site->root);
-    rc = lmi_file_open_dir(site->root_fd, owner->home, &rules, &home, err);
     snprintf(location, sizeof location, "%s/etc/%s", owner->home, domain);
     if (rc != LMI_OK || home < 0)
         goto out;
-    if (fstat(home, &st) != 0 || (st.st_uid != owner->uid && st.st_uid != 0)) {
-        rc = lmi_fail(err, LMI_SITE, 0, owner->home,
-                      "does not belong to its account", NULL);
-        goto out;
-    }
     etc = open_below(home, "etc");
     folder = etc < 0 ? -1 : open_below(etc, domain);
     if (folder >= 0)

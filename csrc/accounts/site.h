@@ -27,6 +27,7 @@ LMI_CHECK bool lmi_site_in_place(struct lmi_site *site);
 struct lmi_passwd {
     bool found, usable;
     uid_t uid;
+    gid_t gid;
     char home[512];
     char shell[256];
 };
@@ -89,6 +90,16 @@ LMI_RC lmi_site_each_mail_line(struct lmi_site *site,
                                const struct lmi_passwd *owner,
                                const char *domain, lmi_line_visitor *visit,
                                void *context, struct lmi_err *err);
+
+/*
+ * The account's home, which must belong to it or to root: opened for reading.
+ * fd_out is -1 if there is none.
+ */
+LMI_RC lmi_site_open_home(struct lmi_site *site, const struct lmi_passwd *owner,
+                          int *fd_out, struct lmi_err *err);
+
+/* The open root, borrowed; its path is lmi_site_root(). */
+int lmi_site_fd(const struct lmi_site *site);
 bool lmi_passwd_parse(struct lmi_bytes line, struct lmi_passwd *out);
 
 /* Is this shell listed in etc/shells? */

@@ -383,7 +383,8 @@ lmi_hash_password(struct lmi *lmi, struct lmi_text pass, const char *prefix,
                   unsigned long count, char out[LMI_HASH_SIZE],
                   struct lmi_err *err)
 {
-    return lmi_password_hash(lmi_crypto_of(lmi), pass, prefix, count, out, err);
+    return lmi_password_hash(lmi_crypto_of(lmi), pass, prefix, count,
+                             LMI_CEILING_NONE, out, err);
 }
 
 void

@@ -53,9 +53,9 @@ be_first(struct drawn drawn[2])
 }
 
 /*
- * Starts the first process of a new namespace, and returns its status; 2 if that
- * is not allowed. In a process of its own: a process that unshares cannot be
- * traced afterwards, as the sanitizer's search for leaks wants to.
+ * Starts the first process of a new namespace, and returns its status; 2 if
+ * that is not allowed. In a process of its own: a process that unshares can't
+ * be traced afterwards, as the sanitizer's search for leaks wants to.
  */
 static int
 in_namespace(struct drawn drawn[2])

@@ -56,7 +56,8 @@ make_hash(struct lmi_crypto *crypto, const char *prefix, unsigned long count,
 {
     struct lmi_text text = {LMI_TEXT_LATIN1, pass, strlen(pass)};
 
-    return lmi_password_hash(crypto, text, prefix, count, out, &err) == LMI_OK;
+    return lmi_password_hash(crypto, text, prefix, count, LMI_CEILING_NONE, out,
+                             &err) == LMI_OK;
 }
 
 /* Slow schemes are tried at every so manieth place only. */

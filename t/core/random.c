@@ -53,7 +53,8 @@ issue(struct lmi_crypto *crypto)
     return (lmi_token_draw(crypto, digits, &err) == LMI_OK) +
            (lmi_ticket_draw(crypto, ticket, &err) == LMI_OK) +
            (lmi_cookie_draw(crypto, "alice", cookie, secret, &err) == LMI_OK) +
-           (lmi_password_hash(crypto, pass, "$1$", 0, hash, &err) == LMI_OK) +
+           (lmi_password_hash(crypto, pass, "$1$", 0, LMI_CEILING_NONE, hash,
+                              &err) == LMI_OK) +
            (lmi_keys_make(crypto, scratch_path("key"), &err) == LMI_OK);
 }
 

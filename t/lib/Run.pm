@@ -37,7 +37,8 @@ sub forked {
     return { status => $status, map { $_ => _text_of( $file{$_}->filename ) } qw(out err) };
 }
 
-# Its status, out and err. A hash reference before the arguments: stdin, and env, a hash.
+# Its status, out and err. A hash reference before the arguments: stdin; env, a hash; and
+# uid, whose rights root lays all others down for.
 sub logmein {
     my (@arguments) = @_;
     my %more        = ref $arguments[0] ? %{ shift @arguments } : ();
@@ -46,15 +47,25 @@ sub logmein {
     $file{in}->flush;
     my $pid = fork // die "fork: $!";
     if ( !$pid ) {
-        %ENV = ( %ENV, %{ $more{env} // {} } );
+        local %ENV = ( %ENV, %{ $more{env} // {} } );
         open STDIN,  '<', $file{in}->filename  or POSIX::_exit(126);
         open STDOUT, '>', $file{out}->filename or POSIX::_exit(126);
         open STDERR, '>', $file{err}->filename or POSIX::_exit(126);
+        _become( $more{uid} ) if defined $more{uid};
         exec $^X, qw(-Iblib/arch -Iblib/lib blib/script/logmein), @arguments;
     }
     waitpid $pid, 0;
     my $status = $? >> 8 || ( $? ? "signal $?" : 0 );
     return { status => $status, map { $_ => _text_of( $file{$_}->filename ) } qw(out err) };
+}
+
+sub _become {
+    my ($uid) = @_;
+    $) = "$uid $uid";    ## no critic (RequireLocalizedPunctuationVars)
+    POSIX::setgid($uid);
+    POSIX::setuid($uid);
+    POSIX::_exit(126) if $> != $uid || $< != $uid;
+    return;
 }
 
 sub _text_of {

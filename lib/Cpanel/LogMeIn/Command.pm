@@ -12,10 +12,13 @@ my $USAGE   = 2;
 my $TROUBLE = 3;
 
 my %CLASS = map { $_ => 'Cpanel::LogMeIn::Command::' . ucfirst }
-    qw(attempts completion config doctor key log serve session store);
+    qw(account attempts completion config doctor hash key log login serve session store);
 
 # The names of the commands.
-sub names { return sort keys %CLASS }
+sub names {
+    my @names = sort keys %CLASS;
+    return @names;
+}
 
 # What is wrong with the arguments; main() prints it.
 sub _refuse {

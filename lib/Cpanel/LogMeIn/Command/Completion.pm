@@ -56,13 +56,15 @@ sub _cases {
 sub _bash {
     my (%table) = @_;
     my $cases = _cases( qq{        "%s") words="%s" ;;\n}, %table );
+    my $nested =
+        _nested( q{        %s) (( COMP_CWORD > 2 )) && path="$path ${COMP_WORDS[2]}" ;;}, %table );
     return <<"SCRIPT";
 # bash completion for logmein
 _logmein() {
     local path="" words=""
     (( COMP_CWORD > 1 )) && path="\${COMP_WORDS[1]}"
     case "\$path" in
-@{[ _nested( q{        %s) (( COMP_CWORD > 2 )) && path="$path ${COMP_WORDS[2]}" ;;}, %table ) ]}
+$nested
     esac
     case "\$path" in
 $cases    esac
@@ -75,6 +77,8 @@ SCRIPT
 sub _zsh {
     my (%table) = @_;
     my $cases = _cases( qq{        "%s") words=(%s) ;;\n}, %table );
+    my $nested =
+        _nested( q{        %s) (( CURRENT > 3 )) && path_="$path_ ${words[3]}" ;;}, %table );
     return <<"SCRIPT";
 #compdef logmein
 _logmein() {
@@ -82,7 +86,7 @@ _logmein() {
     local -a words_
     (( CURRENT > 2 )) && path_="\${words[2]}"
     case "\$path_" in
-@{[ _nested( q{        %s) (( CURRENT > 3 )) && path_="$path_ ${words[3]}" ;;}, %table ) ]}
+$nested
     esac
     case "\$path_" in
 @{[ $cases =~ s/words=/words_=/gr ]}    esac
