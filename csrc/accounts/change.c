@@ -40,15 +40,16 @@ lmi_changed_text(enum lmi_changed changed)
         [LMI_CHANGED_THERE] = "There is such an account already.",
         [LMI_CHANGED_SAME] = "It is so already, or there is no password.",
         [LMI_CHANGED_NAME] =
-            "No account can have this name: use up to 32 of a-z, 0-9, dot, "
-            "hyphen and underscore, beginning with a letter; or for a mailbox "
-            "NAME@DOMAIN, without a plus sign.",
+            ("No account can have this name: use up to 32 of a-z, 0-9, dot, "
+             "hyphen and underscore, beginning with a letter; or for a mailbox "
+             "NAME@DOMAIN, without a plus sign."),
         [LMI_CHANGED_DOMAIN] = "This is not a domain: write it in lower case.",
         [LMI_CHANGED_OWNER] =
             "The domain has another owner in etc/userdomains, or none.",
         [LMI_CHANGED_UID] = "The uid is not free, or not from 1 to 4294967294.",
-        [LMI_CHANGED_HOME] = "There is a home that belongs to another uid: "
-                             "move it away, or use its uid.",
+        [LMI_CHANGED_HOME] =
+            ("There is a home that belongs to another uid: move it away, or "
+             "use its uid."),
         [LMI_CHANGED_RESELLER] =
             "Resellers are listed in var/cpanel, which is not there.",
         [LMI_CHANGED_FAULTY] =

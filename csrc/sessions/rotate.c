@@ -26,20 +26,23 @@ static enum lmi_rc
 look_at_files(const struct lmi_settings *settings, struct lmi_key_report *out,
               struct lmi_err *err)
 {
+    const char *path = settings->key_file;
     char old_path[PATH_MAX];
     int64_t named = 0, old_named = 0;
 
-    snprintf(out->path, sizeof out->path, "%s", settings->key_file);
-    lmi_keys_old_path(settings->key_file, settings->key_file_old, old_path);
-    snprintf(out->old_path, sizeof out->old_path, "%s", old_path);
+    lmi_keys_old_path(path, settings->key_file_old, old_path);
+    snprintf(out->path, sizeof out->path, "%.*s", (int)sizeof out->path - 1,
+             path);
+    snprintf(out->old_path, sizeof out->old_path, "%.*s",
+             (int)sizeof out->old_path - 1, old_path);
     out->old_is_set = settings->key_file_old[0] != '\0';
-    if (!file_times(out->path, &out->made, &named))
+    if (!file_times(path, &out->made, &named))
         return LMI_OK;
-    out->has_old = file_times(out->old_path, &out->old_made, &old_named);
+    out->has_old = file_times(old_path, &out->old_made, &old_named);
     if (!out->has_old)
         return LMI_OK;
     out->rotated = named > old_named ? named : old_named;
-    return lmi_keys_same(out->path, out->old_path, &out->unfinished, err);
+    return lmi_keys_same(path, old_path, &out->unfinished, err);
 }
 
 /* Was it made with the old key? Of a known source only the time tells. */
