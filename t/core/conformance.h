@@ -372,7 +372,7 @@ parts(void)
        "the two parts do not know of each other");
 }
 
-static void
+static inline void
 conformance(void)
 {
     verbs();
