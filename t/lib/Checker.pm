@@ -31,10 +31,13 @@ sub new {
     my $pid = fork // die "fork: $!";
     if ( !$pid ) {
         open STDERR, '>&', $in or POSIX::_exit(126);
+        local @ENV{qw(LISTEN_PID LISTEN_FDS)} = ( $$, 1 );
         if ( ref $given ) {
             POSIX::dup2( fileno $given, 9 );
             POSIX::dup2( 9,             3 );
-            @ENV{qw(LISTEN_PID LISTEN_FDS)} = ( $$, 1 );
+        }
+        else {
+            delete @ENV{qw(LISTEN_PID LISTEN_FDS)};
         }
         exec $PROGRAM, '--socket', $socket, @options or POSIX::_exit(126);
     }
