@@ -80,11 +80,11 @@ say_error(const char *before, const struct lmi_err *err)
 /* Where the value of a field goes. */
 struct field {
     const char *name;
-    size_t offset;
+    size_t len, offset;
 };
 #define FIELD(name, member)                                                    \
     {                                                                          \
-        name, offsetof(struct lmi_http_head, member)                           \
+        name, sizeof name - 1, offsetof(struct lmi_http_head, member)          \
     }
 static const struct field fields[] = {
     FIELD("X-Original-URI", target),
@@ -117,7 +117,7 @@ take_field(void *context, enum MHD_ValueKind kind, const char *name,
 
     (void)kind;
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-        if (strlen(fields[i].name) != name_len ||
+        if (fields[i].len != name_len ||
             strncasecmp(fields[i].name, name, name_len) != 0)
             continue;
         struct lmi_bytes *place =
@@ -510,7 +510,8 @@ static bool
 start_worker(struct worker *worker, int socket)
 {
     worker->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME,
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC |
+            MHD_USE_SUPPRESS_DATE_NO_CLOCK | MHD_ALLOW_SUSPEND_RESUME,
         0, NULL, NULL, handle, worker, MHD_OPTION_LISTEN_SOCKET, dup(socket),
         MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS / server.count,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE,
