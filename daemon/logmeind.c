@@ -22,10 +22,10 @@
 #include "answer.h"
 
 #define THREADS_MAX 64
-#define CONNECTIONS 16384     /* all threads together */
-#define IDLE 150              /* seconds, longer than web servers keep one */
-#define HEAD_SIZE (64 * 1024) /* bytes for a connection */
-#define GRACE 15              /* hundredths of a second at the end */
+#define CONNECTIONS 16384 /* all threads together */
+#define IDLE 150          /* seconds, longer than web servers keep one */
+#define HEAD_SIZE 32768   /* bytes for a connection, cleared each time */
+#define GRACE 15          /* hundredths of a second at the end */
 #define SYSTEMD_FD 3
 
 /* Exit codes. */
