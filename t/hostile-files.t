@@ -115,12 +115,13 @@ my @files = (
         unreadable    => 'RIGHTS',
         map { $_ => 'ok' } qw(empty zeros binary), 'one long line',
     ],
+
+    # Only whether it is there matters.
     [
         'var/cpanel/users/alice', \@cpanel, 'SITE',
         missing       => 'invalid',
         'hard-linked' => 'ok',
-        unreadable    => 'RIGHTS',
-        map { $_ => 'ok' } qw(empty zeros binary), 'one long line',
+        map { $_ => 'ok' } qw(empty zeros binary unreadable), 'one long line',
     ],
     [ 'home/alice/etc/alice.example/shadow', \@webmail, 'invalid' ],
 );
