@@ -38,7 +38,12 @@ sub start {
     }
     return $pid{$name} = $pid;
 }
-END { my $status = $?; kill TERM => values %pid; waitpid $_, 0 for values %pid; $? = $status; }
+
+END {
+    local $? = 0;
+    kill TERM => values %pid;
+    waitpid $_, 0 for values %pid;
+}
 
 # A place whose requests are checked.
 sub location {
@@ -130,7 +135,7 @@ sub measure {
     $p99 *= { us => 1e-3, ms => 1, s => 1e3 }->{$unit};
     return sprintf "%s %.2f %.0f %.3f\n", $kind, 1e6 * $used / $count, $rate, $p99;
 }
-$| = 1;
+STDOUT->autoflush(1);
 for ( 1 .. $rounds ) {
     print measure($_) for qw(static daemon gateway);
 }
