@@ -376,7 +376,8 @@ parse(const char *text, size_t len, const char *name,
     if (len > 0)
         memcpy(settings->memory[0], text, len);
     rc = read_lines(settings, len, name, report, err);
-    if (rc == LMI_OK)
+    /* Values that were refused are no basis for others. */
+    if (rc == LMI_OK && (report == NULL || report->count == 0))
         rc = fill_in(settings, err);
     if (rc != LMI_OK) {
         lmi_settings_free(settings);
