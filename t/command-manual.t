@@ -23,8 +23,9 @@ $site->write_file( "$dir/password", "secret\n" );
 $site->write_file( "$dir/new.conf", "accounts = passwd\n" );
 chomp( my $script = `sh -c 'command -v script'` );
 
-# A password, twice, each when it is asked for.
-my $TYPED = 'sleep 0.7; echo secret; sleep 0.4; echo secret; sleep 0.4';
+# A password, again and again, until nobody reads it any more: what is typed before the
+# question is not taken.
+my $TYPED = 'while sleep 0.3 && echo secret; do :; done 2>/dev/null';
 
 # What stands for the words in capitals.
 my $session;
