@@ -29,7 +29,9 @@ struct lmi_account_list {
     bool by_passwd;
     struct table passwd, shadow, resellers, shells, domains, mailboxes;
     size_t account, domain, mailbox; /* where the list is */
-    enum lmi_verdict owner_verdict;  /* of the domain that is listed */
+    /* Of the domain whose mailboxes are listed; empty: of none yet. */
+    char domain_name[LMI_USER_MAX + 1];
+    struct lmi_account_info owner;
 };
 
 static void
@@ -186,16 +188,14 @@ text_of_refusal(enum lmi_verdict verdict)
     return verdict == LMI_ALLOWED ? NULL : lmi_verdict_text(verdict);
 }
 
+/* The account of out->user; passwd_out is its line of etc/passwd. */
 static enum lmi_rc
-describe_account(struct lmi_account_list *list, const struct row *row,
-                 struct lmi_account_info *out, struct lmi_err *err)
+describe_account(struct lmi_account_list *list, struct lmi_account_info *out,
+                 struct lmi_passwd *passwd_out, struct lmi_err *err)
 {
     struct lmi_account_facts facts;
-    enum lmi_rc rc;
+    enum lmi_rc rc = gather(list, out->user, &facts, err);
 
-    *out = (struct lmi_account_info){.uid = 0};
-    memcpy(out->user, row->line, row->key_len);
-    rc = gather(list, out->user, &facts, err);
     for (int service = 1; service <= LMI_SERVICES; service++) {
         facts.service = (enum lmi_service)service;
         out->refusal[service] = text_of_refusal(lmi_account_judge(&facts));
@@ -204,17 +204,17 @@ describe_account(struct lmi_account_list *list, const struct row *row,
     out->reseller = facts.reseller;
     out->uid = facts.passwd.uid;
     memcpy(out->home, facts.passwd.home, sizeof out->home);
+    *passwd_out = facts.passwd;
     lmi_wipe(&facts, sizeof facts);
     return rc;
 }
 
 static void
 describe_mailbox(struct lmi_account_list *list, const struct row *row,
-                 const struct lmi_account_info *owner, const char *domain,
                  struct lmi_account_info *out)
 {
+    const struct lmi_account_info *owner = &list->owner;
     const char *elsewhere = lmi_verdict_text(LMI_REFUSED_SERVICE);
-    enum lmi_verdict verdict = list->owner_verdict;
     struct lmi_shadow_entry entry;
     struct lmi_buffer user;
     char name[LMI_USER_MAX + 1];
@@ -226,13 +226,14 @@ describe_mailbox(struct lmi_account_list *list, const struct row *row,
     lmi_buffer_init(&user, out->user, sizeof out->user);
     lmi_buffer_put_text(&user, name);
     lmi_buffer_put_char(&user, '@');
-    lmi_buffer_put_text(&user, domain);
+    lmi_buffer_put_text(&user, list->domain_name);
     memcpy(out->owner, owner->user, sizeof out->owner);
     memcpy(out->home, owner->home, sizeof out->home);
-    if (verdict == LMI_ALLOWED)
-        verdict = lmi_account_judge_line(&entry, list->today);
     out->refusal[LMI_CPANEL] = out->refusal[LMI_WHM] = elsewhere;
-    out->refusal[LMI_WEBMAIL] = text_of_refusal(verdict);
+    out->refusal[LMI_WEBMAIL] =
+        owner->refusal[LMI_WEBMAIL] != NULL
+            ? owner->refusal[LMI_WEBMAIL]
+            : text_of_refusal(lmi_account_judge_line(&entry, list->today));
     out->suspended = owner->suspended || is_locked(&entry);
     lmi_wipe(&entry, sizeof entry);
 }
@@ -257,65 +258,59 @@ is_shown(const struct table *table, size_t i, const char *domain)
            (i == 0 || compare_keys(row - 1, row->line, row->key_len) != 0);
 }
 
-/* The owner of the domain that is listed, and its mailboxes; false if it has
- * none that could be asked for. */
+/* The owner of a domain, and its mailboxes; false if it has none that could be
+ * asked for. */
 static bool
-open_domain(struct lmi_account_list *list, struct lmi_account_info *owner_out,
-            char domain[LMI_USER_MAX + 1])
+open_domain(struct lmi_account_list *list, const struct row *row)
 {
-    const struct row *row = &list->domains.rows[list->domain], *passwd_row;
-    struct lmi_bytes owner = text_of(row);
-    struct lmi_bytes name = lmi_next_field(&owner, ':');
-    struct lmi_account_facts facts;
+    struct lmi_bytes user = text_of(row);
+    struct lmi_bytes name = lmi_next_field(&user, ':');
+    struct lmi_account_info *owner = &list->owner;
+    struct lmi_passwd passwd;
     struct lmi_err fault;
-    char user[LMI_USER_MAX + 1];
     size_t count;
-    bool ok;
 
-    owner = lmi_trim(owner);
-    if (!lmi_bytes_copy(name, domain, LMI_USER_MAX + 1) || !lmi_user_ok(name) ||
-        strchr(domain, '@') != NULL ||
-        table_find(&list->domains, domain, &count) == NULL || count != 1 ||
-        !row->whole || !lmi_user_ok(owner) ||
-        !lmi_bytes_copy(owner, user, sizeof user))
+    user = lmi_trim(user);
+    *owner = (struct lmi_account_info){.uid = 0};
+    if (!lmi_bytes_copy(name, list->domain_name, sizeof list->domain_name) ||
+        !lmi_user_ok(name) || strchr(list->domain_name, '@') != NULL ||
+        table_find(&list->domains, list->domain_name, &count) == NULL ||
+        count != 1 || !row->whole || !lmi_user_ok(user) ||
+        !lmi_bytes_copy(user, owner->user, sizeof owner->user) ||
+        table_find(&list->passwd, owner->user, &count) == NULL ||
+        describe_account(list, owner, &passwd, &fault) != LMI_OK ||
+        !passwd.usable)
         return false;
-    passwd_row = table_find(&list->passwd, user, &count);
-    if (passwd_row == NULL ||
-        describe_account(list, passwd_row, owner_out, &fault) != LMI_OK ||
-        gather(list, user, &facts, &fault) != LMI_OK)
-        return false;
-    facts.service = LMI_WEBMAIL;
-    list->owner_verdict = lmi_account_judge(&facts);
-    ok = facts.passwd.usable;
-    if (ok && list->mailbox == 0 && list->mailboxes.rows == NULL) {
-        enum lmi_rc rc =
-            lmi_site_each_mail_line(list->site, &facts.passwd, domain, add_row,
-                                    &list->mailboxes, &fault);
-        ok = table_end(&list->mailboxes, rc, &fault) == LMI_OK;
-    }
-    lmi_wipe(&facts, sizeof facts);
-    return ok;
+    enum lmi_rc rc =
+        lmi_site_each_mail_line(list->site, &passwd, list->domain_name, add_row,
+                                &list->mailboxes, &fault);
+    return table_end(&list->mailboxes, rc, &fault) == LMI_OK;
+}
+
+static void
+close_domain(struct lmi_account_list *list)
+{
+    table_free(&list->mailboxes);
+    list->mailbox = 0;
+    list->domain_name[0] = '\0';
+    list->domain++;
 }
 
 /* The next mailbox; false at the end. */
 static bool
 next_mailbox(struct lmi_account_list *list, struct lmi_account_info *out)
 {
-    struct lmi_account_info owner;
-    char domain[LMI_USER_MAX + 1];
-
-    for (; list->domain < list->domains.count; list->domain++) {
-        bool ok = open_domain(list, &owner, domain);
+    while (list->domain < list->domains.count) {
+        bool ok = list->domain_name[0] != '\0' ||
+                  open_domain(list, &list->domains.rows[list->domain]);
         while (ok && list->mailbox < list->mailboxes.count) {
             size_t i = list->mailbox++;
-            if (!is_shown(&list->mailboxes, i, domain))
+            if (!is_shown(&list->mailboxes, i, list->domain_name))
                 continue;
-            describe_mailbox(list, &list->mailboxes.rows[i], &owner, domain,
-                             out);
+            describe_mailbox(list, &list->mailboxes.rows[i], out);
             return true;
         }
-        table_free(&list->mailboxes);
-        list->mailbox = 0;
+        close_domain(list);
     }
     return false;
 }
@@ -324,13 +319,18 @@ enum lmi_rc
 lmi_account_list_next(struct lmi_account_list *list, bool *found_out,
                       struct lmi_account_info *out, struct lmi_err *err)
 {
+    struct lmi_passwd passwd;
+
     *found_out = false;
     while (list->account < list->passwd.count) {
         size_t i = list->account++;
+        const struct row *row = &list->passwd.rows[i];
         if (!is_shown(&list->passwd, i, NULL))
             continue;
         *found_out = true;
-        return describe_account(list, &list->passwd.rows[i], out, err);
+        *out = (struct lmi_account_info){.uid = 0};
+        memcpy(out->user, row->line, row->key_len);
+        return describe_account(list, out, &passwd, err);
     }
     *found_out = next_mailbox(list, out);
     return LMI_OK;
