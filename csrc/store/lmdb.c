@@ -250,20 +250,30 @@ lmdb_get(void *self, enum lmi_store_part part, const struct lmi_store_id *id,
     return leave_marked(self, part, code, &mark, "can't be read", err);
 }
 
-/* The first key at `from` or, with `behind`, after it. */
+/* Goes to the first key at `from` or, with `behind`, after it. */
+static int
+cursor_place(MDB_cursor *cursor, struct key *from, bool behind, MDB_val *name,
+             MDB_val *data)
+{
+    *name = val_of(from);
+    int code = mdb_cursor_get(cursor, name, data, MDB_SET_RANGE);
+
+    if (code == 0 && behind && name->mv_size == from->len &&
+        memcmp(name->mv_data, from->bytes, from->len) == 0)
+        code = mdb_cursor_get(cursor, name, data, MDB_NEXT);
+    return code;
+}
+
 static int
 seek(struct txn txn, struct key from, bool behind, struct key *out)
 {
-    MDB_val name = val_of(&from), data;
+    MDB_val name, data;
     MDB_cursor *cursor;
     int code = mdb_cursor_open(txn.txn, txn.dbi, &cursor);
 
     if (code != 0)
         return code;
-    code = mdb_cursor_get(cursor, &name, &data, MDB_SET_RANGE);
-    if (code == 0 && behind && name.mv_size == from.len &&
-        memcmp(name.mv_data, from.bytes, from.len) == 0)
-        code = mdb_cursor_get(cursor, &name, &data, MDB_NEXT);
+    code = cursor_place(cursor, &from, behind, &name, &data);
     out->len = code == 0 && name.mv_size <= LONGEST_KEY ? name.mv_size : 0;
     memcpy(out->bytes, name.mv_data, out->len);
     mdb_cursor_close(cursor);
@@ -368,16 +378,13 @@ walk(struct txn txn, const struct lmi_store_id *after,
 {
     struct key from =
         after != NULL ? entry_key(after) : key_of('e', NULL, 0, NULL);
-    MDB_val name = val_of(&from), data;
+    MDB_val name, data;
     MDB_cursor *cursor;
     int code = mdb_cursor_open(txn.txn, txn.dbi, &cursor);
 
     if (code != 0)
         return code;
-    code = mdb_cursor_get(cursor, &name, &data, MDB_SET_RANGE);
-    if (code == 0 && after != NULL && name.mv_size == from.len &&
-        memcmp(name.mv_data, from.bytes, from.len) == 0)
-        code = mdb_cursor_get(cursor, &name, &data, MDB_NEXT);
+    code = cursor_place(cursor, &from, after != NULL, &name, &data);
     while (code == 0 && *count_out < size &&
            *(const char *)name.mv_data == 'e') {
         code = entry_copy(txn, &name, &data, &out[*count_out]);
