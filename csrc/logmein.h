@@ -76,9 +76,10 @@ LMI_RC lmi_new(const struct lmi *like, struct lmi **out, struct lmi_err *err);
 void lmi_free(struct lmi *lmi);
 
 /*
- * For servers with several threads: one handle for each, which share the
- * counters of `other`, and what lmi_defer() says. All of them are made and
- * freed by one thread, while no other uses one.
+ * For servers with several threads: a handle for each, which shares the
+ * counters of `other` and what lmi_defer() says of it, and is used by its
+ * thread alone. One thread makes all of them, and frees them; the others may
+ * use theirs meanwhile.
  */
 LMI_RC lmi_new_beside(const struct lmi *other, struct lmi **out,
                       struct lmi_err *err);
