@@ -379,22 +379,6 @@ backup_open(struct backup *backup, struct lmi_err *err)
     return verify(backup, err);
 }
 
-/* Another key in the place of the backup's may be needed by something else. */
-static enum lmi_rc
-key_place_ok(const struct backup *backup, const char *path, struct lmi_err *err)
-{
-    bool same = true;
-    enum lmi_rc rc = LMI_OK;
-
-    if (access(path, F_OK) == 0)
-        rc = lmi_keys_same(backup->key, path, &same, err);
-    if (rc != LMI_OK || same)
-        return rc;
-    lmi_fail(err, LMI_KEY, 0, path, "is another key than the backup's",
-             "--force replaces it, and ends all sessions");
-    return lmi_err_name(err, "key.taken");
-}
-
 static enum lmi_rc
 store_ok(struct lmi_store *store, const struct lmi_store_place *place,
          bool force, struct lmi_err *err)
@@ -410,18 +394,6 @@ store_ok(struct lmi_store *store, const struct lmi_store_place *place,
         return rc;
     return lmi_open_exists(err, place->store,
                            "--force replaces it, and ends all sessions");
-}
-
-static enum lmi_rc
-put_mark(const struct backup *backup, struct lmi_store *store,
-         enum lmi_store_part part, enum lmi_store_state state, bool empty,
-         struct lmi_err *err)
-{
-    struct lmi_store_mark mark = {.state = state};
-
-    snprintf(mark.other, sizeof mark.other, "%.*s", (int)sizeof mark.other - 1,
-             backup->folder);
-    return lmi_store_mark_put(store, part, &mark, empty, err);
 }
 
 /* The key; and the old one, or none: one of another store must not stay. */
@@ -491,10 +463,11 @@ restore(struct backup *backup, const struct lmi_store_place *place,
     enum lmi_rc rc = store_ok(store, place, force, err);
 
     if (rc == LMI_OK)
-        rc =
-            put_mark(backup, store, LMI_DURABLE, LMI_STORE_RESTORED, true, err);
+        rc = lmi_open_mark(store, LMI_DURABLE, LMI_STORE_RESTORED,
+                           backup->folder, true, err);
     if (rc == LMI_OK)
-        rc = put_mark(backup, store, LMI_VOLATILE, LMI_STORE_USED, true, err);
+        rc = lmi_open_mark(store, LMI_VOLATILE, LMI_STORE_USED, backup->folder,
+                           true, err);
     if (rc == LMI_OK)
         rc = keys_restore(backup, place, force, err);
     if (rc == LMI_OK)
@@ -502,8 +475,8 @@ restore(struct backup *backup, const struct lmi_store_place *place,
     if (rc == LMI_OK)
         rc = key_entry_put(backup, store, err);
     return rc != LMI_OK ? rc
-                        : put_mark(backup, store, LMI_DURABLE, LMI_STORE_USED,
-                                   false, err);
+                        : lmi_open_mark(store, LMI_DURABLE, LMI_STORE_USED,
+                                        backup->folder, false, err);
 }
 
 enum lmi_rc
@@ -520,8 +493,11 @@ lmi_backup_restore(struct lmi *lmi, const char *folder, bool force,
         rc = lmi_open_settings_place(lmi, &place, err);
     if (rc == LMI_OK)
         rc = backup_open(&backup, err);
+    /* Another key there may be needed by something else. */
     if (rc == LMI_OK && !force)
-        rc = key_place_ok(&backup, place.key_file, err);
+        rc = lmi_open_key_place(
+            backup.key, place.key_file, "is another key than the backup's",
+            "--force replaces it, and ends all sessions", err);
     if (rc == LMI_OK)
         rc = lmi_open_store(&place, false, &store, err);
     if (rc == LMI_OK)

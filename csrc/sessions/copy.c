@@ -239,30 +239,15 @@ open_from(struct copy *copy, struct lmi_err *err)
     return rc;
 }
 
-/* Its key's place is free, or holds the key already. */
-static enum lmi_rc
-key_place_ok(const struct copy *copy, struct lmi_err *err)
-{
-    const char *path = copy->to_place.key_file;
-    bool same = true;
-    enum lmi_rc rc = LMI_OK;
-
-    if (access(path, F_OK) == 0)
-        rc = lmi_keys_same(copy->from_place.key_file, path, &same, err);
-    if (rc != LMI_OK || same)
-        return rc;
-    lmi_fail(err, LMI_KEY, 0, path, "is another key",
-             "move it away if it is not needed");
-    return lmi_err_name(err, "key.taken");
-}
-
 /* New, or what an interrupted copy has left. */
 static enum lmi_rc
 open_to(struct copy *copy, struct lmi_err *err)
 {
     struct lmi_store_mark mark;
     bool empty = false;
-    enum lmi_rc rc = key_place_ok(copy, err);
+    enum lmi_rc rc = lmi_open_key_place(
+        copy->from_place.key_file, copy->to_place.key_file, "is another key",
+        "move it away if it is not needed", err);
 
     if (rc == LMI_OK)
         rc = lmi_open_store(&copy->to_place, false, &copy->to, err);
@@ -278,17 +263,6 @@ open_to(struct copy *copy, struct lmi_err *err)
                ? lmi_store_marked(&mark, copy->to_place.store, err)
                : lmi_open_exists(err, copy->to_place.store,
                                  "name a folder that is new");
-}
-
-static enum lmi_rc
-mark(struct lmi_store *store, enum lmi_store_part part,
-     enum lmi_store_state state, const struct lmi_store_place *other,
-     bool empty, struct lmi_err *err)
-{
-    struct lmi_store_mark mark = {.state = state};
-
-    memcpy(mark.other, other->store, sizeof other->store);
-    return lmi_store_mark_put(store, part, &mark, empty, err);
 }
 
 static enum lmi_rc
@@ -351,14 +325,14 @@ finish(const struct copy *copy, struct lmi_copied *out, struct lmi_err *err)
     if (rc == LMI_OK)
         rc = copy_key_entry(copy, err);
     if (rc == LMI_OK)
-        rc = mark(copy->to, LMI_DURABLE, LMI_STORE_USED, &copy->from_place,
-                  false, err);
+        rc = lmi_open_mark(copy->to, LMI_DURABLE, LMI_STORE_USED,
+                           copy->from_place.store, false, err);
     if (rc == LMI_OK)
-        rc = mark(copy->from, LMI_DURABLE, LMI_STORE_MOVED, &copy->to_place,
-                  true, err);
+        rc = lmi_open_mark(copy->from, LMI_DURABLE, LMI_STORE_MOVED,
+                           copy->to_place.store, true, err);
     if (rc == LMI_OK && !copy->one_volatile_part)
-        rc = mark(copy->from, LMI_VOLATILE, LMI_STORE_MOVED, &copy->to_place,
-                  true, err);
+        rc = lmi_open_mark(copy->from, LMI_VOLATILE, LMI_STORE_MOVED,
+                           copy->to_place.store, true, err);
     return rc;
 }
 
@@ -399,11 +373,11 @@ copy_all(struct copy *copy, struct lmi_copied *out, struct lmi_err *err)
     if (rc == LMI_OK)
         rc = open_to(copy, err);
     if (rc == LMI_OK)
-        rc = mark(copy->to, LMI_DURABLE, LMI_STORE_FILLED, &copy->from_place,
-                  true, err);
+        rc = lmi_open_mark(copy->to, LMI_DURABLE, LMI_STORE_FILLED,
+                           copy->from_place.store, true, err);
     if (rc == LMI_OK && !copy->one_volatile_part)
-        rc = mark(copy->to, LMI_VOLATILE, LMI_STORE_USED, &copy->from_place,
-                  true, err);
+        rc = lmi_open_mark(copy->to, LMI_VOLATILE, LMI_STORE_USED,
+                           copy->from_place.store, true, err);
     if (rc == LMI_OK)
         rc = copy_keys(copy, &out->has_key, err);
     if (rc == LMI_OK)

@@ -249,7 +249,18 @@ lmi_enter_site(struct lmi *lmi, struct lmi_site **out, struct lmi_err *err)
     return rc;
 }
 
-static const struct lmi_store_id meta_id = {.kind = LMI_KIND_META};
+const struct lmi_store_id lmi_key_entry = {.kind = LMI_KIND_META};
+
+enum lmi_rc
+lmi_key_entry_fits(struct lmi_keys *keys, const struct lmi_store_value *there,
+                   bool *out, bool *old_out, struct lmi_err *err)
+{
+    *out = false;
+    return there->len == LMI_HASH
+               ? lmi_keys_verify(keys, LMI_MAC_META, "", 0, there->bytes,
+                                 LMI_HASH, out, old_out, err)
+               : LMI_OK;
+}
 
 static enum lmi_rc
 another_key(struct lmi_err *err, const char *name, const char *path,
@@ -266,12 +277,9 @@ fingerprint_check(const struct lmi *lmi, struct lmi_keys *keys,
                   const struct lmi_store_value *there, bool *old_out,
                   struct lmi_err *err)
 {
-    bool good = false;
-    enum lmi_rc rc = LMI_OK;
+    bool good;
+    enum lmi_rc rc = lmi_key_entry_fits(keys, there, &good, old_out, err);
 
-    if (there->len == LMI_HASH)
-        rc = lmi_keys_verify(keys, LMI_MAC_META, "", 0, there->bytes, LMI_HASH,
-                             &good, old_out, err);
     if (rc == LMI_OK && !good)
         rc = another_key(err, "key.other", lmi->settings->key_file,
                          "is not the key that the store was made with");
@@ -286,7 +294,7 @@ fingerprint_leave(struct lmi *lmi, const struct lmi_store_value *old,
     struct lmi_store_value mine, there;
     struct lmi_store_op op = {.verb =
                                   old != NULL ? LMI_STORE_SWAP : LMI_STORE_ADD,
-                              .id = meta_id,
+                              .id = lmi_key_entry,
                               .expires = INT64_MAX,
                               .value = &mine,
                               .old = old};
@@ -348,8 +356,8 @@ store_open(struct lmi *lmi, struct lmi_err *err)
                         "the store is simulated to be missing", NULL);
     rc = lmi_store_open(&where, &lmi->store, err);
     if (rc == LMI_OK)
-        rc = lmi_store_get(lmi->store, LMI_DURABLE, &meta_id, &known, &there,
-                           err);
+        rc = lmi_store_get(lmi->store, LMI_DURABLE, &lmi_key_entry, &known,
+                           &there, err);
     if (rc == LMI_OK)
         rc = keys_open(lmi, known, err);
     if (rc == LMI_OK && known)
@@ -371,7 +379,8 @@ keys_read_again(struct lmi *lmi, struct lmi_keys **out, struct lmi_err *err)
     enum lmi_rc rc;
 
     *out = NULL;
-    rc = lmi_store_get(lmi->store, LMI_DURABLE, &meta_id, &known, &there, err);
+    rc = lmi_store_get(lmi->store, LMI_DURABLE, &lmi_key_entry, &known, &there,
+                       err);
     if (rc == LMI_OK)
         rc = lmi_keys_load(lmi->crypto, settings->key_file,
                            settings->key_file_old, &found, &keys, err);

@@ -48,6 +48,13 @@ int64_t lmi_now(const struct lmi *lmi);
  */
 LMI_CHECK bool lmi_keys_renew(struct lmi *lmi);
 
+/* The entry that says which key is the store's; and is what it holds for these
+ * keys? old_out, unless NULL, tells whether it was made with the old one. */
+extern const struct lmi_store_id lmi_key_entry;
+LMI_RC lmi_key_entry_fits(struct lmi_keys *keys,
+                          const struct lmi_store_value *there, bool *out,
+                          bool *old_out, struct lmi_err *err);
+
 /* See lmi_health_look(); for the key, store and key have been opened. */
 LMI_RC lmi_settings_look(const struct lmi *lmi, struct lmi_err *err);
 LMI_RC lmi_key_look(struct lmi *lmi, struct lmi_err *err);

@@ -1,9 +1,9 @@
 #include "sessions/open.h"
 
-#include "base/error.h"
-#include "sessions/record.h"
+#include <stdio.h>
+#include <unistd.h>
 
-const struct lmi_store_id lmi_key_entry = {.kind = LMI_KIND_META};
+#include "base/error.h"
 
 enum lmi_rc
 lmi_open_store(const struct lmi_store_place *place, bool must_exist,
@@ -64,15 +64,41 @@ lmi_open_keys_fit(struct lmi_store *store, struct lmi_keys *keys,
     enum lmi_rc rc =
         lmi_store_get(store, LMI_DURABLE, &lmi_key_entry, &found, &there, err);
 
-    if (rc == LMI_OK && found && there.len == LMI_HASH)
-        rc = lmi_keys_verify(keys, LMI_MAC_META, "", 0, there.bytes, LMI_HASH,
-                             &good, NULL, err);
+    if (rc == LMI_OK && found)
+        rc = lmi_key_entry_fits(keys, &there, &good, NULL, err);
     if (rc != LMI_OK || good)
         return rc;
     lmi_fail(err, LMI_KEY, 0, key_path,
              "is not the key that the store was made with",
              "bring the key back");
     return lmi_err_name(err, "key.other");
+}
+
+enum lmi_rc
+lmi_open_key_place(const char *key, const char *path, const char *text,
+                   const char *remedy, struct lmi_err *err)
+{
+    bool same = true;
+    enum lmi_rc rc = LMI_OK;
+
+    if (access(path, F_OK) == 0)
+        rc = lmi_keys_same(key, path, &same, err);
+    if (rc != LMI_OK || same)
+        return rc;
+    lmi_fail(err, LMI_KEY, 0, path, text, remedy);
+    return lmi_err_name(err, "key.taken");
+}
+
+enum lmi_rc
+lmi_open_mark(struct lmi_store *store, enum lmi_store_part part,
+              enum lmi_store_state state, const char *other, bool empty,
+              struct lmi_err *err)
+{
+    struct lmi_store_mark mark = {.state = state};
+
+    snprintf(mark.other, sizeof mark.other, "%.*s", (int)sizeof mark.other - 1,
+             other);
+    return lmi_store_mark_put(store, part, &mark, empty, err);
 }
 
 enum lmi_rc

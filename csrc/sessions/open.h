@@ -26,11 +26,18 @@ LMI_RC lmi_open_is_empty(struct lmi_store *store, bool *out,
 LMI_RC lmi_open_keys_fit(struct lmi_store *store, struct lmi_keys *keys,
                          const char *key_path, struct lmi_err *err);
 
+/* A fault, "key.taken" with this text and remedy, if there is another key than
+ * `key` at path. */
+LMI_RC lmi_open_key_place(const char *key, const char *path, const char *text,
+                          const char *remedy, struct lmi_err *err);
+
+/* As lmi_store_mark_put(); other is cut if it is too long for a mark. */
+LMI_RC lmi_open_mark(struct lmi_store *store, enum lmi_store_part part,
+                     enum lmi_store_state state, const char *other, bool empty,
+                     struct lmi_err *err);
+
 /* The fault "store.exists", at this store. */
 enum lmi_rc lmi_open_exists(struct lmi_err *err, const char *store,
                             const char *remedy);
-
-/* The entry that says which key is the store's. */
-extern const struct lmi_store_id lmi_key_entry;
 
 #endif
