@@ -131,6 +131,14 @@ sub main {
     return _help( $USAGE, $error->{class} );
 }
 
+# For the subclasses: the settings file that is in use, and the usual one.
+sub usual_settings_file { return '/etc/logmein.conf' }
+
+sub settings_file {
+    my ($class) = @_;
+    return length( $ENV{LOGMEIN_CONF} // q{} ) ? $ENV{LOGMEIN_CONF} : $class->usual_settings_file;
+}
+
 # For the subclasses: an error message about the options and arguments; undef if they
 # are valid.
 sub complaint { return }

@@ -5,7 +5,9 @@ use warnings;
 use parent 'Cpanel::LogMeIn::Command';
 use Cpanel::LogMeIn                    ();
 use Cpanel::LogMeIn::Command::Hash     ();
-use Cpanel::LogMeIn::Command::Terminal qw(print_json print_table read_password);
+use Cpanel::LogMeIn::Command::Session  ();
+use Cpanel::LogMeIn::Command::Terminal qw(print_json_list print_table read_password);
+use Cpanel::LogMeIn::Command::Words    qw(user_of);
 use Cpanel::LogMeIn::Session           ();
 
 our $VERSION = '0.01';
@@ -96,7 +98,7 @@ sub _done {
         if $word eq 'suspend';
     _say("Sessions of $user end within a minute, when they are next used.") if $word eq 'passwd';
     return 0                                                                if $word eq 'suspend';
-    my ($account) = grep { $_->{user} eq _lc_domain($user) } @{ $sessions->_accounts };
+    my ($account) = grep { $_->{user} eq user_of($user) } @{ $sessions->_accounts };
     my $refusals = $account && $account->{refusals};
     return 0 if !$refusals || keys %{$refusals} < @SERVICES;
     my $service = $account->{mailbox} ? 'webmail' : 'cpanel';
@@ -104,20 +106,11 @@ sub _done {
     return 0;
 }
 
-# As logins read an address.
-sub _lc_domain {
-    my ($user) = @_;
-    return $user =~ s/(@.*)\z/lc $1/ser;
-}
-
 # The sessions of a removed account. They would end anyway, when they are next used.
 sub _end_sessions {
     my ( $sessions, $user ) = @_;
     my $ended = eval {
-        my @ids;
-        my $next = $sessions->list( user => $user );
-        while ( my $session = $next->() ) { push @ids, $session->{id} }
-        scalar grep { $sessions->revoke( id => $_, user => $user ) } @ids;
+        Cpanel::LogMeIn::Command::Session::end_all( $sessions, sub { }, user => user_of($user) );
     };
     if ( !defined $ended ) {
         _say(
@@ -184,28 +177,22 @@ sub _state_of {
     return $account->{refusals}{ $account->{mailbox} ? 'webmail' : 'cpanel' };
 }
 
-# One object after the other, so that they are never all text at once.
 sub _list_json {
     my ($accounts) = @_;
-    require JSON::PP;
-    my $json  = JSON::PP->new->latin1->canonical;
-    my $comma = q{};
-    print '[';
-    for my $account ( @{$accounts} ) {
-        my @may  = _services_of($account);
-        my %flag = map { $_ => $account->{$_} ? \1 : \0 } qw(mailbox reseller suspended);
-        print $comma, "\n",
-            $json->encode(
-            {
+    my $number = 0;
+    print_json_list(
+        sub {
+            my $account = $accounts->[ $number++ ] // return;
+            my @may     = _services_of($account);
+            my %flag    = map { $_ => $account->{$_} ? \1 : \0 } qw(mailbox reseller suspended);
+            return {
                 %flag,
                 services => \@may,
                 state    => _state_of( $account, @may ),
                 map { $_ => $account->{$_} } qw(home owner refusals uid user)
-            }
-            );
-        $comma = q{,};
-    }
-    print "\n]\n";
+            };
+        }
+    );
     return 0;
 }
 

@@ -78,7 +78,7 @@ sub _print {
 sub _clear {
     my ( $sessions, $name, $source ) = @_;
     my $removed = $sessions->_clear_attempts( defined $name ? user_of($name) : undef, $source );
-    print 'Cleared ', plural( $removed, 'entry' ) =~ s/entrys/entries/r, ".\n";
+    print 'Cleared ', plural( $removed, 'entry', 'entries' ), ".\n";
     return $removed ? 0 : 1;
 }
 

@@ -8,8 +8,6 @@ use Cpanel::LogMeIn::Session           ();
 
 our $VERSION = '0.01';
 
-my $CONF = '/etc/logmein.conf';
-
 sub actions {
     return (
         check => { options => ['json'], arguments => ['FILE'] },
@@ -33,7 +31,7 @@ sub _shown {
 
 sub _show {
     my ( $option, @wanted ) = @_;
-    my $file     = length( $ENV{LOGMEIN_CONF} // q{} ) ? $ENV{LOGMEIN_CONF} : $CONF;
+    my $file     = __PACKAGE__->settings_file;
     my $sessions = Cpanel::LogMeIn::Session->new;
     my @pairs    = $sessions->settings;
     my %value    = @pairs;

@@ -12,7 +12,6 @@ use Socket                             qw(AF_INET AF_INET6 inet_pton);
 
 our $VERSION = '0.01';
 
-my $CONF     = '/etc/logmein.conf';
 my $FAIL2BAN = '/etc/fail2ban';
 
 my $DAY         = 86_400;
@@ -46,9 +45,7 @@ sub run {
 
     # The reasons of the system in English, as all else is.
     POSIX::setlocale( POSIX::LC_MESSAGES(), 'C' );
-    local $ENV{LOGMEIN_CONF} = $ENV{LOGMEIN_CONF};
-    delete local $ENV{LOGMEIN_CONF} if !length( $ENV{LOGMEIN_CONF} // q{} );
-    $self->{conf} = $ENV{LOGMEIN_CONF} // $CONF;
+    $self->{conf} = $class->settings_file;
     $self->_look if $self->_read_settings;
     $self->_print;
     return @{ $self->{findings} } ? 1 : 0;
@@ -138,7 +135,8 @@ sub _name_of {
 sub _read_settings {
     my ($self) = @_;
     my $conf = $self->{conf};
-    die "$conf: $!\n" if ( -e $conf || $conf ne $CONF ) && !open my $file, '<', $conf;
+    die "$conf: $!\n"
+        if ( -e $conf || $conf ne $self->usual_settings_file ) && !open my $file, '<', $conf;
     $self->{sessions} = Cpanel::LogMeIn::Session->new;
     if ( eval { $self->{sessions}->settings; 1 } ) {
         $self->_sound( -e $conf ? "the settings of $conf" : "the default settings; no $conf" );

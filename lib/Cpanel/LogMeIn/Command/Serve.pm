@@ -138,7 +138,7 @@ sub _check_ports {
     my %wants = map { ( "port.$_->{name}" => $self->_port_at( $_, 1 ) ) } @SERVICES;
     my @lines = map { "$_ = $wants{$_}\n" }
         grep { $sessions->setting($_) != $wants{$_} } map { "port.$_->{name}" } @SERVICES;
-    my $file = $ENV{LOGMEIN_CONF} // '/etc/logmein.conf';
+    my $file = $self->settings_file;
     die "Login URLs would not name the ports of --base $base. Add to $file:\n", @lines
         if @lines;
     return;

@@ -174,15 +174,12 @@ sub _progress {
     };
 }
 
-# Ends what is there now, in small steps. A ticket that was redeemed between two steps is
-# found when the list is gone through again.
-sub _end {
-    my ( $sessions, $option, @ids ) = @_;
-    my %only = _only( $option, @ids );
-    return _count( $sessions, %only ) if $option->{'dry-run'};
-    my $until    = _now($sessions);
-    my @what     = ( @only{qw(user service id address older_than idle_for)}, $until );
-    my $progress = _progress('Ended');
+# Ends what is there now, in small steps; returns how many. %only is as for the list;
+# $progress is called with the number so far. A ticket that was redeemed between two steps
+# is found when the list is gone through again. For other commands, too.
+sub end_all {
+    my ( $sessions, $progress, %only ) = @_;
+    my @what = ( @only{qw(user service id address older_than idle_for)}, _now($sessions) );
     my ( $total, $cursor, $in_round, $ended ) = ( 0, q{}, 0, undef );
     while (1) {
         ( $ended, $cursor ) = $sessions->_end_some( $cursor, @what );
@@ -193,6 +190,15 @@ sub _end {
         last if !$in_round;
         ( $cursor, $in_round ) = ( q{}, 0 );
     }
+    return $total;
+}
+
+sub _end {
+    my ( $sessions, $option, @ids ) = @_;
+    my %only = _only( $option, @ids );
+    return _count( $sessions, %only ) if $option->{'dry-run'};
+    my $progress = _progress('Ended');
+    my $total    = end_all( $sessions, $progress, %only );
     $progress->(undef);
     print 'Ended ', plural( $total, 'session' ), ".\n";
     return $total ? 0 : 1;
@@ -217,7 +223,7 @@ sub _purge {
         $progress->($total);
     }
     $progress->(undef);
-    print 'Removed ', ( $total == 1 ? '1 expired entry' : "$total expired entries" ), ".\n";
+    print 'Removed ', plural( $total, 'expired entry', 'expired entries' ), ".\n";
     return 0;
 }
 

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use parent 'Cpanel::LogMeIn::Command';
 use Cpanel::LogMeIn::Command::Terminal qw(print_json);
+use Cpanel::LogMeIn::Command::Words    qw(plural);
 use Cpanel::LogMeIn::Session           ();
 use Cwd                                ();
 
@@ -43,7 +44,7 @@ sub run {
         ? $sessions->_backup_make($folder)
         : $sessions->_backup_restore( $folder, $option->{force} ? 1 : 0 );
     return _refuse($done) if $done->{code};
-    my $known = _number( $done->{known}, 'known source' );
+    my $known = plural( $done->{known}, 'known source' );
     my $text =
         $word eq 'backup'
         ? "The key and $known are in $folder."
@@ -62,16 +63,11 @@ sub _copy {
         $copied{key} = $done->{key} ? JSON::PP::true() : JSON::PP::false();
     }
     my $text = sprintf "%s and %s are in %s%s.\nNow set 'store = %s', and reload the gateway.",
-        _number( $done->{sessions}, 'ticket or cookie', 'tickets and cookies' ),
-        _number( $done->{known}, 'known source' ), $to,
+        plural( $done->{sessions}, 'ticket or cookie', 'tickets and cookies' ),
+        plural( $done->{known}, 'known source' ), $to,
         $done->{key} ? ', with the key' : q{}, $to;
     _print( $option, \%copied, $text );
     return 0;
-}
-
-sub _number {
-    my ( $number, $one, $many ) = @_;
-    return $number == 1 ? "1 $one" : "$number " . ( $many // "${one}s" );
 }
 
 sub _print {

@@ -8,7 +8,7 @@ use POSIX      ();
 use Text::Wrap ();
 
 our $VERSION   = '0.01';
-our @EXPORT_OK = qw(coloured paragraph print_json print_json_list print_table read_password width);
+our @EXPORT_OK = qw(coloured paragraph print_json print_json_list print_table read_password);
 
 my $TIOCGWINSZ = 0x5413;
 my $GAP        = 2;

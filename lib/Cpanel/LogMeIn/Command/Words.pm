@@ -37,10 +37,10 @@ sub is_network {
     return Cpanel::LogMeIn::address_in( $text =~ s{/.*}{}sr, $text );
 }
 
-# "1 session", "2 sessions".
+# "1 session", "2 sessions"; the plural may be given.
 sub plural {
-    my ( $count, $noun ) = @_;
-    return "$count $noun" . ( $count == 1 ? q{} : 's' );
+    my ( $count, $one, $many ) = @_;
+    return "$count " . ( $count == 1 ? $one : $many // "${one}s" );
 }
 
 1;
