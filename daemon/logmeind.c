@@ -129,6 +129,12 @@ take_field(void *context, enum MHD_ValueKind kind, const char *name,
     return MHD_YES;
 }
 
+static bool
+is_stopping(void)
+{
+    return __atomic_load_n(&server.stopping, __ATOMIC_ACQUIRE);
+}
+
 static enum MHD_Result
 send_text(struct MHD_Connection *connection, unsigned status, const char *body,
           const struct answer *answer)
@@ -147,7 +153,7 @@ send_text(struct MHD_Connection *connection, unsigned status, const char *body,
     if (answer == NULL)
         MHD_add_response_header(response, "Content-Type",
                                 "text/plain; charset=\"utf-8\"");
-    if (__atomic_load_n(&server.stopping, __ATOMIC_ACQUIRE))
+    if (is_stopping())
         MHD_add_response_header(response, "Connection", "close");
     if (result == MHD_YES)
         result = MHD_queue_response(connection, status, response);
@@ -231,8 +237,12 @@ report_all(void *unused)
 static enum MHD_Result
 report_ask(struct MHD_Connection *connection, bool metrics, void **state)
 {
-    struct report *report = calloc(1, sizeof *report);
+    struct report *report;
 
+    /* The server can't be stopped while a connection is suspended. */
+    if (is_stopping())
+        return send_text(connection, 503, "fault\n", NULL);
+    report = calloc(1, sizeof *report);
     if (report == NULL)
         return MHD_NO;
     report->connection = connection;
@@ -301,11 +311,12 @@ handle(void *context, struct MHD_Connection *connection, const char *url,
     (void)version;
     (void)upload;
     (void)upload_len;
-    if (has_body(connection))
-        return send_text(connection, 413, "The request is too long.\n", NULL);
     if (*state == NULL) {
         *state = &begun;
-        return MHD_YES;
+        return has_body(connection)
+                   ? send_text(connection, 413, "The request is too long.\n",
+                               NULL)
+                   : MHD_YES;
     }
     if (*state != &begun)
         return report_send(connection, *state);
@@ -437,7 +448,7 @@ write_all(void *unused)
 
     (void)unused;
     while (written || !stopping) {
-        stopping = __atomic_load_n(&server.stopping, __ATOMIC_ACQUIRE);
+        stopping = is_stopping();
         pthread_mutex_lock(&server.writing);
         enum lmi_rc rc = lmi_session_write(server.writer, stopping ? 0 : 100,
                                            &written, &err);

@@ -224,8 +224,15 @@ sleep 1.1;
 is( status( "$token/x", $cookie ), 204, 'it is back' );
 
 # Restarts
-is( $daemon->stop('TERM'),                 0,     'TERM ends it with success' );
-is( $daemon->check( "$token/x", $cookie ), undef, '... and nobody answers' );
+my $last = $daemon->connection;
+is( $daemon->ask( '/logmein/health', [], $last )->{status}, 200, 'a kept connection' );
+$daemon->signal('TERM');
+sleep 0.03;
+my $dying = $daemon->ask( '/logmein/health', [], $last );
+is( $dying->{status},                      503,     'while it ends, it is not well' );
+is( $dying->{header}{connection},          'close', '... and closes what is open' );
+is( $daemon->stop('TERM'),                 0,       'TERM ends it with success' );
+is( $daemon->check( "$token/x", $cookie ), undef,   '... and nobody answers' );
 $daemon = Checker->new($socket) or BAIL_OUT('no restart');
 is( status( "$token/x", $cookie ), 204, 'it takes the socket that was left behind' );
 $daemon->stop('KILL');
