@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use Cwd ();
 use lib 't/lib';
+use Run qw(has_terminal);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 
@@ -21,7 +22,6 @@ $site->write_file( "$dir/bin/logmein",
 chmod oct 755, "$dir/bin/logmein" or die $!;
 $site->write_file( "$dir/password", "secret\n" );
 $site->write_file( "$dir/new.conf", "accounts = passwd\n" );
-chomp( my $script = `sh -c 'command -v script'` );
 
 # A password, again and again, until nobody reads it any more: what is typed before the
 # question is not taken.
@@ -104,12 +104,12 @@ sub run_line {
     local $ENV{PATH} = "$dir/bin:$ENV{PATH}";
     my $quoted = $command =~ s/'/'\\''/gr;
     my $keys = $command =~ /^logmein (?:hash|login|account (?:add|passwd))(?!.*<)/ ? $TYPED : q{:};
-    my $out  = `( $keys ) | ( cd '$dir' && $script -qec '$quoted' typed ) 2>&1`;
+    my $out  = `( $keys ) | ( cd '$dir' && script -qec '$quoted' typed ) 2>&1`;
     return ( $? >> 8, $out, $command );
 }
 
 SKIP: {
-    skip 'there is no script(1)', 1 if !length $script;
+    skip 'there is no terminal', 1 if !has_terminal();
     for my $line ( sort { place_of($a) <=> place_of($b) || $lines{$a} <=> $lines{$b} } keys %lines )
     {
         next if $ELSEWHERE{$line};

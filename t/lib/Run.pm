@@ -9,7 +9,7 @@ use File::Temp ();
 use IO::Handle ();
 use POSIX      ();
 
-our @EXPORT_OK = qw(forked logmein);
+our @EXPORT_OK = qw(forked has_terminal logmein);
 
 # The same in a process that is forked from this one, which takes a tenth of the time. A
 # hash reference before the arguments: uid, whose rights it has.
@@ -74,5 +74,8 @@ sub _text_of {
     local $/ = undef;
     return scalar readline($file) // q{};
 }
+
+# Can script(1) give a program a terminal here? Some containers have none to give.
+sub has_terminal { return system('script -qec true /dev/null >/dev/null 2>&1 </dev/null') == 0 }
 
 1;
