@@ -7,7 +7,7 @@ use warnings;
 use Fcntl qw(S_IMODE);
 use POSIX qw(mkfifo);
 use lib 't/lib';
-use Run  qw(logmein);
+use Run  qw(forked logmein);
 use Tree qw(account content done_ok same_ok tree @CHEAP);
 use Test::More;
 use Test::Cpanel::LogMeIn;
@@ -124,7 +124,7 @@ SKIP: {
         my $name     = $word eq 'add'        ? 'oscar' : 'bob';
         my @password = $word =~ /add|passwd/ ? @CHEAP  : ();
         my $answer =
-            logmein( { stdin => "secret\n", uid => $uid }, 'account', $word, @password, $name );
+            forked( { stdin => "secret\n", uid => $uid }, 'account', $word, @password, $name );
         is( $answer->{status}, 3, "$word, as another user: trouble" );
     }
     same_ok( tree( $site->root ), $tree, '... and nothing is changed' );
@@ -139,14 +139,14 @@ SKIP: {
         "chmod 755 '@{[ $own->dir ]}'; mkdir -p '$root/etc'; chown -R $NO_LINK:$NO_LINK '@{[ $own->dir ]}'";
     $own->settings( site_root => $root );
     my @as    = { stdin => "secret\n", uid => $NO_LINK };
-    my $first = logmein( @as, qw(account add alice --domain a.example), @CHEAP );
+    my $first = forked( @as, qw(account add alice --domain a.example), @CHEAP );
     done_ok( $first, 'the site of a user' );
     like( $first->{err}, qr/alice can't log in yet: /, '... without etc/shells: it says so' );
     $own->write_file( "$root/etc/shells", "/bin/sh\n" );
     system 'chown', $NO_LINK, "$root/etc/shells";
-    done_ok( logmein( @as, qw(account add info@a.example), @CHEAP ), '... a mailbox' );
-    done_ok( logmein( @as, qw(login --password-stdin alice) ), '... a login' );
-    is( logmein( @as, qw(account add bob --uid 1005), @CHEAP )->{status}, 1, '... no other uid' );
+    done_ok( forked( @as, qw(account add info@a.example), @CHEAP ), '... a mailbox' );
+    done_ok( forked( @as, qw(login --password-stdin alice) ), '... a login' );
+    is( forked( @as, qw(account add bob --uid 1005), @CHEAP )->{status}, 1, '... no other uid' );
 }
 
 # The machine itself, by several names

@@ -127,6 +127,7 @@ sub take {
     my ( $site, $port ) = @_;
     my $code = 'my $s = IO::Socket::INET->new( LocalAddr => q{127.0.0.1}, LocalPort => shift,'
         . 'Listen => 1, ReuseAddr => 1 ) or die; $| = 1; print qq{ready\n}; sleep 600';
+    local $ENV{PERL5LIB} = q{};    # it may name folders that a user can't read
     $site->{test_pid} = open( my $out, '-|', $^X, '-MIO::Socket::INET', '-e', $code, $port )
         or die "perl: $!";
     readline $out;

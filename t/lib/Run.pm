@@ -12,48 +12,59 @@ use POSIX      ();
 our @EXPORT_OK = qw(forked has_terminal logmein);
 
 # The same in a process that is forked from this one, which takes a tenth of the time. A
-# hash reference before the arguments: uid, whose rights it has.
+# hash reference before the arguments: stdin; and uid, whose rights root lays all others
+# down for. (That user need not be able to read this checkout, which may be below /root.)
 sub forked {
     my (@arguments) = @_;
     my %more        = ref $arguments[0] ? %{ shift @arguments } : ();
-    my %file        = map { $_ => File::Temp->new } qw(out err);
+    my %file        = _files( $more{stdin} );
     require Cpanel::LogMeIn::Command;
+    require JSON::PP;
+    Cpanel::LogMeIn::Command::class_of( $arguments[0] );    # loaded while it can be read
     my $pid = fork // die "fork: $!";
     if ( !$pid ) {
-        open STDIN,  '<',  '/dev/null'          or POSIX::_exit(126);
-        open STDOUT, '>&', fileno( $file{out} ) or POSIX::_exit(126);
-        open STDERR, '>&', fileno( $file{err} ) or POSIX::_exit(126);
-        if ( $more{uid} ) {
-            POSIX::setgid( $more{uid} );
-            POSIX::setuid( $more{uid} );
-        }
+        _redirect(%file);
+        _become( $more{uid} ) if defined $more{uid};
         my $status = Cpanel::LogMeIn::Command->main(@arguments);
         STDOUT->flush;
         STDERR->flush;
         POSIX::_exit($status);
     }
-    waitpid $pid, 0;
-    my $status = $? >> 8 || ( $? ? "signal $?" : 0 );
-    return { status => $status, map { $_ => _text_of( $file{$_}->filename ) } qw(out err) };
+    return _answer( $pid, %file );
 }
 
-# Its status, out and err. A hash reference before the arguments: stdin; env, a hash; and
-# uid, whose rights root lays all others down for.
+# Its status, out and err. A hash reference before the arguments: stdin; and env, a hash.
 sub logmein {
     my (@arguments) = @_;
     my %more        = ref $arguments[0] ? %{ shift @arguments } : ();
-    my %file        = map { $_ => File::Temp->new } qw(in out err);
-    print { $file{in} } $more{stdin} // q{};
-    $file{in}->flush;
-    my $pid = fork // die "fork: $!";
+    my %file        = _files( $more{stdin} );
+    my $pid         = fork // die "fork: $!";
     if ( !$pid ) {
         local %ENV = ( %ENV, %{ $more{env} // {} } );
-        open STDIN,  '<', $file{in}->filename  or POSIX::_exit(126);
-        open STDOUT, '>', $file{out}->filename or POSIX::_exit(126);
-        open STDERR, '>', $file{err}->filename or POSIX::_exit(126);
-        _become( $more{uid} ) if defined $more{uid};
+        _redirect(%file);
         exec $^X, qw(-Iblib/arch -Iblib/lib blib/script/logmein), @arguments;
     }
+    return _answer( $pid, %file );
+}
+
+sub _files {
+    my ($stdin) = @_;
+    my %file = map { $_ => File::Temp->new } qw(in out err);
+    print { $file{in} } $stdin // q{};
+    $file{in}->flush;
+    return %file;
+}
+
+sub _redirect {
+    my (%file) = @_;
+    open STDIN,  '<',  $file{in}->filename  or POSIX::_exit(126);
+    open STDOUT, '>&', fileno( $file{out} ) or POSIX::_exit(126);
+    open STDERR, '>&', fileno( $file{err} ) or POSIX::_exit(126);
+    return;
+}
+
+sub _answer {
+    my ( $pid, %file ) = @_;
     waitpid $pid, 0;
     my $status = $? >> 8 || ( $? ? "signal $?" : 0 );
     return { status => $status, map { $_ => _text_of( $file{$_}->filename ) } qw(out err) };
