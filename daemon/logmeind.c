@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/prctl.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -538,10 +539,12 @@ struct options {
     const char *socket; /* NULL: the setting's */
     const char *group;  /* NULL: none */
     unsigned threads;
+    bool with_parent; /* ends when its parent does */
 };
 
 static const char help[] =
-    "Usage: logmeind [--socket PATH] [--group GROUP] [--threads NUMBER]\n"
+    "Usage: logmeind [--socket PATH] [--group GROUP] [--threads NUMBER]"
+    " [--with-parent]\n"
     "Tells a web server in front whether a request is allowed: logmeind(8).\n";
 
 /* Returns the exit code for the program's end, or -1 to go on. */
@@ -554,6 +557,7 @@ read_options(int argc, char **argv, struct options *out)
         {"socket", required_argument, NULL, 's'},
         {"threads", required_argument, NULL, 't'},
         {"version", no_argument, NULL, 'v'},
+        {"with-parent", no_argument, NULL, 'p'},
         {NULL, 0, NULL, 0}};
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     int option;
@@ -570,6 +574,8 @@ read_options(int argc, char **argv, struct options *out)
             out->group = optarg;
         else if (option == 't')
             out->threads = (unsigned)strtoul(optarg, &end, 10);
+        else if (option == 'p')
+            out->with_parent = true;
         else if (option == 'h' || option == 'v') {
             fputs(option == 'h' ? help : "logmeind " VERSION "\n", stdout);
             return 0;
@@ -671,6 +677,7 @@ main(int argc, char **argv)
     struct lmi_err err;
     sigset_t signals;
     pthread_t threads[2];
+    pid_t parent = getppid();
     int code = read_options(argc, argv, &options);
 
     if (code >= 0)
@@ -682,6 +689,9 @@ main(int argc, char **argv)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    if (options.with_parent &&
+        (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != parent))
+        return TROUBLE;
     if (lmi_new(NULL, &server.base, &err) != LMI_OK ||
         lmi_defer(server.base, &err) != LMI_OK ||
         set_open(&set, &err) != LMI_OK) {

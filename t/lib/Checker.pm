@@ -46,6 +46,9 @@ sub new {
     return $self->hear(qr/^logmeind: checks at /m) ? $self : undef;
 }
 
+# One that another program has started.
+sub at { my ( $class, $socket ) = @_; return bless { socket => $socket, owner => $$ }, $class }
+
 # Waits until it has said something; false if it ends before.
 sub hear {
     my ( $self, $what ) = @_;

@@ -9,12 +9,15 @@ use Cpanel::LogMeIn::Server::Connection ();
 use Cpanel::LogMeIn::Server::Logins     ();
 use EV                                  ();
 use Errno                               qw(EAGAIN EINTR);
+use IO::Socket::UNIX                    ();
 use POSIX                               ();
-use Socket qw(AF_UNIX NI_NUMERICHOST NI_NUMERICSERV getnameinfo sockaddr_family);
+use Socket      qw(AF_UNIX NI_NUMERICHOST NI_NUMERICSERV getnameinfo sockaddr_family);
+use Time::HiRes qw(sleep);
 
 our $VERSION = '0.01';
 
 my $STOP            = 15;                                  # seconds for workers to end
+my $START           = 10;                                  # seconds for the one beside to start
 my $BACKLOG         = 1024;                                # connections
 my $CONNECTIONS_MAX = 2000;                                # of a worker
 my $DESCRIPTORS     = 64;                                  # of a worker, for other uses
@@ -29,6 +32,9 @@ my $CIPHERS = 'ECDHE+AESGCM:ECDHE+CHACHA20';
 #   workers      the number of worker processes
 #   certificate  files with certificate and key of the ports of proto ssl
 #   key
+#   beside       a program to run beside the workers, a hash: command, a list; and
+#                socket, the path that it listens at. It gets their signals, and is
+#                started again if it ends.
 #   ready        called when all ports are open
 #   load         called at the start and on SIGHUP; returns a hash, or dies:
 #                  app      the PSGI app
@@ -111,8 +117,58 @@ sub pre_loop_hook {
         chown -1, $port->{gid}, $path or die "$path: $!\n" if defined $port->{gid};
         chmod $port->{mode}, $path or die "$path: $!\n";
     }
+    $self->_wait_beside if $self->_start_beside;
     return $self->{serve}{ready}->();
 }
+
+# False if there is none to start.
+sub _start_beside {
+    my ($self)  = @_;
+    my $beside  = $self->{serve}{beside} // return;
+    my $command = $beside->{command};
+    my $pid     = fork // return $self->complain("fork: $!");
+    if ( !$pid ) {
+        { exec { $command->[0] } @{$command} }
+        print {*STDERR} "logmein: $command->[0]: $!\n";
+        POSIX::_exit(127);
+    }
+    @{$beside}{qw(pid since)} = ( $pid, time );
+    return 1;
+}
+
+sub _wait_beside {
+    my ($self) = @_;
+    my $beside = $self->{serve}{beside};
+    my $until  = time + $START;
+    while ( !IO::Socket::UNIX->new( Peer => $beside->{socket} ) ) {
+        die "$beside->{command}[0] does not start\n"
+            if waitpid( $beside->{pid}, POSIX::WNOHANG() ) != 0;
+        if ( time >= $until ) {
+            kill KILL => $beside->{pid};
+            die "$beside->{socket}: nobody answers after $START seconds\n";
+        }
+        sleep 0.02;
+    }
+    return;
+}
+
+# In the master, every ten seconds, and after each signal.
+sub idle_loop_hook {
+    my ($self) = @_;
+    my $beside = $self->{serve}{beside} // return;
+    $self->_start_beside if !defined $beside->{pid} && time > $beside->{since};
+    return;
+}
+
+sub delete_child {
+    my ( $self, $pid ) = @_;
+    my $beside = $self->{serve}{beside};
+    return $self->SUPER::delete_child($pid) if !$beside || $pid != ( $beside->{pid} // 0 );
+    delete $beside->{pid};
+    return $self->complain("$beside->{command}[0] has ended, and is started again");
+}
+
+sub _beside { my ($self) = @_; return $self->{serve}{beside}{pid} // () }
 
 # SIGHUP in the master. If something is invalid, nothing is changed. The ports stay
 # open. New workers are started before the old ones end, which they do after their
@@ -122,20 +178,20 @@ sub sig_hup {
     return $self->complain("Not reloaded: $@") if !eval { $self->_load; 1 };
     my @old = keys %{ $self->{server}{children} };
     $self->run_n_children( scalar @old );
-    kill HUP => @old;
+    kill HUP => @old, $self->_beside;
     return;
 }
 
 # The master ends after its workers, so that the ports are free then.
 sub close_children {
     my ($self) = @_;
-    my @workers = keys %{ $self->{server}{children} // {} };
+    my @workers = ( keys %{ $self->{server}{children} // {} }, $self->_beside );
     kill TERM => @workers;
     my $until = time + $STOP;
     local $SIG{CHLD} = 'DEFAULT';
     while ( @workers && time < $until ) {
         @workers = grep { waitpid( $_, POSIX::WNOHANG() ) == 0 } @workers;
-        select undef, undef, undef, 0.02 if @workers;    ## no critic (ProhibitSleepViaSelect)
+        sleep 0.02 if @workers;
     }
     kill KILL => @workers;
     $self->{server}{children} = {};

@@ -6,6 +6,7 @@ use parent 'Cpanel::LogMeIn::Command';
 use Cpanel::LogMeIn          ();
 use Cpanel::LogMeIn::Session ();
 use File::Temp               qw(tempdir);
+use FindBin                  ();
 use IO::Socket::UNIX         ();
 use Socket                   qw(AF_INET AF_INET6 inet_pton);
 use Sys::Hostname            qw(hostname);
@@ -29,7 +30,7 @@ my %NEEDED = (
 
 sub actions {
     my @options = qw(app=s base=i cert=s front=s front-group=s key=s listen=s@ log=s root=s
-        socket! workers=i);
+        socket! with-check workers=i);
     return ( q{} => { options => \@options } );
 }
 
@@ -42,6 +43,7 @@ sub complaint {
     return '--cert and --key must be given together.'
         if defined $option{cert} xor defined $option{key};
     return '--front-group requires --front.' if defined $option{'front-group'} && !$option{front};
+    return '--with-check requires --front.'  if $option{'with-check'} && !defined $option{front};
     return '--front can\'t be combined with --cert or --listen.'
         if defined $option{front} && grep { defined } @option{qw(cert listen)};
     return "--base must be a port from 1 to $PORT_MAX."
@@ -72,6 +74,7 @@ sub run {
         workers     => $option->{workers} // 10,
         certificate => $self->{certificate},
         key         => $self->{key},
+        beside      => $self->_check,
         ready       => sub { $self->_say_where(@ports) },
         load        => sub { $self->_app },
     );
@@ -193,6 +196,24 @@ sub _gateway_socket {
     die "$folder is writable by others; change that, $hint\n" if $mode & oct 22;
     die "$folder is not writable; change that, $hint\n"       if !-w $folder;
     return $self->_socket( $path, mode => oct 666 );
+}
+
+# logmeind, which checks requests for the web server in front.
+sub _check {
+    my ($self) = @_;
+    return if !$self->{option}{'with-check'};
+    my ($program) = grep { -x } map { "$FindBin::Bin/${_}logmeind" } q{}, '../bin/';
+    die "logmeind is missing: install libmicrohttpd-dev (Debian), and build again\n"
+        if !defined $program;
+    my $path  = $self->_socket( $self->_setting('check_socket') )->{port};
+    my $group = $self->{option}{'front-group'};
+    return {
+        socket  => $path,
+        command => [
+            $program, '--with-parent', '--socket', $path,
+            defined $group ? ( '--group', $group ) : ()
+        ],
+    };
 }
 
 # Without --cert, a certificate for this run is created.
@@ -406,6 +427,14 @@ The web server's group, which may connect to that socket.
 Does not open the gateway's socket. By default it is opened at the path of the
 setting C<gateway_socket>, for local programs that may not read the password
 files. Its folder must belong to root or to the store's owner.
+
+=item C<--with-check>
+
+Also runs L<logmeind(8)>, which checks requests for the web server in front in place of
+the gateway, at a fifth of the CPU. Its socket is at the path of the setting
+C<check_socket>, and for the group of C<--front-group>. It is reloaded and stopped
+together with the gateway, and started again if it ends. Requires C<--front>. A unit of
+its own for systemd, in F<examples/systemd/>, keeps its socket open when it is restarted.
 
 =item C<--workers NUMBER>
 
