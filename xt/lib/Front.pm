@@ -86,6 +86,33 @@ sub files {
     return %files;
 }
 
+# The same options, and check, the socket of logmeind.
+sub caddy {
+    my (%option) = @_;
+    my $dir      = _folder( $option{dir}, 'caddy' );
+    my $text     = adapted(
+        'Caddyfile', $option{base},
+        '/run/logmein/front.sock'      => $option{front},
+        '/run/logmein/check.sock'      => $option{check},
+        '/run/panel/panel.sock'        => $option{panel},
+        '/etc/ssl/certs/logmein.pem'   => $option{certificate},
+        '/etc/ssl/private/logmein.key' => $option{key},
+        '/var/log/caddy/logmein.log'   => "$dir/access.log",
+    );
+    $text =~ s/^(https?):\/\/(:\d+ \{)$/$1:\/\/$2\n\tbind 127.0.0.1/mg;
+    _write( "$dir/Caddyfile", $text );
+    local @ENV{qw(HOME XDG_DATA_HOME XDG_CONFIG_HOME)} = ($dir) x 3;
+    my $self = start(
+        'Caddy', "$dir/caddy.log",
+        $option{base} + 1,
+        qw(caddy run --adapter caddyfile --config),
+        "$dir/Caddyfile"
+    );
+    $self->{access} = "$dir/access.log";
+    $self->{errors} = "$dir/caddy.log";
+    return $self;
+}
+
 # Options: dir (for its files), base, front and panel (sockets), certificate, key;
 # name (of its folder), edit (returns a changed text of the example).
 sub nginx {

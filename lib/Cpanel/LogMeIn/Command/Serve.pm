@@ -74,7 +74,7 @@ sub run {
         workers     => $option->{workers} // 10,
         certificate => $self->{certificate},
         key         => $self->{key},
-        beside      => $self->_check,
+        beside      => scalar $self->_check,
         ready       => sub { $self->_say_where(@ports) },
         load        => sub { $self->_app },
     );
