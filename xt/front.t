@@ -317,6 +317,7 @@ SKIP: {
     $gateway->stop;
     is( request(@mine)->{status}, 503, '... opens nothing while the gateway is stopped' );
     is_unavailable('Caddy');
+    request( $port{cpanel}, 1, "$where/?session=lmt_" . 'A' x 43 );
     $gateway = Serve->new(@checked);
     is( request(@mine)->{status}, 200, '... and all again when it is back' );
     unlike( read_file( $caddy->{errors} ), qr/lmt_|cpsession=/, 'no log has a secret' );

@@ -16,6 +16,16 @@ for my $program (qw(apache2 nginx)) {
 
 # For each file and test: what goes wrong, the text, and what replaces it.
 my %MUTANTS = (
+    'Caddyfile' => {
+        front => [
+            [ 'all is allowed',            '@allowed status 204', '@allowed status 2xx 4xx' ],
+            [ 'the check is for browsers', 'handle /logmein/*',   'handle /nowhere/*' ],
+            [ 'the token stays',           'uri path_regexp',     '# uri' ],
+            [ 'a browser names its user',  'request_header X-R',  '# request_header X-R' ],
+            [ 'two slashes are no token',  '~^/(/cpsess',         '~^/none(/cpsess' ],
+            [ 'tickets are logged',        'request>uri regexp',  'request>uri_ regexp' ],
+        ],
+    },
     'apache.conf' => {
         service =>
             [ [ 'the client chooses the port', '-Port  $port', '-Port expr=%{SERVER_PORT}' ], ],
@@ -136,7 +146,7 @@ for my $file ( sort keys %MUTANTS ) {
             my $pattern = ref $old ? $old : quotemeta $old;
             my $changed = $text =~ s/$pattern/$new/r;
             isnt( $changed, $text, "$file: $name" ) or next;
-            run( '.', "cp examples/*.conf $folder" );
+            run( '.', "cp examples/*.conf examples/Caddyfile $folder" );
             open my $out, '>', "$folder/$file" or die "$folder: $!";
             print {$out} $changed;
             close $out or die "$folder: $!";
