@@ -562,10 +562,12 @@ read_options(int argc, char **argv, struct options *out)
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     int option;
 
-    *out =
-        (struct options){.threads = processors > 0 && processors < THREADS_MAX
-                                        ? (unsigned)processors
-                                        : 1};
+    /* A check costs half of what the web server needs for its part, and threads
+       with little to do cost more than one that always has. */
+    *out = (struct options){.threads = processors < 1 ? 1
+                                       : processors < 2 * THREADS_MAX
+                                           ? (unsigned)(processors + 1) / 2
+                                           : THREADS_MAX};
     while ((option = getopt_long(argc, argv, "h", known, NULL)) != -1) {
         char *end = NULL;
         if (option == 's')
