@@ -1,9 +1,11 @@
 #!/usr/bin/perl
 
 # Row 11: requests through nginx that are not checked, that logmeind checks, and that the
-# gateway checks. Prints a line for each round and kind: the kind, the microseconds of CPU
-# that nginx and who checks have used for a request, the requests in a second, and the
-# longest of 99 % of them in milliseconds.
+# gateway checks; and what others do: Apache, without a check and with mod_auth_form
+# (its passwords hashed with bare SHA-1, the cheapest kind), and Starman without and with
+# Plack's session middleware. Prints a line for each round and kind: the kind, the
+# microseconds of CPU that all its processes have used for a request, the requests in a
+# second, and the longest of 99 % of them in milliseconds.
 #
 #     front.pl ROUNDS [CONNECTIONS]
 
@@ -101,6 +103,90 @@ start(
     'serve', '--front', "$dir/front.sock", '--workers', 4
 );
 start( nginx => 'nginx', '-c', "$dir/nginx.conf", '-e', "$dir/nginx.log" );
+my $at   = "http://127.0.0.1:$port";
+my $mine = "Cookie: cpsession=$session->{cookie}";
+my %kind = (
+    static  => [ "$at/static$session->{token}/x",  $mine, 'nginx' ],
+    daemon  => [ "$at/daemon$session->{token}/x",  $mine, qw(nginx daemon) ],
+    gateway => [ "$at/gateway$session->{token}/x", $mine, qw(nginx gateway) ],
+);
+my @kinds = qw(static daemon gateway);
+
+# The peers
+sub start_apache {
+    my $modules = '/usr/lib/apache2/modules';
+    my $number  = $port + 1;
+    my @modules = qw(auth_form authn_core authn_file authz_core authz_user mpm_event request session
+        session_cookie);
+    return if grep { !-e "$modules/mod_$_.so" } @modules;
+    system("htpasswd -bcs $dir/htpasswd alice secret 2>/dev/null") == 0 or return;
+    my $form = "AuthFormProvider file\nAuthUserFile $dir/htpasswd\nAuthType form\nAuthName x\n"
+        . "Session On\nSessionCookieName session path=/\n";
+    $site->write_file( "$dir/apache.conf", <<"CONF" );
+@{[ map { "LoadModule ${_}_module $modules/mod_$_.so\n" } @modules ]}
+ServerName localhost
+ServerRoot $dir
+PidFile $dir/apache.pid
+ErrorLog $dir/apache.log
+Listen 127.0.0.1:$number
+DocumentRoot $dir/www
+KeepAlive On
+MaxKeepAliveRequests 0
+StartServers 1
+ServerLimit 1
+ThreadsPerChild 64
+MaxRequestWorkers 64
+Alias /form $dir/www
+<Location /login>
+SetHandler form-login-handler
+$form
+</Location>
+<Location /form>
+$form
+Require valid-user
+</Location>
+CONF
+    start( apache => 'apache2', '-DFOREGROUND', '-f', "$dir/apache.conf" );
+    sleep 1;
+    my ($cookie) =
+        `curl -si -d 'httpd_username=alice&httpd_password=secret' http://127.0.0.1:$number/login`
+        =~ /^Set-Cookie: (session=[^;]+)/mi
+        or return;
+    $kind{'apache-static'} = [ "http://127.0.0.1:$number/x",      "Cookie: $cookie", 'apache' ];
+    $kind{'apache-form'}   = [ "http://127.0.0.1:$number/form/x", "Cookie: $cookie", 'apache' ];
+    return push @kinds, qw(apache-static apache-form);
+}
+
+sub start_plack {
+    return if system("$^X -MStarman -MPlack::Middleware::Session -e 1 >/dev/null 2>&1") != 0;
+    mkdir "$dir/sessions" or return;
+    $site->write_file( "$dir/app.psgi", <<"PSGI" );
+use Plack::Builder;
+use Plack::Session::Store::File;
+my \$app = sub { [ 200, [ 'Content-Type' => 'text/plain', 'Content-Length' => 3 ], ["hi\\n"] ] };
+builder {
+    mount '/open' => \$app;
+    mount '/session' => builder {
+        enable 'Session', store => Plack::Session::Store::File->new( dir => '$dir/sessions' );
+        sub { \$_[0]{'psgix.session'}{user} //= 'alice'; \$app->( \$_[0] ) };
+    };
+};
+PSGI
+    my $number = $port + 2;
+    start(
+        plack => 'starman',
+        '--listen',    "127.0.0.1:$number", '--workers', 16, '--max-requests',
+        1_000_000_000, "$dir/app.psgi"
+    );
+    sleep 2;
+    my ($cookie) = `curl -si http://127.0.0.1:$number/session` =~ /^Set-Cookie: ([^;]+)/mi
+        or return;
+    $kind{'plack-open'}    = [ "http://127.0.0.1:$number/open",    "Cookie: $cookie", 'plack' ];
+    $kind{'plack-session'} = [ "http://127.0.0.1:$number/session", "Cookie: $cookie", 'plack' ];
+    return push @kinds, qw(plack-open plack-session);
+}
+start_apache();
+start_plack();
 sleep 2;
 
 # Seconds of CPU of these processes and their children.
@@ -118,12 +204,10 @@ sub cpu {
 
 sub measure {
     my ($kind) = @_;
-    my @pids   = map { $pid{$_} // () } 'nginx', $kind;
-    my @load   = (
-        'wrk', '-t1', "-c$connections", "-d${SECONDS}s", '--latency', '-H',
-        "Cookie: cpsession=$session->{cookie}",
-        "http://127.0.0.1:$port/$kind$session->{token}/x"
-    );
+    my ( $url, $cookie, @programs ) = @{ $kind{$kind} };
+    my @pids = @pid{@programs};
+    my @load =
+        ( 'wrk', '-t1', "-c$connections", "-d${SECONDS}s", '--latency', '-H', $cookie, $url );
     my $before = cpu(@pids);
     open my $wrk, '-|', @load or die "wrk: $!\n";
     my $said = do { local $/ = undef; readline $wrk };
@@ -137,5 +221,5 @@ sub measure {
 }
 STDOUT->autoflush(1);
 for ( 1 .. $rounds ) {
-    print measure($_) for qw(static daemon gateway);
+    print measure($_) for @kinds;
 }

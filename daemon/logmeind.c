@@ -15,6 +15,7 @@
 #include <strings.h>
 #include <sys/prctl.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -661,6 +662,18 @@ stop(const pthread_t threads[2])
         MHD_stop_daemon(server.workers[i].daemon);
 }
 
+/* Connections are open files: as many as this process may have. */
+static void
+raise_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static void
 serve(const sigset_t *signals, const pthread_t threads[2])
 {
@@ -684,6 +697,7 @@ main(int argc, char **argv)
 
     if (code >= 0)
         return code;
+    raise_limit();
     server.count = options.threads;
     sigemptyset(&signals);
     sigaddset(&signals, SIGHUP);

@@ -38,17 +38,7 @@ $site->write_file( "$dir/panel.psgi",
     q{sub { return [ 200, [ 'Content-Type' => 'text/plain' ], ['PANEL'] ] }} );
 my $panel = Serve::panel( $files{panel}, "$dir/panel.psgi" );
 
-# As the comment in the file says.
-my $nginx = Front::nginx(
-    %files,
-    edit => sub {
-        my ($text) = @_;
-        $text =~ s{(upstream logmein_check \{\n).*?\n\}}
-            {$1    server unix:$dir/check.sock;\n    keepalive 64;\n\}}s
-            or die 'nginx.conf has no upstream for checks';
-        return $text;
-    }
-);
+my $nginx = Front::nginx( %files, checked_at => "$dir/check.sock" );
 
 # A user
 my ( $token, $cookie ) = log_in( $port{cpanel}, 1 );
@@ -118,6 +108,27 @@ sub restart {
 check_load( "$TIMES reloads",  0, under_load( $TIMES, sub { $daemon->reload } ) );
 check_load( "$TIMES restarts", 0, under_load( $TIMES, restart('TERM') ) );
 check_load( "$TIMES kills",    1, under_load( $TIMES, restart('KILL') ) );
+
+# Many connections that say nothing: a process of its own has them, for its limit of open
+# files.
+my $IDLE = 10_000;
+my $code =
+      'use Socket; my @open; for ( 1 .. shift ) { socket my $s, AF_UNIX, SOCK_STREAM, 0 or last;'
+    . 'connect $s, pack_sockaddr_un( $ARGV[0] ) or last; push @open, $s }'
+    . '$| = 1; print scalar @open, qq{\n}; sleep 600';
+my $pid = open my $open, '-|', 'sh', '-c',
+    "ulimit -n @{[ $IDLE + 100 ]} && exec $^X -e '$code' $IDLE $dir/check.sock"
+    or die "sh: $!";
+is( readline $open, "$IDLE\n", "$IDLE connections are open" );
+my $begun  = time;
+my @checks = map { $daemon->check( "$token/x", $cookie =~ s/.*?=//r )->{status} } 1 .. 100;
+is( "@checks", join( q{ }, (204) x 100 ), '... and 100 new ones are answered' );
+cmp_ok( time - $begun, '<', 5, '... at once' );
+is( request( $port{cpanel}, 1, "$token/x", undef, "Cookie: $cookie" )->{status},
+    200, '... as are those through nginx' );
+kill KILL => $pid;
+close $open;
+
 $daemon->stop('KILL');
 undef $listening;
 unlink "$dir/check.sock";

@@ -68,6 +68,7 @@ sub new {
         }
     );
     $self->{session} = "/session/$answer->{sessionId}";
+    $self->{pid}     = $answer->{capabilities}{'goog:processID'};
     push @open, $self;
     weaken( $open[-1] );
     return $self;
@@ -172,12 +173,21 @@ sub picture {
     return;
 }
 
-sub close_all { my ($self) = @_; return $self->_ask( DELETE => delete $self->{session} ) }
+# Some browsers stay though their driver says that they are closed.
+sub close_all {
+    my ($self) = @_;
+    eval { $self->_ask( DELETE => delete $self->{session} ) };
+    my $pid   = delete $self->{pid} // return;
+    my $until = time + 2;
+    sleep 0.05 while time < $until && kill 0 => $pid;
+    kill KILL => $pid;
+    return;
+}
 
 sub DESTROY {
     my ($self) = @_;
     local $@ = q{};
-    eval { $self->close_all } if $self->{session} && $self->{owner} == $$;
+    $self->close_all if $self->{session} && $self->{owner} == $$;
     return;
 }
 

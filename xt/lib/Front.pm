@@ -114,7 +114,8 @@ sub caddy {
 }
 
 # Options: dir (for its files), base, front and panel (sockets), certificate, key;
-# name (of its folder), edit (returns a changed text of the example).
+# name (of its folder); checked_at, the socket of logmeind; edit (returns a changed text
+# of the example).
 sub nginx {
     my (%option) = @_;
     my $dir      = _folder( $option{dir}, $option{name} // 'nginx' );
@@ -127,6 +128,13 @@ sub nginx {
         '/var/log/nginx/logmein.log'       => "$dir/access.log",
         '/var/log/nginx/logmein.error.log' => "$dir/site.error.log",
     );
+    if ( my $check = $option{checked_at} ) {
+
+        # As the comment in the file says.
+        $text =~ s{(upstream logmein_check \{\n).*?\n\}}
+            {$1    server unix:$check;\n    keepalive 64;\n\}}s
+            or croak 'nginx.conf has no upstream for checks';
+    }
     $text = $option{edit}->($text) if $option{edit};
     $text =~ s/\blisten (\d)/listen 127.0.0.1:$1/g;
     _write( "$dir/site.conf", $text );
@@ -158,6 +166,13 @@ sub apache {
         '/var/log/apache2/logmein.log'       => "$dir/access.log",
         '/var/log/apache2/logmein.error.log' => "$dir/error.log",
     );
+    if ( my $check = $option{checked_at} ) {
+
+        # As the comment in the file says.
+        $text =~ s{(upstream logmein_check \{\n).*?\n\}}
+            {$1    server unix:$check;\n    keepalive 64;\n\}}s
+            or croak 'nginx.conf has no upstream for checks';
+    }
     $text = $option{edit}->($text) if $option{edit};
     $text =~ s/^( *Listen )/${1}127.0.0.1:/mg;
     my $modules = join q{},

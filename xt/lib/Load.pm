@@ -24,14 +24,15 @@ sub log_in {
 }
 
 # Sends requests over a persistent connection; returns the status and body of each
-# answer. A used connection may have been closed meanwhile; if a new one is closed, the
+# answer. The fields are sent with each, and more may follow a target. A used connection may have been closed meanwhile; if a new one is closed, the
 # status is 0.
 sub asker {
     my ( $where, $tls, @fields ) = @_;
     my ( $socket, $left );
     return sub {
-        my ($target) = @_;
-        my $bytes    = join "\r\n", "GET $target HTTP/1.1", 'Host: localhost', @fields, q{}, q{};
+        my ( $target, @more ) = @_;
+        my $bytes = join "\r\n", "GET $target HTTP/1.1", 'Host: localhost', @fields, @more, q{},
+            q{};
         my $answer;
         while ( !$answer ) {
             my $is_new = !$socket;

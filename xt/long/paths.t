@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# nginx with the check, and the middleware, agree about each of 20,000 request targets
-# (LOGMEIN_PATHS is the number); requests without a session are refused; and while
-# nginx and the gateway reload, all answers are right.
+# nginx with logmeind, logmeind itself, and the middleware agree about each of 20,000
+# request targets (LOGMEIN_PATHS is the number); requests without a session are refused;
+# and while nginx, the gateway and logmeind reload, all answers are right.
 
 use strict;
 use warnings;
@@ -16,7 +16,8 @@ use Test::More;
 use Test::Cpanel::LogMeIn;
 use Time::HiRes qw(sleep time);
 
-plan skip_all => 'nginx is not installed' if !has_program('nginx');
+plan skip_all => 'nginx is not installed'             if !has_program('nginx');
+plan skip_all => 'libmicrohttpd-dev is not installed' if !-x 'blib/bin/logmeind';
 
 my $COUNT   = $ENV{LOGMEIN_PATHS} // 20_000;
 my $WORKERS = 4;
@@ -29,7 +30,9 @@ my $site = Test::Cpanel::LogMeIn->new(
         log            => 'none'
     }
 );
-my $dir = $site->dir;
+my $dir   = $site->dir;
+my $check = "$dir/check.sock";
+$site->settings( check_socket => $check );
 chmod oct 755, $dir;
 my %files = Front::files( $dir, $base );
 $site->write_file( "$dir/echo.psgi",
@@ -37,12 +40,14 @@ $site->write_file( "$dir/echo.psgi",
 
 # The middleware at a separate socket, which counts as a port with TLS; both use the
 # same store.
-my $gateway    = Serve->new( '--front', $files{front}, '--no-socket', '--base', $base );
+my $gateway =
+    Serve->new( '--front', $files{front}, '--no-socket', '--base', $base, '--with-check' );
 my $middleware = Serve->new( '--front', "$dir/middleware.sock", '--no-socket', '--base', $base,
     '--app', "$dir/echo.psgi" );
 my $panel = Serve::panel( $files{panel}, "$dir/echo.psgi" );
-my $nginx = Front::nginx(%files);
+my $nginx = Front::nginx( %files, checked_at => $check );
 
+# The fields of a front server.
 my @front = (
     'X-Forwarded-Proto: https',
     'X-Forwarded-Port: ' . ( $base + 1 ),
@@ -81,19 +86,26 @@ my @lines = heard(
             srand $number;
             my $by_nginx  = asker( $base + 1,              1, "Cookie: $cookie" );
             my $by_itself = asker( "$dir/middleware.sock", 0, "Cookie: $cookie", @front );
-            my $nobody    = asker( $base + 1,              1 );
+            my $by_daemon = asker( $check, 0, "Cookie: $cookie", 'X-Original-Method: GET', @front );
+            my $nobody    = asker( $base + 1, 1 );
             my %count;
             for my $try ( 1 .. $COUNT / $WORKERS ) {
                 my $target = target();
                 next
                     if $target =~ m{\A(?:/cpsess[0-9]{10})?/log(?:in|out)/?(?:[?]|\z)}
                     && ++$count{apart};
-                my ( $one, $two ) = ( $by_nginx->($target), $by_itself->($target) );
-                my ( $yes, $also ) = map { $_->{body} =~ /PANEL/ ? 1 : 0 } $one, $two;
-                $count{ $yes ? 'yes' : 'no' }++;
-                print "DIFFERENT $one->{status} $two->{status} $target\n" if $yes != $also;
-                print "ODD $one->{status} $two->{status} $target\n"
-                    if grep { $_->{status} == 0 || $_->{status} >= 500 } $one, $two;
+
+                # As nginx does, which takes two slashes before a token for one.
+                my $joined  = $target =~ s{\A/(?=/cpsess[0-9]{10}(?:[/?]|\z))}{}r;
+                my @answers = (
+                    $by_nginx->($target), $by_itself->($target),
+                    $by_daemon->( '/logmein/check', "X-Original-URI: $joined" )
+                );
+                my @yes      = grep { $_->{status} == 204 || $_->{body} =~ /PANEL/ } @answers;
+                my @statuses = map  { $_->{status} } @answers;
+                $count{ @yes ? 'yes' : 'no' }++;
+                print "DIFFERENT @statuses $target\n" if @yes && @yes < @answers;
+                print "ODD @statuses $target\n"       if grep { $_ == 0 || $_ >= 500 } @statuses;
                 print "OPEN $target\n" if $try % 10 == 0 && $nobody->($target)->{body} =~ /PANEL/;
             }
             print "COUNT @{[ %count ]}\n";
@@ -106,7 +118,8 @@ for my $line ( grep { /\ACOUNT/ } @lines ) {
     $total{$_} += $count{$_} for qw(yes no apart);
 }
 my @wrong = grep { !/\ACOUNT/ } @lines;
-is( scalar @wrong, 0, "nginx and the middleware agree about $COUNT targets, nobody gets in" )
+is( scalar @wrong,
+    0, "nginx, logmeind and the middleware agree about $COUNT targets, nobody gets in" )
     or diag( map { s/([^ -~\n])/sprintf '\\x%02x', ord $1/ger }
         @wrong[ 0 .. ( $#wrong < 30 ? $#wrong : 30 ) ] );
 cmp_ok( $total{$_}, '>', $COUNT / 50, "control: $total{$_} times '$_'" ) for qw(yes no);
@@ -137,7 +150,7 @@ for ( 1 .. 5 ) {
 my $asked = 0;
 $asked += $_ for map { /COUNT yes (\d+)/ ? $1 : () } @lines;
 @wrong = grep { !/\ACOUNT/ } @lines;
-is( scalar @wrong, 0, "$asked requests while both reload five times: each is answered right" )
+is( scalar @wrong, 0, "$asked requests while all reload five times: each is answered right" )
     or diag( @wrong[ 0 .. ( $#wrong < 20 ? $#wrong : 20 ) ] );
 diag( read_file("$dir/nginx/error.log") ) if @wrong;
 cmp_ok( $asked, '>', 100, 'control: there were requests' );

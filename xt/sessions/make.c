@@ -1,9 +1,10 @@
 /*
  * Fills a store: COUNT sessions that are active, nine of ten of them of one
  * user, and COUNT that have expired, as logins and redemptions leave them, each
- * with its ticket and its cookie.
+ * with its ticket and its cookie. Prints cookie and token of the first SHOWN of
+ * that user.
  *
- *     make COUNT USER (settings: LOGMEIN_CONF)
+ *     make COUNT USER [SHOWN] (settings: LOGMEIN_CONF)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,9 +39,10 @@ draw_id(uint8_t kind, struct lmi_store_id *out)
 
 /* The two operations of a session that was used at this time. */
 static void
-make(const char *user, int64_t used, struct lmi_store_value values[2],
-     struct lmi_store_op ops[2])
+make(const char *user, int64_t used, bool shown,
+     struct lmi_store_value values[2], struct lmi_store_op ops[2])
 {
+    char text[LMI_COOKIE_SIZE], secret[LMI_SECRET_CHARS + 1];
     struct lmi_record cookie = {.state = LMI_STATE_COOKIE,
                                 .service = LMI_CPANEL,
                                 .created = used,
@@ -57,7 +59,13 @@ make(const char *user, int64_t used, struct lmi_store_value values[2],
          "random bytes");
     need(lmi_address_parse("192.0.2.7", &cookie.address), "an address");
     draw_id(LMI_KIND_TICKET, &ids[0]);
-    draw_id(LMI_KIND_COOKIE, &ids[1]);
+    need(lmi_cookie_draw(lmi_crypto_of(lmi), user, text, secret, &err) ==
+                 LMI_OK &&
+             lmi_entry_id(lmi, LMI_KIND_COOKIE, secret, &ids[1], &err) ==
+                 LMI_OK,
+         "a cookie");
+    if (shown)
+        printf("%s /cpsess%.*s\n", text, LMI_TOKEN_DIGITS, cookie.digits);
     ticket = cookie;
     ticket.state = LMI_STATE_SPENT;
     memcpy(ticket.peer, ids[1].key, LMI_STORE_KEY);
@@ -78,7 +86,8 @@ main(int argc, char **argv)
     size_t used = 0;
     bool done;
 
-    need(argc == 3, "COUNT USER");
+    need(argc == 3 || argc == 4, "COUNT USER [SHOWN]");
+    size_t shown = argc == 4 ? (size_t)atol(argv[3]) : 0;
     need(lmi_new(NULL, &lmi, &err) == LMI_OK && lmi_pin(lmi, &err) == LMI_OK &&
              lmi_open(lmi, &err) == LMI_OK && lmi_enter(lmi, &err) == LMI_OK,
          "opening the store");
@@ -86,8 +95,11 @@ main(int argc, char **argv)
     size_t count = (size_t)atol(argv[1]);
     for (size_t i = 0; i < count; i++) {
         snprintf(other, sizeof other, "user%zu", i);
-        make(i % 10 > 0 ? argv[2] : other, now, &values[used], &ops[used]);
-        make(other, now - AGE, &values[used + 2], &ops[used + 2]);
+        bool is_users = i % 10 > 0;
+        make(is_users ? argv[2] : other, now, is_users && shown > 0,
+             &values[used], &ops[used]);
+        shown -= is_users && shown > 0;
+        make(other, now - AGE, false, &values[used + 2], &ops[used + 2]);
         used += 4;
         if (used < 4 * BATCH && i + 1 < count)
             continue;
