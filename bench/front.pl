@@ -116,7 +116,8 @@ my @kinds = qw(static daemon gateway);
 sub start_apache {
     my $modules = '/usr/lib/apache2/modules';
     my $number  = $port + 1;
-    my @modules = qw(auth_form authn_core authn_file authz_core authz_user mpm_event request session
+    my @modules =
+        qw(alias auth_form authn_core authn_file authz_core authz_user mpm_event request session
         session_cookie);
     return if grep { !-e "$modules/mod_$_.so" } @modules;
     system("htpasswd -bcs $dir/htpasswd alice secret 2>/dev/null") == 0 or return;
@@ -132,7 +133,11 @@ Listen 127.0.0.1:$number
 DocumentRoot $dir/www
 KeepAlive On
 MaxKeepAliveRequests 0
+User www-data
+Group www-data
 StartServers 1
+MinSpareThreads 1
+MaxSpareThreads 64
 ServerLimit 1
 ThreadsPerChild 64
 MaxRequestWorkers 64
@@ -140,6 +145,7 @@ Alias /form $dir/www
 <Location /login>
 SetHandler form-login-handler
 $form
+Require all granted
 </Location>
 <Location /form>
 $form
