@@ -133,16 +133,20 @@ is_refused( 1, qr/--force/, qw(key retire) );
 done_well( '... retired by force', qw(key retire --force) );
 is( check_reason($after), 'unknown', '... ends it' );
 
-# Where only the waits need it: a day.
+# Where only the waits need it, in a store without anything else: a day.
+$site->settings( store => "lmdb:$site->{dir}/waits" );
 $site->login( user => 'nobody', pass => 'x' );
-Cpanel::LogMeIn::Session->purge;
-done_well( 'a rotation that nobody needs', qw(key rotate) );
+done_well( 'a rotation that only waits need', qw(key rotate) );
 my $needs = status();
-is( $needs->{sessions}, 0, 'no session needs the old key' );
+is( "@{$needs}{qw(sessions known)}", '0 0', 'no session and no source needs the old key' );
 $NOW = time;
-at( $DAY - 300 );
+$site->settings( test_clock => $NOW + $DAY - 300 );
+ok( status()->{needed}, 'in less than a day it is needed' );
 is_refused( 1, qr/is needed until/, qw(key retire) );
-$site->settings( test_clock => undef );
+$site->settings( test_clock => $NOW + $DAY + 300 );
+ok( !status()->{needed}, '... and then no more' );
+$site->settings( test_clock => undef, store => undef );
+done_well( 'a rotation', qw(key rotate) );
 
 # Interrupted between its steps: both are the same, and the next one goes on.
 done_well( 'retired', qw(key retire --force) );
