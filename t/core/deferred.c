@@ -227,6 +227,72 @@ ended_elsewhere(void)
     set_clocks(START);
 }
 
+/*
+ * What is written between a check's reading of the store and of the notes: the
+ * linker puts these before the functions that look at the notes.
+ */
+static enum { NOWHERE, BEFORE_GET, BEFORE_CHANGE } to_write;
+
+static void
+write_if(int place)
+{
+    if (to_write != place)
+        return;
+    to_write = NOWHERE;
+    write_all();
+}
+
+void __real_lmi_deferred_get(struct lmi_deferred *deferred,
+                             const struct lmi_store_id *id,
+                             struct lmi_due *out);
+void __wrap_lmi_deferred_get(struct lmi_deferred *deferred,
+                             const struct lmi_store_id *id,
+                             struct lmi_due *out);
+void
+__wrap_lmi_deferred_get(struct lmi_deferred *deferred,
+                        const struct lmi_store_id *id, struct lmi_due *out)
+{
+    write_if(BEFORE_GET);
+    __real_lmi_deferred_get(deferred, id, out);
+}
+
+enum lmi_rc __real_lmi_deferred_change(struct lmi_deferred *deferred,
+                                       const struct lmi_entry *entry,
+                                       lmi_due_change *change, void *context,
+                                       struct lmi_err *error);
+enum lmi_rc __wrap_lmi_deferred_change(struct lmi_deferred *deferred,
+                                       const struct lmi_entry *entry,
+                                       lmi_due_change *change, void *context,
+                                       struct lmi_err *error);
+enum lmi_rc
+__wrap_lmi_deferred_change(struct lmi_deferred *deferred,
+                           const struct lmi_entry *entry,
+                           lmi_due_change *change, void *context,
+                           struct lmi_err *error)
+{
+    write_if(BEFORE_CHANGE);
+    return __real_lmi_deferred_change(deferred, entry, change, context, error);
+}
+
+static void
+written_between(void)
+{
+    open_session();
+    for (unsigned i = 1; i <= 3; i++)
+        check_with(lmi, wrong_token(i), false);
+    to_write = BEFORE_GET;
+    ok(check_with(lmi, NULL, false) == LMI_UNKNOWN && to_write == NOWHERE,
+       "an end that is written between two readings is seen");
+    open_session();
+    for (unsigned i = 1; i <= 2; i++)
+        check_with(lmi, wrong_token(i), false);
+    to_write = BEFORE_CHANGE;
+    ok(check_with(lmi, wrong_token(3), false) == LMI_WRONG_TOKEN &&
+           to_write == NOWHERE && check_with(lmi, NULL, false) == LMI_UNKNOWN,
+       "... and so are wrong tokens: the third one ends the session");
+    write_all();
+}
+
 /* Threads, each with a handle and a wrong token of its own. */
 static struct lmi *handles[THREADS];
 static pthread_barrier_t barrier;
@@ -308,6 +374,7 @@ main(void)
         printf("Bail out! %s\n", err.text);
     noted();
     ended_elsewhere();
+    written_between();
     held();
     threads();
     lmi_free(writer);
