@@ -11,7 +11,7 @@ use Author qw(read_file tracked);
 my @files = grep { !m{/corpus/} } tracked(qr/./);
 for my $file (@files) {
     my $text = read_file($file);
-    my $tabs = $file =~ m{(?:\A|/)Makefile\z|\A(?:Makefile[.]PL|typemap)\z};
+    my $tabs = $file =~ m{(?:\A|/)(?:Caddyfile|Makefile)\z|\A(?:Makefile[.]PL|typemap)\z};
     unlike( $text, qr/[ \t]$/m, "$file: no blanks at the end of a line" );
     unlike( $text, qr/\t/,      "$file: no tabs" ) if !$tabs;
     like( $text, qr/[^\n]\n\z/, "$file: one newline at the end" );
