@@ -231,10 +231,10 @@ ended_elsewhere(void)
  * What is written between a check's reading of the store and of the notes: the
  * linker puts these before the functions that look at the notes.
  */
-static enum { NOWHERE, BEFORE_GET, BEFORE_CHANGE } to_write;
+static enum place { NOWHERE, BEFORE_GET, BEFORE_CHANGE } to_write;
 
 static void
-write_if(int place)
+write_if(enum place place)
 {
     if (to_write != place)
         return;
