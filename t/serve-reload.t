@@ -6,7 +6,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use Serve           qw(free_base raw request);
+use Serve           qw(free_base raw request wait_until);
 use IO::Socket::SSL ();
 use POSIX           ();
 use Test::More;
@@ -27,16 +27,6 @@ sub text_of {
     open my $file, '<', $path or return q{};
     local $/ = undef;
     return scalar readline $file;
-}
-
-sub wait_until {
-    my ($job) = @_;
-    my $until = time + 30;
-    while ( time < $until ) {
-        return 1 if $job->();
-        sleep 0.1;
-    }
-    return;
 }
 
 # The app of README, as it is there

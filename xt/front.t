@@ -51,6 +51,12 @@ sub open_url {
     return ( $answer, $cookie, $target );
 }
 
+# What it reports for alice, by her token.
+sub echoed {
+    my ($token) = @_;
+    return qr{\APANEL\|GET\|/x%2Bz\?a=b\|alice\|cpanel\|\Q$token\E\|alice\|-\|-\|127[.]0[.]0[.]1\z};
+}
+
 # Tests for any front server. $panel: the panel's text for alice.
 sub serves_well {
     my ( $name, $panel, $front ) = @_;
@@ -229,13 +235,7 @@ SKIP: {
     my $gateway = Serve->new( '--front', $files{front}, '--base', $base, '--no-socket' );
     my $panel   = Serve::panel( $files{panel}, "$dir/echo.psgi" );
     my $nginx   = Front::nginx(%files);
-    serves_well(
-        'nginx',
-        sub {
-            qr{\APANEL\|GET\|/x%2Bz\?a=b\|alice\|cpanel\|\Q$_[0]\E\|alice\|-\|-\|127[.]0[.]0[.]1\z};
-        },
-        $nginx
-    );
+    serves_well( 'nginx', \&echoed, $nginx );
 
     # The gateway is stopped and started: never allowed
     my ( undef, $cookie, $target ) = open_url('direct');
@@ -300,13 +300,7 @@ SKIP: {
     my $panel   = Serve::panel( $files{panel}, "$dir/echo.psgi" );
     my $caddy   = Front::caddy( %files, check => "$dir/check.sock" );
     $caddy->{logged} = qr{"uri":"/cpsess[0-9]{10}/x%2Bz[.]{3}".*"status":302};
-    serves_well(
-        'Caddy',
-        sub {
-            qr{\APANEL\|GET\|/x%2Bz\?a=b\|alice\|cpanel\|\Q$_[0]\E\|alice\|-\|-\|127[.]0[.]0[.]1\z};
-        },
-        $caddy
-    );
+    serves_well( 'Caddy', \&echoed, $caddy );
     my ( undef, $cookie, $target ) = open_url('direct');
     my ($where) = $target =~ m{\A(/cpsess[0-9]{10})};
     my @mine = ( $port{cpanel}, 1, "$where/", undef, "Cookie: $cookie" );

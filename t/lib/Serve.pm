@@ -15,7 +15,7 @@ use POSIX            ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT_OK = qw(free_base raw request);
+our @EXPORT_OK = qw(free_base raw request wait_until);
 
 for my $module (qw(AnyEvent EV HTML::Template IO::Socket::SSL Net::Server Plack URI::Escape)) {
     my $file = $module =~ s{::}{/}gr . '.pm';
@@ -27,6 +27,17 @@ my $PATIENCE = 20;    # seconds
 # Writing to a closed connection must not end the test. Not IGNORE, because the server
 # would inherit it.
 $SIG{PIPE} = sub { };    ## no critic (RequireLocalizedPunctuationVars)
+
+# Waits until the job returns true, at most 30 seconds; false if it never does.
+sub wait_until {
+    my ($job) = @_;
+    my $until = time + 30;
+    while ( time < $until ) {
+        return 1 if $job->();
+        sleep 0.1;
+    }
+    return;
+}
 
 # The first of a number of consecutive free ports, below the kernel's range for
 # clients.

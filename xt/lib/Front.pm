@@ -166,13 +166,6 @@ sub apache {
         '/var/log/apache2/logmein.log'       => "$dir/access.log",
         '/var/log/apache2/logmein.error.log' => "$dir/error.log",
     );
-    if ( my $check = $option{checked_at} ) {
-
-        # As the comment in the file says.
-        $text =~ s{(upstream logmein_check \{\n).*?\n\}}
-            {$1    server unix:$check;\n    keepalive 64;\n\}}s
-            or croak 'nginx.conf has no upstream for checks';
-    }
     $text = $option{edit}->($text) if $option{edit};
     $text =~ s/^( *Listen )/${1}127.0.0.1:/mg;
     my $modules = join q{},

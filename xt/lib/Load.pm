@@ -24,8 +24,8 @@ sub log_in {
 }
 
 # Sends requests over a persistent connection; returns the status and body of each
-# answer. The fields are sent with each, and more may follow a target. A used connection may have been closed meanwhile; if a new one is closed, the
-# status is 0.
+# answer. The fields are sent with each, and more may follow a target. A used connection
+# may have been closed meanwhile; if a new one is closed, the status is 0.
 sub asker {
     my ( $where, $tls, @fields ) = @_;
     my ( $socket, $left );

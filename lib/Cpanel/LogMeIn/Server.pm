@@ -117,23 +117,25 @@ sub pre_loop_hook {
         chown -1, $port->{gid}, $path or die "$path: $!\n" if defined $port->{gid};
         chmod $port->{mode}, $path or die "$path: $!\n";
     }
-    $self->_wait_beside if $self->_start_beside;
+    if ( $self->{serve}{beside} ) {
+        $self->_start_beside;
+        $self->_wait_beside;
+    }
     return $self->{serve}{ready}->();
 }
 
-# False if there is none to start.
 sub _start_beside {
     my ($self)  = @_;
-    my $beside  = $self->{serve}{beside} // return;
+    my $beside  = $self->{serve}{beside};
     my $command = $beside->{command};
-    my $pid     = fork // return $self->complain("fork: $!");
+    my $pid     = fork // die "fork: $!\n";
     if ( !$pid ) {
         { exec { $command->[0] } @{$command} }
         print {*STDERR} "logmein: $command->[0]: $!\n";
         POSIX::_exit(127);
     }
     @{$beside}{qw(pid since)} = ( $pid, time );
-    return 1;
+    return;
 }
 
 sub _wait_beside {
@@ -156,7 +158,8 @@ sub _wait_beside {
 sub idle_loop_hook {
     my ($self) = @_;
     my $beside = $self->{serve}{beside} // return;
-    $self->_start_beside if !defined $beside->{pid} && time > $beside->{since};
+    return if defined $beside->{pid} || time <= $beside->{since};
+    eval { $self->_start_beside; 1 } or $self->complain($@);
     return;
 }
 
