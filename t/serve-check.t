@@ -87,4 +87,16 @@ $pid   = daemon_of($serve);
 is( status(), 204, 'started again' );
 $serve->stop('KILL');
 ok( wait_until( sub { !kill 0 => $pid } ), 'the gateway is killed: logmeind ends, too' );
+
+# Without it, a reload starts nothing beside
+$serve = Serve->new( '--front', $front, '--workers', 2, '--log', "$dir/serve.log" );
+for ( 1 .. 2 ) {
+    $serve->signal('HUP');
+    sleep 2;    # the master looks what is to be done, not twice in a second
+}
+is( status(),                  'none', 'without --with-check, after a reload: nobody answers' );
+is( scalar( $serve->workers ), 2,      '... there are the workers alone' );
+is( $serve->stop,              0,      '... which end' );
+open my $log, '<', "$dir/serve.log" or die $!;
+is( join( q{}, readline $log ), q{}, '... and nothing is said' );
 done_testing();

@@ -171,7 +171,12 @@ sub delete_child {
     return $self->complain("$beside->{command}[0] has ended, and is started again");
 }
 
-sub _beside { my ($self) = @_; return $self->{serve}{beside}{pid} // () }
+# Its process, if there is one.
+sub _beside {
+    my ($self) = @_;
+    my $beside = $self->{serve}{beside} // return;
+    return $beside->{pid} // ();
+}
 
 # SIGHUP in the master. If something is invalid, nothing is changed. The ports stay
 # open. New workers are started before the old ones end, which they do after their
