@@ -27,7 +27,8 @@ sub start {
         accounts => { busy => 'secret' },
         settings => { log  => 'none', session_idle => 21_600 }
     );
-    my @sessions = map { [split] } `bench/bin/make $count busy $used`;
+    my ($hash) = `cat '@{[ $site->path('etc/shadow') ]}'` =~ /^busy:([^:]+)/m;
+    my @sessions = map { [split] } `bench/bin/make $count busy $used '$hash'`;
     die "bench: make failed\n" if $? != 0 || @sessions != $used;
     my $daemon = Checker->new( $site->dir . '/check.sock' ) // die "bench: no logmeind\n";
     my $self   = { site => $site, daemon => $daemon, sessions => \@sessions };

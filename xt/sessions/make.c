@@ -2,9 +2,9 @@
  * Fills a store: COUNT sessions that are active, nine of ten of them of one
  * user, and COUNT that have expired, as logins and redemptions leave them, each
  * with its ticket and its cookie. Prints cookie and token of the first SHOWN of
- * that user.
+ * that user, whose password has the hash HASH, so that they can be used.
  *
- *     make COUNT USER [SHOWN] (settings: LOGMEIN_CONF)
+ *     make COUNT USER [SHOWN HASH] (settings: LOGMEIN_CONF)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,9 +37,10 @@ draw_id(uint8_t kind, struct lmi_store_id *out)
          "random bytes");
 }
 
-/* The two operations of a session that was used at this time. */
+/* The two operations of a session that was used at this time, and is shown if
+   there is the user's hash. */
 static void
-make(const char *user, int64_t used, bool shown,
+make(const char *user, int64_t used, const char *hash,
      struct lmi_store_value values[2], struct lmi_store_op ops[2])
 {
     char text[LMI_COOKIE_SIZE], secret[LMI_SECRET_CHARS + 1];
@@ -64,8 +65,12 @@ make(const char *user, int64_t used, bool shown,
              lmi_entry_id(lmi, LMI_KIND_COOKIE, secret, &ids[1], &err) ==
                  LMI_OK,
          "a cookie");
-    if (shown)
+    if (hash != NULL) {
+        need(lmi_entry_fingerprint(lmi, hash, cookie.fingerprint, &err) ==
+                 LMI_OK,
+             "a fingerprint");
         printf("%s /cpsess%.*s\n", text, LMI_TOKEN_DIGITS, cookie.digits);
+    }
     ticket = cookie;
     ticket.state = LMI_STATE_SPENT;
     memcpy(ticket.peer, ids[1].key, LMI_STORE_KEY);
@@ -86,8 +91,8 @@ main(int argc, char **argv)
     size_t used = 0;
     bool done;
 
-    need(argc == 3 || argc == 4, "COUNT USER [SHOWN]");
-    size_t shown = argc == 4 ? (size_t)atol(argv[3]) : 0;
+    need(argc == 3 || argc == 5, "COUNT USER [SHOWN HASH]");
+    size_t shown = argc == 5 ? (size_t)atol(argv[3]) : 0;
     need(lmi_new(NULL, &lmi, &err) == LMI_OK && lmi_pin(lmi, &err) == LMI_OK &&
              lmi_open(lmi, &err) == LMI_OK && lmi_enter(lmi, &err) == LMI_OK,
          "opening the store");
@@ -96,10 +101,10 @@ main(int argc, char **argv)
     for (size_t i = 0; i < count; i++) {
         snprintf(other, sizeof other, "user%zu", i);
         bool is_users = i % 10 > 0;
-        make(is_users ? argv[2] : other, now, is_users && shown > 0,
-             &values[used], &ops[used]);
+        make(is_users ? argv[2] : other, now,
+             is_users && shown > 0 ? argv[4] : NULL, &values[used], &ops[used]);
         shown -= is_users && shown > 0;
-        make(other, now - AGE, false, &values[used + 2], &ops[used + 2]);
+        make(other, now - AGE, NULL, &values[used + 2], &ops[used + 2]);
         used += 4;
         if (used < 4 * BATCH && i + 1 < count)
             continue;
