@@ -94,9 +94,9 @@ for ( 1 .. 2 ) {
     $serve->signal('HUP');
     sleep 2;    # the master looks what is to be done, not twice in a second
 }
-is( status(),                  'none', 'without --with-check, after a reload: nobody answers' );
-is( scalar( $serve->workers ), 2,      '... there are the workers alone' );
-is( $serve->stop,              0,      '... which end' );
+is( status(), 'none', 'without --with-check, after a reload: nobody answers' );
+ok( wait_until( sub { 2 == $serve->workers } ), '... once the old workers are gone there are two' );
+is( $serve->stop, 0, '... which end' );
 open my $log, '<', "$dir/serve.log" or die $!;
 is( join( q{}, readline $log ), q{}, '... and nothing is said' );
 done_testing();

@@ -11,7 +11,8 @@ use JSON::PP     ();
 use MIME::Base64 qw(decode_base64);
 use POSIX        ();
 use Scalar::Util qw(weaken);
-use Time::HiRes  qw(sleep time);
+use Test::More;
+use Time::HiRes qw(sleep time);
 
 my $ELEMENT  = 'element-6066-11e4-a52e-4f735466cecf';    # WebDriver's name for one
 my $PATIENCE = 20;                                       # seconds
@@ -147,7 +148,8 @@ sub double_click {
     );
 }
 
-# Waits for a condition of the page; returns its URL and text after a timeout.
+# Waits for a condition of the page; false after a timeout, with the page's URL and text
+# on standard error.
 sub wait_for {
     my ( $self, $condition ) = @_;
     my $until = time + $PATIENCE;
@@ -155,6 +157,10 @@ sub wait_for {
         return 1 if eval { $condition->($self) };
         sleep 0.1;
     }
+    my ( $url, $text ) = map {
+        eval { $_->($self) } // "(none: $@)"
+    } \&url, \&text;
+    diag("The browser is at $url: $text");
     return;
 }
 
