@@ -87,6 +87,7 @@ $pid   = daemon_of($serve);
 is( status(), 204, 'started again' );
 $serve->stop('KILL');
 ok( wait_until( sub { !kill 0 => $pid } ), 'the gateway is killed: logmeind ends, too' );
+ok( wait_until( sub { !IO::Socket::UNIX->new( Peer => $front ) } ), '... and so do its workers' );
 
 # Without it, a reload starts nothing beside
 $serve = Serve->new( '--front', $front, '--workers', 2, '--log', "$dir/serve.log" );

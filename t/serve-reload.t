@@ -143,6 +143,25 @@ ok( -e $log, '... the log, too' );
 like( $site->log_text, qr/NOTICE logmein serve [0-9.]+ reloads$/m, '... which the log tells' );
 $server->stop;
 
+# Reloads from the first moment on, each before the last one's workers have ended: one
+# of them keeps a connection whose request is not complete.
+{
+    my $server = Serve->new( '--app', $app, '--base', $base, '--no-socket', '--workers', 2 );
+    $server->signal('HUP');
+    my $slow = Serve::connection( $port{cpanel}, 1 );
+    print {$slow} "GET / HTTP/1.1\r\n";
+    $slow->flush;
+    for ( 1 .. 5 ) {
+        $server->signal('HUP');
+        sleep 0.1;
+    }
+    ok( kill( 0 => $server->{pid} ),                 'reloaded as soon as it serves: it goes on' );
+    ok( wait_until( sub { 2 == $server->workers } ), '... and is left with its two workers' );
+    sleep 1;
+    is( scalar( $server->workers ), 2, '... for good' );
+    is( $server->stop,              0, '... which end' );
+}
+
 # The same app by another server, at a port of no service
 {
     my ( $plackup, $port ) = ( grep { -x } map { "$_/plackup" } split /:/, $ENV{PATH} );

@@ -10,6 +10,7 @@ use Cpanel::LogMeIn::Server::Logins     ();
 use EV                                  ();
 use Errno                               qw(EAGAIN EINTR);
 use IO::Socket::UNIX                    ();
+use Net::Server::SIG                    qw(check_sigs);
 use POSIX                               ();
 use Socket      qw(AF_UNIX NI_NUMERICHOST NI_NUMERICSERV getnameinfo sockaddr_family);
 use Time::HiRes qw(sleep);
@@ -121,7 +122,17 @@ sub pre_loop_hook {
         $self->_start_beside;
         $self->_wait_beside;
     }
+
+    # Who has been told that it serves may send a signal at once.
+    POSIX::sigprocmask( POSIX::SIG_BLOCK(), _signals() );
     return $self->{serve}{ready}->();
+}
+
+# In the master, when it has set its signals' handlers.
+sub register_sig_pass {
+    my ($self) = @_;
+    POSIX::sigprocmask( POSIX::SIG_UNBLOCK(), _signals() );
+    return check_sigs();
 }
 
 sub _start_beside {
@@ -180,13 +191,14 @@ sub _beside {
 
 # SIGHUP in the master. If something is invalid, nothing is changed. The ports stay
 # open. New workers are started before the old ones end, which they do after their
-# current requests.
+# current requests; in Net::Server's words they are dequeued, and count no more.
 sub sig_hup {
     my ($self) = @_;
     return $self->complain("Not reloaded: $@") if !eval { $self->_load; 1 };
-    my @old = keys %{ $self->{server}{children} };
-    $self->run_n_children( scalar @old );
-    kill HUP => @old, $self->_beside;
+    my %old = %{ $self->{server}{children} };
+    $self->run_n_children( $self->{server}{max_servers} );
+    $_->{status} = 'dequeue' for values %old;
+    kill HUP => keys %old, $self->_beside;
     return;
 }
 
@@ -209,10 +221,10 @@ sub close_children {
 # A signal to a new worker waits until the worker handles signals.
 sub run_n_children {
     my ( $self, $count ) = @_;
-    my $signals = _signals();
-    POSIX::sigprocmask( POSIX::SIG_BLOCK(), $signals );
+    my $before = POSIX::SigSet->new;
+    POSIX::sigprocmask( POSIX::SIG_BLOCK(), _signals(), $before );
     $self->SUPER::run_n_children($count);
-    POSIX::sigprocmask( POSIX::SIG_UNBLOCK(), $signals );
+    POSIX::sigprocmask( POSIX::SIG_SETMASK(), $before );
     return;
 }
 
