@@ -222,6 +222,7 @@ sub close_children {
 sub run_n_children {
     my ( $self, $count ) = @_;
     my $before = POSIX::SigSet->new;
+    $self->{master} = $$;
     POSIX::sigprocmask( POSIX::SIG_BLOCK(), _signals(), $before );
     $self->SUPER::run_n_children($count);
     POSIX::sigprocmask( POSIX::SIG_SETMASK(), $before );
@@ -282,8 +283,7 @@ sub accept {    ## no critic (ProhibitBuiltinHomonyms)
         $watcher->start;
         push @{ $self->{listening} }, $watcher;
     }
-    my $master   = getppid;
-    my $orphaned = EV::timer( 1, 1, sub { POSIX::_exit(0) if getppid != $master } );
+    my $orphaned = EV::timer( 1, 1, sub { POSIX::_exit(0) if getppid != $self->{master} } );
     EV::run();
     return POSIX::_exit(0);
 }
