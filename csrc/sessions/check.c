@@ -68,6 +68,15 @@ account_decides(const struct lmi_check_facts *facts)
     return lmi_check_decide(&asked) == LMI_GRANTED;
 }
 
+static void
+misses_read(const struct lmi_store_value *value, struct lmi_misses *out)
+{
+    *out = (struct lmi_misses){.count = 0};
+    for (size_t i = 0; i + LMI_TOKEN_DIGITS <= value->len;
+         i += LMI_TOKEN_DIGITS)
+        lmi_misses_add(out, (const char *)value->bytes + i);
+}
+
 /* The stored wrong tokens of requests of its own site, or of foreign ones. */
 static enum lmi_rc
 misses_get(struct lmi *lmi, const struct lmi_entry *entry, bool foreign,
@@ -79,10 +88,7 @@ misses_get(struct lmi *lmi, const struct lmi_entry *entry, bool foreign,
     id_out->kind = foreign ? LMI_KIND_FOREIGN : LMI_KIND_MISS;
     enum lmi_rc rc = lmi_store_get(lmi_store_of(lmi), LMI_VOLATILE, id_out,
                                    there_out, value_out, err);
-    *out = (struct lmi_misses){.count = 0};
-    for (size_t i = 0; i + LMI_TOKEN_DIGITS <= value_out->len;
-         i += LMI_TOKEN_DIGITS)
-        lmi_misses_add(out, (const char *)value_out->bytes + i);
+    misses_read(value_out, out);
     return rc;
 }
 
@@ -105,36 +111,28 @@ removals_now(const struct lmi *lmi)
     return deferred != NULL ? lmi_deferred_removals(deferred) : 0;
 }
 
-static enum lmi_rc
-read_barred(struct lmi *lmi, const struct lmi_access *access,
-            const struct lmi_due *due, struct lmi_check_facts *facts,
-            struct lmi_err *err)
+/* May foreign requests try no more tokens of this session? */
+static bool
+is_barred(const struct lmi_store_value *foreign, const struct lmi_due *due)
 {
-    struct lmi_store_value value;
     struct lmi_misses misses;
-    struct lmi_store_id id;
-    bool there;
-    enum lmi_rc rc;
 
-    facts->barred = access->foreign;
-    if (!access->foreign || !facts->cookie.good)
-        return LMI_OK;
-    rc = misses_get(lmi, &facts->cookie, true, &id, &there, &value, &misses,
-                    err);
+    misses_read(foreign, &misses);
     for (size_t i = 0; i < due->foreign.count; i++)
         lmi_misses_add(&misses, due->foreign.digits[i]);
-    if (rc == LMI_OK)
-        facts->barred = lmi_misses_full(&misses);
-    return rc;
+    return lmi_misses_full(&misses);
 }
 
 static enum lmi_rc
 gather(struct lmi *lmi, const struct lmi_access *access, bool logout,
        struct lmi_check_facts *facts, struct lmi_err *err)
 {
+    struct lmi_store_want foreign = {.part = LMI_VOLATILE,
+                                     .id.kind = LMI_KIND_FOREIGN};
     struct lmi_due due;
-    enum lmi_rc rc =
-        lmi_entry_find_cookie(lmi, access->cookie, &facts->cookie, err);
+    enum lmi_rc rc = lmi_entry_find_cookie(lmi, access->cookie,
+                                           access->foreign ? &foreign : NULL,
+                                           &facts->cookie, err);
 
     if (rc == LMI_OK)
         rc = lmi_entry_life(lmi, &facts->cookie, &facts->life, err);
@@ -150,8 +148,8 @@ gather(struct lmi *lmi, const struct lmi_access *access, bool logout,
         (facts->cookie.good &&
          lmi_token_is(access->token, facts->cookie.record.digits));
     facts->account = LMI_ACCOUNT_UNREAD;
-    if (rc == LMI_OK)
-        rc = read_barred(lmi, access, &due, facts, err);
+    facts->barred = access->foreign &&
+                    (!facts->cookie.good || is_barred(&foreign.value, &due));
     if (rc == LMI_OK && facts->cookie.good && account_decides(facts))
         rc =
             lmi_entry_account(lmi, &facts->cookie.record, &facts->account, err);

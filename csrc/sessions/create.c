@@ -71,25 +71,26 @@ static enum lmi_rc
 may_be_full(struct lmi *lmi, const uint8_t *group, size_t max, bool *out,
             struct lmi_err *err)
 {
-    struct lmi_store_cursor cursor, next;
-    size_t count = 0;
-    bool more = true;
+    struct lmi_store_entry page[LMI_PAGE], *after = NULL;
+    size_t left = max, count = 1;
     enum lmi_rc rc = LMI_OK;
 
-    while (rc == LMI_OK && more && count < max) {
+    while (rc == LMI_OK && count > 0 && left > 0) {
         rc = lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, group,
-                            LMI_GROUP_SERVICE, count > 0 ? &cursor : NULL,
-                            &more, &next, err);
-        cursor = next;
-        count += more;
+                            LMI_GROUP_SERVICE, after, page,
+                            left < LMI_PAGE ? left : LMI_PAGE, &count, err);
+        if (count > 0)
+            after = &page[count - 1];
+        left -= count;
     }
-    *out = count >= max;
+    *out = left == 0;
     return rc;
 }
 
 /*
  * Room for one more: with sessions_max of them one makes room. A race may
- * leave one too many, or a setting that was lowered; then two do.
+ * leave one too many, or a setting that was lowered; then two do. One that was
+ * used since it was read may be among them, as if that had come later.
  */
 static enum lmi_rc
 make_room(struct lmi *lmi, const struct lmi_session_params *params,

@@ -41,6 +41,30 @@ lmi_entry_group(struct lmi *lmi, const char *user, enum lmi_service service,
     return rc;
 }
 
+/* The record of the value. */
+static enum lmi_rc
+decode(struct lmi *lmi, struct lmi_entry *entry, struct lmi_err *err)
+{
+    enum lmi_rc rc =
+        lmi_record_decode(lmi_keys_of(lmi), &entry->id, &entry->value,
+                          &entry->good, &entry->record, err);
+
+    /* Another process may have made it with a key that is new. */
+    if (rc == LMI_OK && !entry->good && lmi_keys_renew(lmi))
+        rc = lmi_record_decode(lmi_keys_of(lmi), &entry->id, &entry->value,
+                               &entry->good, &entry->record, err);
+    return rc;
+}
+
+static void
+init(struct lmi_entry *entry, const struct lmi_store_id *id)
+{
+    entry->id = *id;
+    entry->good = false;
+    entry->named = true;
+    entry->seen = 0;
+}
+
 enum lmi_rc
 lmi_entry_find(struct lmi *lmi, const struct lmi_store_id *id,
                struct lmi_entry *out, struct lmi_err *err)
@@ -49,45 +73,91 @@ lmi_entry_find(struct lmi *lmi, const struct lmi_store_id *id,
     enum lmi_rc rc = lmi_store_get(lmi_store_of(lmi), LMI_DURABLE, id, &there,
                                    &out->value, err);
 
-    out->id = *id;
-    out->good = false;
-    out->named = true;
-    if (rc != LMI_OK || !there)
-        return rc;
-    rc = lmi_record_decode(lmi_keys_of(lmi), id, &out->value, &out->good,
-                           &out->record, err);
-    /* Another process may have made it with a key that is new. */
-    if (rc == LMI_OK && !out->good && lmi_keys_renew(lmi))
-        rc = lmi_record_decode(lmi_keys_of(lmi), id, &out->value, &out->good,
-                               &out->record, err);
+    init(out, id);
+    return rc != LMI_OK || !there ? rc : decode(lmi, out, err);
+}
+
+enum lmi_rc
+lmi_entry_read(struct lmi *lmi, const struct lmi_store_entry *entry,
+               struct lmi_entry *out, struct lmi_err *err)
+{
+    init(out, &entry->id);
+    out->value = entry->value;
+    return decode(lmi, out, err);
+}
+
+/* Where a secret's entry lies; wipes the secret. */
+static enum lmi_rc
+secret_id(struct lmi *lmi, uint8_t kind, char *secret, struct lmi_store_id *out,
+          struct lmi_err *err)
+{
+    enum lmi_rc rc = lmi_entry_id(lmi, kind, secret, out, err);
+
+    lmi_wipe(secret, strlen(secret));
     return rc;
 }
 
-/* Finds a secret's entry, and wipes the secret. */
-static enum lmi_rc
-find_secret(struct lmi *lmi, uint8_t kind, char *secret, struct lmi_entry *out,
-            struct lmi_err *err)
+/* Asks for another entry of a cookie's key. */
+static void
+ask(struct lmi_store_want *want, enum lmi_store_part part, uint8_t kind,
+    const struct lmi_store_id *cookie)
 {
-    struct lmi_store_id id;
-    enum lmi_rc rc = lmi_entry_id(lmi, kind, secret, &id, err);
+    want->part = part;
+    want->id = *cookie;
+    want->id.kind = kind;
+}
 
-    lmi_wipe(secret, strlen(secret));
-    out->good = false;
-    return rc != LMI_OK ? rc : lmi_entry_find(lmi, &id, out, err);
+/*
+ * When a session was last seen, as the volatile part has it. Once lost, that is
+ * as long ago as its last durable change.
+ */
+static int64_t
+seen_of(const struct lmi_store_want *want)
+{
+    return want->found && want->value.len == 8 ? lmi_get_time(want->value.bytes)
+                                               : 0;
+}
+
+/* A cookie's entries of both parts, in one step. */
+static enum lmi_rc
+find_seen(struct lmi *lmi, const struct lmi_store_id *id,
+          struct lmi_store_want *more, struct lmi_entry *out,
+          struct lmi_err *err)
+{
+    struct lmi_store_want wants[3];
+
+    ask(&wants[0], LMI_DURABLE, LMI_KIND_COOKIE, id);
+    ask(&wants[1], LMI_VOLATILE, LMI_KIND_SEEN, id);
+    if (more != NULL)
+        ask(&wants[2], more->part, more->id.kind, id);
+    init(out, id);
+    enum lmi_rc rc =
+        lmi_store_get_many(lmi_store_of(lmi), wants, more != NULL ? 3 : 2, err);
+    if (rc == LMI_OK && more != NULL)
+        *more = wants[2];
+    if (rc != LMI_OK || !wants[0].found)
+        return rc;
+    out->value = wants[0].value;
+    out->seen = seen_of(&wants[1]);
+    return decode(lmi, out, err);
 }
 
 enum lmi_rc
 lmi_entry_find_cookie(struct lmi *lmi, struct lmi_text cookie,
-                      struct lmi_entry *out, struct lmi_err *err)
+                      struct lmi_store_want *more, struct lmi_entry *out,
+                      struct lmi_err *err)
 {
     char user[LMI_USER_MAX + 1], secret[LMI_SECRET_CHARS + 1];
+    struct lmi_store_id id;
     enum lmi_rc rc;
 
     out->good = false;
     out->named = false;
     if (!lmi_cookie_parse(cookie, user, secret))
         return LMI_OK;
-    rc = find_secret(lmi, LMI_KIND_COOKIE, secret, out, err);
+    rc = secret_id(lmi, LMI_KIND_COOKIE, secret, &id, err);
+    if (rc == LMI_OK)
+        rc = find_seen(lmi, &id, more, out, err);
     out->named = out->good && strcmp(user, out->record.user) == 0;
     return rc;
 }
@@ -97,10 +167,13 @@ lmi_entry_find_ticket(struct lmi *lmi, struct lmi_text ticket,
                       struct lmi_entry *out, struct lmi_err *err)
 {
     char secret[LMI_TICKET_SIZE];
+    struct lmi_store_id id;
 
-    return lmi_ticket_parse(ticket, secret)
-               ? find_secret(lmi, LMI_KIND_TICKET, secret, out, err)
-               : lmi_entry_find_cookie(lmi, ticket, out, err);
+    if (!lmi_ticket_parse(ticket, secret))
+        return lmi_entry_find_cookie(lmi, ticket, NULL, out, err);
+    enum lmi_rc rc = secret_id(lmi, LMI_KIND_TICKET, secret, &id, err);
+    out->good = false;
+    return rc != LMI_OK ? rc : lmi_entry_find(lmi, &id, out, err);
 }
 
 /* The spent ticket of a cookie, or the dual-use cookie that was one. */
@@ -132,28 +205,6 @@ lmi_entry_find_contended(struct lmi *lmi, const struct lmi_record *cookie,
     return rc;
 }
 
-/*
- * When the session was last seen: volatile, and if lost, as long ago as its
- * last durable change.
- */
-static enum lmi_rc
-read_seen(struct lmi *lmi, const struct lmi_entry *entry, int64_t *out,
-          struct lmi_err *err)
-{
-    struct lmi_store_id id = entry->id;
-    struct lmi_store_value value;
-    bool there = false;
-    enum lmi_rc rc;
-
-    id.kind = LMI_KIND_SEEN;
-    rc = lmi_store_get(lmi_store_of(lmi), LMI_VOLATILE, &id, &there, &value,
-                       err);
-    if (rc == LMI_OK && there && value.len == 8 &&
-        lmi_get_time(value.bytes) > *out)
-        *out = lmi_get_time(value.bytes);
-    return rc;
-}
-
 enum lmi_rc
 lmi_entry_life(struct lmi *lmi, const struct lmi_entry *entry,
                struct lmi_life *out, struct lmi_err *err)
@@ -170,8 +221,8 @@ lmi_entry_life(struct lmi *lmi, const struct lmi_entry *entry,
     out->seen = entry->record.changed;
     if (lmi_record_is_fresh(&entry->record))
         out->idle = settings->ticket_life;
-    if (entry->record.state == LMI_STATE_COOKIE) {
-        rc = read_seen(lmi, entry, &out->seen, err);
+    if (entry->record.state == LMI_STATE_COOKIE && entry->seen > out->seen) {
+        out->seen = entry->seen;
     } else if (entry->record.state == LMI_STATE_CONTENDER) {
         rc = lmi_entry_find_contended(lmi, &entry->record, &ticket, err);
         out->contended = ticket.good;
@@ -195,28 +246,74 @@ lmi_entry_lives(const struct lmi_entry *entry, const struct lmi_life *life)
            (record->state == LMI_STATE_SPENT && lmi_record_has_peer(record));
 }
 
+/* When the cookies of the page were seen: as many at once as may be. */
+static enum lmi_rc
+read_seen(struct lmi *lmi, struct lmi_walk *walk, struct lmi_err *err)
+{
+    struct lmi_store_want wants[LMI_STORE_WANTS];
+    size_t at = 0, asked[LMI_STORE_WANTS];
+    enum lmi_rc rc = LMI_OK;
+
+    memset(walk->seen, 0, sizeof walk->seen);
+    while (rc == LMI_OK && at < walk->count) {
+        size_t count = 0;
+        for (; at < walk->count && count < LMI_STORE_WANTS; at++)
+            if (walk->page[at].id.kind == LMI_KIND_COOKIE) {
+                ask(&wants[count], LMI_VOLATILE, LMI_KIND_SEEN,
+                    &walk->page[at].id);
+                asked[count++] = at;
+            }
+        if (count > 0)
+            rc = lmi_store_get_many(lmi_store_of(lmi), wants, count, err);
+        for (size_t i = 0; rc == LMI_OK && i < count; i++)
+            walk->seen[asked[i]] = seen_of(&wants[i]);
+    }
+    return rc;
+}
+
+/*
+ * The next page. Pages grow, for many ask for the first entry only. At the end
+ * the walk stays where it is.
+ */
+static enum lmi_rc
+turn_page(struct lmi *lmi, struct lmi_walk *walk, bool *more_out,
+          struct lmi_err *err)
+{
+    const struct lmi_store_entry *last =
+        walk->count > 0 ? &walk->page[walk->count - 1] : NULL;
+    size_t count, size = last != NULL ? 2 * walk->count : 1;
+    enum lmi_rc rc = lmi_store_next(
+        lmi_store_of(lmi), LMI_DURABLE, walk->prefix, walk->len, last,
+        walk->page, size < LMI_PAGE ? size : LMI_PAGE, &count, err);
+
+    *more_out = rc == LMI_OK && count > 0;
+    if (!*more_out)
+        return rc;
+    walk->at = 0;
+    walk->count = count;
+    return read_seen(lmi, walk, err);
+}
+
 enum lmi_rc
 lmi_entry_next(struct lmi *lmi, struct lmi_walk *walk, bool *found_out,
                struct lmi_entry *out, struct lmi_life *life_out,
                struct lmi_err *err)
 {
-    struct lmi_store_cursor *cursor = &walk->cursor;
-    bool more;
-    enum lmi_rc rc;
+    bool more = true;
+    enum lmi_rc rc = LMI_OK;
 
     *found_out = false;
-    do {
-        rc = lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, walk->prefix,
-                            walk->len, walk->begun ? cursor : NULL, &more,
-                            cursor, err);
+    while (rc == LMI_OK && !*found_out) {
+        if (walk->at == walk->count)
+            rc = turn_page(lmi, walk, &more, err);
         if (rc != LMI_OK || !more)
             return rc;
-        walk->begun = true;
-        rc = lmi_entry_find(lmi, &cursor->id, out, err);
+        rc = lmi_entry_read(lmi, &walk->page[walk->at], out, err);
+        out->seen = walk->seen[walk->at++];
         if (rc == LMI_OK)
             rc = lmi_entry_life(lmi, out, life_out, err);
         *found_out = rc == LMI_OK && lmi_entry_lives(out, life_out);
-    } while (rc == LMI_OK && !*found_out);
+    }
     return rc;
 }
 

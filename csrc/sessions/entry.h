@@ -19,22 +19,30 @@ struct lmi_entry {
     struct lmi_store_id id;
     struct lmi_store_value value;
     struct lmi_record record;
+    int64_t seen; /* a cookie's: when it was last seen; 0: not known */
 };
 
 /* Where a secret's entry lies: only its hash is ever stored. */
 LMI_RC lmi_entry_id(struct lmi *lmi, uint8_t kind, const char *secret,
                     struct lmi_store_id *out, struct lmi_err *err);
 
-/* out->good is false if there is no sound record. */
+/* out->good is false if there is no sound record; when it was seen is not
+ * looked up. */
 LMI_RC lmi_entry_find(struct lmi *lmi, const struct lmi_store_id *id,
+                      struct lmi_entry *out, struct lmi_err *err);
+
+/* The same for an entry that has been read with others. */
+LMI_RC lmi_entry_read(struct lmi *lmi, const struct lmi_store_entry *entry,
                       struct lmi_entry *out, struct lmi_err *err);
 
 /*
  * The record of a cookie, in any state; and that of a ticket, or of a dual-use
- * cookie in the place of a ticket.
+ * cookie in the place of a ticket. more, if not NULL, is asked for in the same
+ * step: its part and kind are the caller's, its key is the cookie's.
  */
 LMI_RC lmi_entry_find_cookie(struct lmi *lmi, struct lmi_text cookie,
-                             struct lmi_entry *out, struct lmi_err *err);
+                             struct lmi_store_want *more, struct lmi_entry *out,
+                             struct lmi_err *err);
 LMI_RC lmi_entry_find_ticket(struct lmi *lmi, struct lmi_text ticket,
                              struct lmi_entry *out, struct lmi_err *err);
 
@@ -43,7 +51,8 @@ LMI_RC lmi_entry_find_contended(struct lmi *lmi,
                                 const struct lmi_record *cookie,
                                 struct lmi_entry *out, struct lmi_err *err);
 
-/* What, besides its record, decides whether an entry is alive. */
+/* What, besides its record, decides whether an entry is alive. Of a cookie it
+ * must be known when it was seen. */
 struct lmi_life {
     int64_t now;
     int64_t seen;       /* last seen, or changed */
@@ -72,13 +81,16 @@ LMI_RC lmi_entry_group(struct lmi *lmi, const char *user,
 
 /*
  * The live entries of all groups that begin with this prefix, one after the
- * other: begin with the prefix and zeros. found_out is false at the end.
+ * other: begin with the prefix and zeros. found_out is false at the end. They
+ * are as they were when their page was read.
  */
+#define LMI_PAGE 16 /* entries that lie on the stack comfortably */
 struct lmi_walk {
     uint8_t prefix[LMI_GROUP];
     size_t len;
-    bool begun;
-    struct lmi_store_cursor cursor;
+    size_t at, count; /* of the page */
+    struct lmi_store_entry page[LMI_PAGE];
+    int64_t seen[LMI_PAGE];
 };
 LMI_RC lmi_entry_next(struct lmi *lmi, struct lmi_walk *walk, bool *found_out,
                       struct lmi_entry *out, struct lmi_life *life_out,

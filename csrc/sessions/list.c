@@ -1,3 +1,4 @@
+#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
@@ -8,39 +9,68 @@
 #define PAUSE 3           /* times as long as a step */
 #define SECOND 1000000000 /* in nanoseconds */
 
-_Static_assert(sizeof(struct lmi_store_cursor) <=
-                   sizeof((struct lmi_session_list *)0)->cursor,
-               "a cursor fits");
+/* The bytes of an entry that lmi_store_next() looks at. */
+#define PLACE offsetof(struct lmi_store_entry, cap)
+_Static_assert(PLACE <= sizeof((struct lmi_session_list *)0)->cursor,
+               "a place fits");
 
-/*
- * The walk that the list asks for, from where the list is. none_out: there is
- * no such user.
- */
+/* A list while it is gone through. */
+struct listing {
+    const struct lmi_session_list *list;
+    bool more; /* false at its end */
+    struct lmi_walk walk;
+    struct lmi_entry entry; /* the one where it is */
+    int64_t seen;
+};
+
+/* The groups of the list's user: none if there is no such name. */
 static enum lmi_rc
-walk_begin(struct lmi *lmi, const struct lmi_session_list *list,
-           struct lmi_walk *walk, bool *none_out, struct lmi_err *err)
+begin_user(struct lmi *lmi, struct listing *listing, struct lmi_err *err)
 {
-    struct lmi_store_cursor *cursor = &walk->cursor;
+    const struct lmi_session_list *list = listing->list;
+    struct lmi_walk *walk = &listing->walk;
     char user[LMI_USER_MAX + 1];
     size_t len;
 
-    *walk = (struct lmi_walk){.begun = list->cursor_len > 0};
-    if (walk->begun)
-        memcpy(cursor, list->cursor, sizeof *cursor);
-    if (walk->begun && (list->cursor_len != sizeof *cursor ||
-                        cursor->group_len > LMI_STORE_GROUP))
-        return lmi_fail(err, LMI_STORE, 0, NULL,
-                        "this is not a cursor of a list", NULL);
-    *none_out = false;
-    if (list->user.kind == LMI_TEXT_ABSENT)
-        return LMI_OK;
-    *none_out = !lmi_text_read(list->user, user, sizeof user, &len) ||
-                len == 0 || strlen(user) != len;
-    if (*none_out)
+    listing->more = lmi_text_read(list->user, user, sizeof user, &len) &&
+                    len > 0 && strlen(user) == len;
+    if (!listing->more)
         return LMI_OK;
     walk->len = list->service == 0 ? LMI_GROUP_USER : LMI_GROUP_SERVICE;
     return lmi_entry_group(lmi, user, list->service, "0000000000", walk->prefix,
                            err);
+}
+
+/* From where the list is. */
+static enum lmi_rc
+begin(struct lmi *lmi, const struct lmi_session_list *list,
+      struct listing *listing, struct lmi_err *err)
+{
+    struct lmi_walk *walk = &listing->walk;
+    enum lmi_rc rc = lmi_enter(lmi, err);
+
+    *listing = (struct listing){.list = list, .more = true};
+    if (rc == LMI_OK && list->cursor_len > 0) {
+        walk->at = walk->count = 1;
+        memcpy(&walk->page[0], list->cursor, PLACE);
+        if (list->cursor_len != PLACE ||
+            walk->page[0].group_len > LMI_STORE_GROUP)
+            return lmi_fail(err, LMI_STORE, 0, NULL,
+                            "this is not a cursor of a list", NULL);
+    }
+    return rc != LMI_OK || list->user.kind == LMI_TEXT_ABSENT
+               ? rc
+               : begin_user(lmi, listing, err);
+}
+
+/* Where the list goes on. */
+static void
+keep_place(struct lmi_session_list *list, const struct lmi_walk *walk)
+{
+    if (walk->at == 0)
+        return;
+    memcpy(list->cursor, &walk->page[walk->at - 1], PLACE);
+    list->cursor_len = PLACE;
 }
 
 /* Is all true of it that is asked for, but for its public id? */
@@ -63,28 +93,26 @@ is_asked_for(const struct lmi_session_list *list, const struct lmi_entry *entry,
             lmi_address_in(&record->address, list->networks));
 }
 
-/* The next live one, with its record. */
+/*
+ * The next live one, with its record, as it was when its page was read. To end
+ * it drops what is in its place by then; a ticket that was redeemed meanwhile
+ * has become another entry.
+ */
 static enum lmi_rc
-next_live(struct lmi *lmi, struct lmi_session_list *list, bool *found_out,
-          struct lmi_entry *out, int64_t *seen_out, struct lmi_err *err)
+next_live(struct lmi *lmi, struct listing *listing, struct lmi_err *err)
 {
-    struct lmi_walk walk;
     struct lmi_life life;
-    bool none = false;
-    enum lmi_rc rc = lmi_enter(lmi, err);
+    enum lmi_rc rc;
 
-    *found_out = false;
-    if (rc == LMI_OK)
-        rc = walk_begin(lmi, list, &walk, &none, err);
-    if (rc != LMI_OK || none)
-        return rc;
+    if (!listing->more)
+        return LMI_OK;
     do
-        rc = lmi_entry_next(lmi, &walk, found_out, out, &life, err);
-    while (*found_out && !is_asked_for(list, out, &life));
-    memcpy(list->cursor, &walk.cursor, sizeof walk.cursor);
-    list->cursor_len = walk.begun ? sizeof walk.cursor : 0;
-    if (*found_out)
-        *seen_out = life.seen;
+        rc = lmi_entry_next(lmi, &listing->walk, &listing->more,
+                            &listing->entry, &life, err);
+    while (listing->more &&
+           !is_asked_for(listing->list, &listing->entry, &life));
+    if (listing->more)
+        listing->seen = life.seen;
     return rc;
 }
 
@@ -102,24 +130,21 @@ is_word_of(const char *list, const char *word)
 
 /* The next one of the list, with its record. */
 static enum lmi_rc
-next_listed(struct lmi *lmi, struct lmi_session_list *list, bool *found_out,
-            struct lmi_entry *entry, struct lmi_session *out,
+next_listed(struct lmi *lmi, struct listing *listing, struct lmi_session *out,
             struct lmi_err *err)
 {
-    int64_t seen = 0;
-    bool more = true, found = false;
-    enum lmi_rc rc = LMI_OK;
+    const char *ids = listing->list->ids;
+    enum lmi_rc rc;
 
-    memset(out, 0, sizeof *out);
-    while (rc == LMI_OK && more && !found) {
-        rc = next_live(lmi, list, &more, entry, &seen, err);
-        if (rc == LMI_OK && more)
-            rc = lmi_entry_describe(lmi, &entry->record, seen, out, err);
-        found = rc == LMI_OK && more &&
-                (list->ids == NULL || is_word_of(list->ids, out->id));
-    }
-    *found_out = found;
-    if (!found)
+    do {
+        memset(out, 0, sizeof *out);
+        rc = next_live(lmi, listing, err);
+        if (rc == LMI_OK && listing->more)
+            rc = lmi_entry_describe(lmi, &listing->entry.record, listing->seen,
+                                    out, err);
+    } while (rc == LMI_OK && listing->more && ids != NULL &&
+             !is_word_of(ids, out->id));
+    if (rc != LMI_OK)
         memset(out, 0, sizeof *out);
     return rc;
 }
@@ -128,26 +153,31 @@ enum lmi_rc
 lmi_session_next(struct lmi *lmi, struct lmi_session_list *list,
                  bool *found_out, struct lmi_session *out, struct lmi_err *err)
 {
-    struct lmi_entry entry;
+    struct listing listing;
+    enum lmi_rc rc = begin(lmi, list, &listing, err);
 
-    return next_listed(lmi, list, found_out, &entry, out, err);
+    memset(out, 0, sizeof *out);
+    if (rc == LMI_OK)
+        rc = next_listed(lmi, &listing, out, err);
+    if (rc == LMI_OK)
+        keep_place(list, &listing.walk);
+    *found_out = rc == LMI_OK && listing.more;
+    return rc;
 }
 
 enum lmi_rc
 lmi_session_count(struct lmi *lmi, uint64_t out[LMI_SERVICES + 1],
                   struct lmi_err *err)
 {
-    struct lmi_session_list list = {.service = 0};
-    struct lmi_entry entry;
-    bool more = true;
-    int64_t seen;
-    enum lmi_rc rc = LMI_OK;
+    const struct lmi_session_list list = {.service = 0};
+    struct listing listing;
+    enum lmi_rc rc = begin(lmi, &list, &listing, err);
 
     memset(out, 0, (LMI_SERVICES + 1) * sizeof *out);
-    while (rc == LMI_OK && more) {
-        rc = next_live(lmi, &list, &more, &entry, &seen, err);
-        if (rc == LMI_OK && more)
-            out[entry.record.service]++;
+    while (rc == LMI_OK && listing.more) {
+        rc = next_live(lmi, &listing, err);
+        if (rc == LMI_OK && listing.more)
+            out[listing.entry.record.service]++;
     }
     return rc;
 }
@@ -157,25 +187,23 @@ lmi_session_end_id(struct lmi *lmi, struct lmi_text id, struct lmi_text user,
                    bool *found_out, struct lmi_session *out,
                    struct lmi_err *err)
 {
-    struct lmi_session_list list = {.user = user};
+    const struct lmi_session_list list = {.user = user};
     struct lmi_bytes wanted = {id.ptr, id.len};
-    struct lmi_entry entry;
-    bool more = true;
-    int64_t seen;
-    enum lmi_rc rc = LMI_OK;
+    struct listing listing;
+    enum lmi_rc rc;
 
     *found_out = false;
     if (!lmi_text_given(id))
         return LMI_OK;
-    while (rc == LMI_OK && !*found_out) {
-        rc = next_live(lmi, &list, &more, &entry, &seen, err);
-        if (rc != LMI_OK || !more)
-            break;
-        rc = lmi_entry_describe(lmi, &entry.record, seen, out, err);
-        *found_out = rc == LMI_OK && lmi_bytes_equal(wanted, out->id);
+    rc = begin(lmi, &list, &listing, err);
+    while (rc == LMI_OK && listing.more && !*found_out) {
+        rc = next_listed(lmi, &listing, out, err);
+        *found_out =
+            rc == LMI_OK && listing.more && lmi_bytes_equal(wanted, out->id);
     }
     if (rc == LMI_OK && *found_out)
-        rc = lmi_entry_end(lmi, &entry, lmi_now(lmi), "", "operator", err);
+        rc = lmi_entry_end(lmi, &listing.entry, lmi_now(lmi), "", "operator",
+                           err);
     if (rc != LMI_OK || !*found_out) {
         memset(out, 0, sizeof *out);
         *found_out = false;
@@ -209,17 +237,19 @@ lmi_session_end_some(struct lmi *lmi, struct lmi_session_list *list,
 {
     struct lmi_session ended[LMI_END_AT_ONCE];
     struct lmi_store_op ops[LMI_END_AT_ONCE * LMI_END_OPS];
-    struct lmi_entry entry;
+    struct listing listing;
     size_t count = 0;
-    bool more = true, done;
-    enum lmi_rc rc = LMI_OK;
+    bool done;
+    enum lmi_rc rc = begin(lmi, list, &listing, err);
 
     *ended_out = 0;
-    while (rc == LMI_OK && more && count < LMI_END_AT_ONCE) {
-        rc = next_listed(lmi, list, &more, &entry, &ended[count], err);
-        if (rc == LMI_OK && more)
-            lmi_entry_end_ops(&entry, &ops[count++ * LMI_END_OPS]);
+    while (rc == LMI_OK && listing.more && count < LMI_END_AT_ONCE) {
+        rc = next_listed(lmi, &listing, &ended[count], err);
+        if (rc == LMI_OK && listing.more)
+            lmi_entry_end_ops(&listing.entry, &ops[count++ * LMI_END_OPS]);
     }
+    if (rc == LMI_OK)
+        keep_place(list, &listing.walk);
     if (rc != LMI_OK || count == 0)
         return rc;
     int64_t start = monotonic_nanoseconds();

@@ -148,25 +148,28 @@ read_origin(struct lmi *lmi, const struct lmi_access *access,
     return rc;
 }
 
-/* The cookies of a spent ticket. */
+/* The cookies of a spent ticket. One that is made meanwhile is not counted: a
+ * race may leave some too many. */
 static enum lmi_rc
 count_contenders(struct lmi *lmi, const struct lmi_entry *ticket, size_t *out,
                  struct lmi_err *err)
 {
     const struct lmi_record *record = &ticket->record;
-    struct lmi_store_cursor cursor, *after = NULL;
+    struct lmi_store_entry page[LMI_PAGE], *after = NULL;
     struct lmi_entry entry;
     uint8_t group[LMI_GROUP];
-    bool more = true;
+    size_t count = 1;
     enum lmi_rc rc = lmi_entry_group(lmi, record->user, record->service,
                                      record->digits, group, err);
 
-    while (rc == LMI_OK && more) {
+    while (rc == LMI_OK && count > 0) {
         rc = lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, group, LMI_GROUP,
-                            after, &more, &cursor, err);
-        after = &cursor;
-        if (rc == LMI_OK && more && cursor.id.kind == LMI_KIND_COOKIE) {
-            rc = lmi_entry_find(lmi, &cursor.id, &entry, err);
+                            after, page, LMI_PAGE, &count, err);
+        for (size_t i = 0; rc == LMI_OK && i < count; i++) {
+            after = &page[i];
+            if (after->id.kind != LMI_KIND_COOKIE)
+                continue;
+            rc = lmi_entry_read(lmi, after, &entry, err);
             *out +=
                 rc == LMI_OK && entry.good &&
                 memcmp(entry.record.peer, ticket->id.key, LMI_STORE_KEY) == 0;
@@ -193,7 +196,8 @@ gather(struct lmi *lmi, const struct lmi_access *access, struct redemption *out,
     if (rc == LMI_OK)
         rc = lmi_entry_life(lmi, &facts->ticket, &facts->ticket_life, err);
     if (rc == LMI_OK)
-        rc = lmi_entry_find_cookie(lmi, access->cookie, &facts->cookie, err);
+        rc = lmi_entry_find_cookie(lmi, access->cookie, NULL, &facts->cookie,
+                                   err);
     if (rc == LMI_OK)
         rc = lmi_entry_life(lmi, &facts->cookie, &facts->cookie_life, err);
     facts->right_token =

@@ -8,6 +8,7 @@
 #include "sessions/attempts.h"
 
 #define UIDS 65536 /* local users whose failures are recognized */
+#define PAGE 256   /* rows read at once */
 
 static const struct kind {
     uint8_t kind;
@@ -77,26 +78,23 @@ static enum lmi_rc
 read_kind(struct lmi *lmi, uint8_t kind, struct lmi_attempts *list,
           struct lmi_err *err)
 {
-    struct lmi_store *store = lmi_store_of(lmi);
-    uint8_t group[LMI_ATTEMPT_GROUP];
-    struct lmi_store_cursor cursor, *after = NULL;
-    struct lmi_store_value value;
+    struct lmi_store_entry *page = calloc(PAGE, sizeof *page), *after = NULL;
     struct lmi_attempt_state state;
-    bool more = true, there = false;
-    enum lmi_rc rc = LMI_OK;
+    uint8_t group[LMI_ATTEMPT_GROUP];
+    size_t count = 1;
+    enum lmi_rc rc = page != NULL ? LMI_OK : lmi_no_memory(err);
 
     lmi_attempt_group(kind, group);
-    while (rc == LMI_OK && more) {
-        rc = lmi_store_next(store, LMI_VOLATILE, group, sizeof group, after,
-                            &more, &cursor, err);
-        after = &cursor;
-        if (rc == LMI_OK && more)
-            rc = lmi_store_get(store, LMI_VOLATILE, &cursor.id, &there, &value,
-                               err);
-        if (rc == LMI_OK && more && there &&
-            lmi_attempt_state_of(lmi, kind, &value, &state))
-            rc = add(list, &cursor.id, &state, err);
+    while (rc == LMI_OK && count > 0) {
+        rc = lmi_store_next(lmi_store_of(lmi), LMI_VOLATILE, group,
+                            sizeof group, after, page, PAGE, &count, err);
+        for (size_t i = 0; rc == LMI_OK && i < count; i++) {
+            after = &page[i];
+            if (lmi_attempt_state_of(lmi, kind, &after->value, &state))
+                rc = add(list, &after->id, &state, err);
+        }
     }
+    free(page);
     return rc;
 }
 

@@ -228,26 +228,59 @@ leave_marked(struct lmi_lmdb *lmdb, enum lmi_store_part part, int code,
     return lmi_store_marked(mark, lmi_lmdb_folder(lmdb, part), err);
 }
 
+/* What is wanted of one part. all_out: each has been found. */
+static int
+read_wants(struct txn txn, enum lmi_store_part part,
+           struct lmi_store_want *wants, size_t count, bool *all_out)
+{
+    int code = 0;
+
+    *all_out = true;
+    for (size_t i = 0; code == 0 && i < count; i++)
+        if (wants[i].part == part) {
+            code =
+                read_value(txn, &wants[i].id, &wants[i].found, &wants[i].value);
+            *all_out = *all_out && wants[i].found;
+        }
+    return code;
+}
+
 static enum lmi_rc
-lmdb_get(void *self, enum lmi_store_part part, const struct lmi_store_id *id,
-         bool *found_out, struct lmi_store_value *value_out,
-         struct lmi_err *err)
+get_part(struct lmi_lmdb *lmdb, enum lmi_store_part part,
+         struct lmi_store_want *wants, size_t count, struct lmi_err *err)
 {
     struct lmi_store_mark mark = {.state = LMI_STORE_USED};
     struct lmi_lmdb_env *env;
-    enum lmi_rc rc = lmi_lmdb_enter(self, part, &env, err);
+    bool all;
+    enum lmi_rc rc = lmi_lmdb_enter(lmdb, part, &env, err);
 
     if (rc != LMI_OK)
         return rc;
     int code = lmi_lmdb_read(env);
     if (code == 0) {
         struct txn txn = {env->reader, env->dbi};
-        code = read_value(txn, id, found_out, value_out);
-        if (code == 0 && !*found_out)
-            code = heed_mark(self, txn, &mark);
+        code = read_wants(txn, part, wants, count, &all);
+        if (code == 0 && !all)
+            code = heed_mark(lmdb, txn, &mark);
         mdb_txn_reset(env->reader);
     }
-    return leave_marked(self, part, code, &mark, "can't be read", err);
+    return leave_marked(lmdb, part, code, &mark, "can't be read", err);
+}
+
+static enum lmi_rc
+lmdb_get_many(void *self, struct lmi_store_want *wants, size_t count,
+              struct lmi_err *err)
+{
+    bool is_wanted[] = {[LMI_DURABLE] = false, [LMI_VOLATILE] = false};
+    enum lmi_rc rc = LMI_OK;
+
+    for (size_t i = 0; i < count; i++)
+        is_wanted[wants[i].part] = true;
+    if (is_wanted[LMI_DURABLE])
+        rc = get_part(self, LMI_DURABLE, wants, count, err);
+    if (rc == LMI_OK && is_wanted[LMI_VOLATILE])
+        rc = get_part(self, LMI_VOLATILE, wants, count, err);
+    return rc;
 }
 
 /* Goes to the first key at `from` or, with `behind`, after it. */
@@ -280,62 +313,6 @@ seek(struct txn txn, struct key from, bool behind, struct key *out)
     return code;
 }
 
-static bool
-cursor_read(const struct key *key, const uint8_t *prefix, size_t prefix_len,
-            struct lmi_store_cursor *out)
-{
-    const uint8_t *group = key->bytes + 1;
-
-    if (key->len < 1 + prefix_len + 8 + ID_SIZE || key->bytes[0] != 'g' ||
-        (prefix_len > 0 && memcmp(group, prefix, prefix_len) != 0))
-        return false;
-    out->group_len = key->len - 1 - 8 - ID_SIZE;
-    memcpy(out->group, group, out->group_len);
-    out->expires = lmi_get_time(group + out->group_len);
-    out->id = id_at(group + out->group_len + 8);
-    return true;
-}
-
-/* `after` may be cursor_out. */
-static int
-next_cursor(struct txn txn, const uint8_t *prefix, size_t prefix_len,
-            const struct lmi_store_cursor *after, bool *found_out,
-            struct lmi_store_cursor *cursor_out)
-{
-    struct key from = after != NULL ? group_key(after->group, after->group_len,
-                                                after->expires, &after->id)
-                                    : key_of('g', prefix, prefix_len, NULL);
-    struct key key;
-    int code = seek(txn, from, after != NULL, &key);
-
-    *found_out = code == 0 && cursor_read(&key, prefix, prefix_len, cursor_out);
-    return missing_is_fine(code);
-}
-
-static enum lmi_rc
-lmdb_next(void *self, enum lmi_store_part part, const uint8_t *prefix,
-          size_t prefix_len, const struct lmi_store_cursor *after,
-          bool *found_out, struct lmi_store_cursor *cursor_out,
-          struct lmi_err *err)
-{
-    struct lmi_store_mark mark = {.state = LMI_STORE_USED};
-    struct lmi_lmdb_env *env;
-    enum lmi_rc rc = lmi_lmdb_enter(self, part, &env, err);
-
-    if (rc != LMI_OK)
-        return rc;
-    int code = lmi_lmdb_read(env);
-    if (code == 0) {
-        struct txn txn = {env->reader, env->dbi};
-        code =
-            next_cursor(txn, prefix, prefix_len, after, found_out, cursor_out);
-        if (code == 0 && !*found_out)
-            code = heed_mark(self, txn, &mark);
-        mdb_txn_reset(env->reader);
-    }
-    return leave_marked(self, part, code, &mark, "can't be read", err);
-}
-
 static int
 count_get(struct txn txn, const uint8_t *group, size_t len, uint64_t *out)
 {
@@ -351,12 +328,103 @@ count_get(struct txn txn, const uint8_t *group, size_t len, uint64_t *out)
 }
 
 static int
+cap_get(struct txn txn, struct lmi_store_entry *entry)
+{
+    uint64_t count;
+    int code = MDB_NOTFOUND;
+
+    if (entry->group_len > 0)
+        code = count_get(txn, entry->group, entry->group_len, &count);
+    entry->cap = code == 0 ? UINT32_MAX : 0;
+    return missing_is_fine(code);
+}
+
+/* What the key of the group index says of an entry; false at another key. */
+static bool
+group_read(const MDB_val *name, const uint8_t *prefix, size_t prefix_len,
+           struct lmi_store_entry *out)
+{
+    const uint8_t *group = (const uint8_t *)name->mv_data + 1;
+
+    if (name->mv_size < 1 + prefix_len + 8 + ID_SIZE ||
+        name->mv_size > LONGEST_KEY || group[-1] != 'g' ||
+        (prefix_len > 0 && memcmp(group, prefix, prefix_len) != 0))
+        return false;
+    out->group_len = name->mv_size - 1 - 8 - ID_SIZE;
+    memcpy(out->group, group, out->group_len);
+    out->expires = lmi_get_time(group + out->group_len);
+    out->id = id_at(group + out->group_len + 8);
+    return true;
+}
+
+/* The entry that the index has led to; a damaged one may lead nowhere. */
+static int
+group_entry(struct txn txn, struct lmi_store_entry *entry, size_t *count)
+{
+    bool found;
+    int code = read_value(txn, &entry->id, &found, &entry->value);
+
+    if (code == 0 && found)
+        code = cap_get(txn, entry);
+    *count += code == 0 && found;
+    return code;
+}
+
+/* `after` may point into `out`. */
+static int
+next_page(struct txn txn, const uint8_t *prefix, size_t prefix_len,
+          const struct lmi_store_entry *after, struct lmi_store_entry *out,
+          size_t size, size_t *count_out)
+{
+    struct key from = after != NULL ? group_key(after->group, after->group_len,
+                                                after->expires, &after->id)
+                                    : key_of('g', prefix, prefix_len, NULL);
+    MDB_val name, data;
+    MDB_cursor *cursor;
+    int code = mdb_cursor_open(txn.txn, txn.dbi, &cursor);
+
+    *count_out = 0;
+    if (code != 0)
+        return code;
+    code = cursor_place(cursor, &from, after != NULL, &name, &data);
+    while (code == 0 && *count_out < size &&
+           group_read(&name, prefix, prefix_len, &out[*count_out])) {
+        code = group_entry(txn, &out[*count_out], count_out);
+        if (code == 0)
+            code = mdb_cursor_get(cursor, &name, &data, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    return missing_is_fine(code);
+}
+
+static enum lmi_rc
+lmdb_next(void *self, enum lmi_store_part part, const uint8_t *prefix,
+          size_t prefix_len, const struct lmi_store_entry *after,
+          struct lmi_store_entry *out, size_t size, size_t *count_out,
+          struct lmi_err *err)
+{
+    struct lmi_store_mark mark = {.state = LMI_STORE_USED};
+    struct lmi_lmdb_env *env;
+    enum lmi_rc rc = lmi_lmdb_enter(self, part, &env, err);
+
+    if (rc != LMI_OK)
+        return rc;
+    int code = lmi_lmdb_read(env);
+    if (code == 0) {
+        struct txn txn = {env->reader, env->dbi};
+        code = next_page(txn, prefix, prefix_len, after, out, size, count_out);
+        if (code == 0 && *count_out == 0)
+            code = heed_mark(self, txn, &mark);
+        mdb_txn_reset(env->reader);
+    }
+    return leave_marked(self, part, code, &mark, "can't be read", err);
+}
+
+static int
 entry_copy(struct txn txn, const MDB_val *name, const MDB_val *data,
            struct lmi_store_entry *out)
 {
     struct envelope envelope;
-    uint64_t count;
-    int code = MDB_NOTFOUND;
 
     if (name->mv_size != 1 + ID_SIZE || !envelope_read(data, &envelope))
         return MDB_CORRUPTED;
@@ -366,10 +434,7 @@ entry_copy(struct txn txn, const MDB_val *name, const MDB_val *data,
     memcpy(out->group, envelope.group, envelope.group_len);
     out->value.len = envelope.value_len;
     memcpy(out->value.bytes, envelope.value, envelope.value_len);
-    if (out->group_len > 0)
-        code = count_get(txn, out->group, out->group_len, &count);
-    out->cap = code == 0 ? UINT32_MAX : 0;
-    return missing_is_fine(code);
+    return cap_get(txn, out);
 }
 
 static int
@@ -473,25 +538,6 @@ entry_remove(struct txn txn, const struct lmi_store_id *id)
     return code != 0 ? code : del(txn, entry_key(id));
 }
 
-/*
- * The next entry of exactly the operation's group: groups whose names only
- * begin with it are passed over. `after` may be `out`.
- */
-static int
-group_next(struct txn txn, const struct lmi_store_op *op,
-           const struct lmi_store_cursor *after, bool *found_out,
-           struct lmi_store_cursor *out)
-{
-    int code;
-
-    do {
-        code =
-            next_cursor(txn, op->group, op->group_len, after, found_out, out);
-        after = out;
-    } while (code == 0 && *found_out && out->group_len != op->group_len);
-    return code;
-}
-
 static bool
 same_id(const struct lmi_store_id *a, const struct lmi_store_id *b)
 {
@@ -502,18 +548,18 @@ same_id(const struct lmi_store_id *a, const struct lmi_store_id *b)
 static int
 keep_cap(struct txn txn, const struct lmi_store_op *op)
 {
-    struct lmi_store_cursor first;
+    struct lmi_store_entry first;
     size_t shared =
         op->group_len < LMI_STORE_CAPPED ? op->group_len : LMI_STORE_CAPPED;
     uint64_t count = 0;
-    bool found = true;
+    size_t found = 1;
     int code = count_change(txn, op->group, op->group_len, 1, true, &count);
 
-    for (; code == 0 && found && count > op->cap; count--) {
-        code = next_cursor(txn, op->group, shared, NULL, &found, &first);
-        if (code == 0 && found && same_id(&first.id, &op->id))
-            code = next_cursor(txn, op->group, shared, &first, &found, &first);
-        if (code == 0 && found)
+    for (; code == 0 && found > 0 && count > op->cap; count--) {
+        code = next_page(txn, op->group, shared, NULL, &first, 1, &found);
+        if (code == 0 && found > 0 && same_id(&first.id, &op->id))
+            code = next_page(txn, op->group, shared, &first, &first, 1, &found);
+        if (code == 0 && found > 0)
             code = entry_remove(txn, &first.id);
     }
     return code;
@@ -539,17 +585,20 @@ entry_put(struct txn txn, const struct lmi_store_op *op)
     return code;
 }
 
+/* Groups whose names only begin with the operation's are passed over. */
 static int
 group_remove(struct txn txn, const struct lmi_store_op *op)
 {
-    struct lmi_store_cursor cursor;
-    bool found = true;
-    int code = group_next(txn, op, NULL, &found, &cursor);
+    struct lmi_store_entry entry, *after = NULL;
+    size_t found = 1;
+    int code = 0;
 
-    while (code == 0 && found) {
-        code = entry_remove(txn, &cursor.id);
-        if (code == 0)
-            code = group_next(txn, op, &cursor, &found, &cursor);
+    while (code == 0 && found > 0) {
+        code =
+            next_page(txn, op->group, op->group_len, after, &entry, 1, &found);
+        after = &entry;
+        if (code == 0 && found > 0 && entry.group_len == op->group_len)
+            code = entry_remove(txn, &entry.id);
     }
     return code;
 }
@@ -859,7 +908,7 @@ const struct lmi_store_backend lmi_store_lmdb = {
     .open = lmi_lmdb_open,
     .close = lmi_lmdb_close,
     .replaced = lmi_lmdb_replaced,
-    .get = lmdb_get,
+    .get_many = lmdb_get_many,
     .apply = lmdb_apply,
     .purge = lmdb_purge,
     .next = lmdb_next,

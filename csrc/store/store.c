@@ -66,14 +66,30 @@ lmi_store_replaced(struct lmi_store *store, bool at_once)
 }
 
 enum lmi_rc
+lmi_store_get_many(struct lmi_store *store, struct lmi_store_want *wants,
+                   size_t count, struct lmi_err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        wants[i].found = false;
+        wants[i].value.len = 0;
+    }
+    return store->backend->get_many(store->self, wants, count, err);
+}
+
+enum lmi_rc
 lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
               const struct lmi_store_id *id, bool *found_out,
               struct lmi_store_value *value_out, struct lmi_err *err)
 {
-    *found_out = false;
-    value_out->len = 0;
-    return store->backend->get(store->self, part, id, found_out, value_out,
-                               err);
+    struct lmi_store_want want;
+
+    want.part = part;
+    want.id = *id;
+    enum lmi_rc rc = lmi_store_get_many(store, &want, 1, err);
+    *found_out = rc == LMI_OK && want.found;
+    value_out->len = *found_out ? want.value.len : 0;
+    memcpy(value_out->bytes, want.value.bytes, value_out->len);
+    return rc;
 }
 
 static bool
@@ -110,12 +126,12 @@ lmi_store_purge(struct lmi_store *store, enum lmi_store_part part, int64_t now,
 enum lmi_rc
 lmi_store_next(struct lmi_store *store, enum lmi_store_part part,
                const uint8_t *prefix, size_t prefix_len,
-               const struct lmi_store_cursor *after, bool *found_out,
-               struct lmi_store_cursor *cursor_out, struct lmi_err *err)
+               const struct lmi_store_entry *after, struct lmi_store_entry *out,
+               size_t size, size_t *count_out, struct lmi_err *err)
 {
-    *found_out = false;
+    *count_out = 0;
     return store->backend->next(store->self, part, prefix, prefix_len, after,
-                                found_out, cursor_out, err);
+                                out, size, count_out, err);
 }
 
 enum lmi_rc

@@ -60,7 +60,9 @@ struct lmi_store_op {
     uint32_t cap; /* ADD, SWAP, PUT: the most entries in all groups that share
                      the first LMI_STORE_CAPPED bytes of this one; 0: no limit.
                      The first in the order of lmi_store_next() make room, but
-                     not this entry. Such groups always have the same cap. */
+                     not this entry. Such groups always have the same cap. A
+                     store at the end of a network may keep a cap of more than
+                     100 roughly: a tenth more for a while. */
     const struct lmi_store_value *value; /* ADD, SWAP, PUT */
     const struct lmi_store_value *old;   /* SWAP */
 };
@@ -69,11 +71,13 @@ struct lmi_store;
 
 /* Which store; the strings are borrowed while the handle lives. */
 struct lmi_store_where {
-    const char *url;          /* "lmdb:/FOLDER" */
-    const char *volatile_dir; /* the folder of the volatile part */
-    bool test_full;           /* behave as if the disk were full; for tests */
-    bool must_exist;          /* a fault, "store.none", instead of making one */
-    bool ignore_mark;         /* for who sets it */
+    const char *url;           /* "lmdb:/FOLDER", or "postgresql://..." */
+    const char *volatile_dir;  /* LMDB: the folder of the volatile part */
+    const char *password_file; /* PostgreSQL: NULL, or which holds it */
+    bool alone;       /* PostgreSQL: it may be without synchronous standbys */
+    bool test_full;   /* behave as if the disk were full; for tests */
+    bool must_exist;  /* a fault, "store.none", instead of making one */
+    bool ignore_mark; /* for who sets it */
 };
 
 /*
@@ -96,7 +100,27 @@ struct lmi_store_backend;
 LMI_RC lmi_store_adopt(const struct lmi_store_backend *backend, void *self,
                        struct lmi_store **out, struct lmi_err *err);
 
-/* found_out is false, and value_out empty, if there is no such entry. */
+/*
+ * What lmi_store_get_many() is asked for, and its answer: found is false, and
+ * value empty, if there is no such entry.
+ */
+struct lmi_store_want {
+    enum lmi_store_part part;
+    struct lmi_store_id id;
+    bool found;
+    struct lmi_store_value value;
+};
+
+/*
+ * Reads entries of one or both parts, at most LMI_STORE_WANTS, in one round
+ * trip where the store is at the end of a network. Each is as it was at some
+ * moment of the call, not all at the same.
+ */
+#define LMI_STORE_WANTS 8
+LMI_RC lmi_store_get_many(struct lmi_store *store, struct lmi_store_want *wants,
+                          size_t count, struct lmi_err *err);
+
+/* The same for one entry. */
 LMI_RC lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
                      const struct lmi_store_id *id, bool *found_out,
                      struct lmi_store_value *value_out, struct lmi_err *err);
@@ -116,24 +140,7 @@ LMI_RC lmi_store_purge(struct lmi_store *store, enum lmi_store_part part,
                        int64_t now, uint32_t limit, uint32_t *removed_out,
                        struct lmi_err *err);
 
-/*
- * The next entry whose group begins with this prefix, behind `after` (NULL:
- * the first). Inside a group, what expires first comes first. found_out is
- * false at the end. An empty prefix finds every entry that has a group. `after`
- * may be cursor_out.
- */
-struct lmi_store_cursor {
-    size_t group_len;
-    uint8_t group[LMI_STORE_GROUP];
-    int64_t expires;
-    struct lmi_store_id id;
-};
-LMI_RC lmi_store_next(struct lmi_store *store, enum lmi_store_part part,
-                      const uint8_t *prefix, size_t prefix_len,
-                      const struct lmi_store_cursor *after, bool *found_out,
-                      struct lmi_store_cursor *cursor_out, struct lmi_err *err);
-
-/* A whole entry, as another store takes it. */
+/* A whole entry, as it is read by pages and as another store takes it. */
 struct lmi_store_entry {
     struct lmi_store_id id;
     int64_t expires;
@@ -142,6 +149,20 @@ struct lmi_store_entry {
     uint32_t cap; /* UINT32_MAX if the entry counts towards a cap, else 0 */
     struct lmi_store_value value;
 };
+
+/*
+ * The entries whose group begins with this prefix, behind `after` (NULL: from
+ * the first on), expired ones too: at most `size` of them, none at the end.
+ * They come in the order of their groups; inside a group, what expires first
+ * comes first, then by kind and key. An empty prefix finds every entry that
+ * has a group. `after` may point into what is overwritten; of it group, expires
+ * and id are looked at, and it need not be there any more.
+ */
+LMI_RC lmi_store_next(struct lmi_store *store, enum lmi_store_part part,
+                      const uint8_t *prefix, size_t prefix_len,
+                      const struct lmi_store_entry *after,
+                      struct lmi_store_entry *out, size_t size,
+                      size_t *count_out, struct lmi_err *err);
 
 /*
  * The entries behind `after` (NULL: from the first on) in the order of their
@@ -201,9 +222,8 @@ struct lmi_store_backend {
                         struct lmi_err *err);
     void (*close)(void *self);
     bool (*replaced)(void *self, bool at_once); /* NULL: never */
-    enum lmi_rc (*get)(void *self, enum lmi_store_part part,
-                       const struct lmi_store_id *id, bool *found_out,
-                       struct lmi_store_value *value_out, struct lmi_err *err);
+    enum lmi_rc (*get_many)(void *self, struct lmi_store_want *wants,
+                            size_t count, struct lmi_err *err);
     enum lmi_rc (*apply)(void *self, enum lmi_store_part part,
                          const struct lmi_store_op *ops, size_t count,
                          int64_t now, bool *done_out, struct lmi_err *err);
@@ -212,9 +232,9 @@ struct lmi_store_backend {
                          struct lmi_err *err);
     enum lmi_rc (*next)(void *self, enum lmi_store_part part,
                         const uint8_t *prefix, size_t prefix_len,
-                        const struct lmi_store_cursor *after, bool *found_out,
-                        struct lmi_store_cursor *cursor_out,
-                        struct lmi_err *err);
+                        const struct lmi_store_entry *after,
+                        struct lmi_store_entry *out, size_t size,
+                        size_t *count_out, struct lmi_err *err);
     enum lmi_rc (*report)(void *self, struct lmi_store_report *out,
                           struct lmi_err *err); /* NULL: can't tell */
     enum lmi_rc (*walk)(void *self, enum lmi_store_part part,

@@ -146,23 +146,31 @@ batches(void)
        "an empty batch is done");
 }
 
+/* A page of the entries whose group begins so. */
+static size_t
+read_group(const char *prefix, const struct lmi_store_entry *after,
+           struct lmi_store_entry *out, size_t size)
+{
+    size_t count = 99;
+
+    return lmi_store_next(store, LMI_DURABLE, (const uint8_t *)prefix,
+                          strlen(prefix), after, out, size, &count,
+                          &err) == LMI_OK
+               ? count
+               : 0;
+}
+
 static size_t
 count_group(const char *prefix)
 {
-    struct lmi_store_cursor cursor, next;
-    const struct lmi_store_cursor *after = NULL;
-    size_t count = 0;
-    bool found = true;
+    struct lmi_store_entry page[7], *after = NULL;
+    size_t count, all = 0;
 
-    while (lmi_store_next(store, LMI_DURABLE, (const uint8_t *)prefix,
-                          strlen(prefix), after, &found, &next,
-                          &err) == LMI_OK &&
-           found && count < 10000) {
-        cursor = next;
-        after = &cursor;
-        count++;
+    while (all < 10000 && (count = read_group(prefix, after, page, 7)) > 0) {
+        after = &page[count - 1];
+        all += count;
     }
-    return count;
+    return all;
 }
 
 static void
@@ -265,28 +273,31 @@ purging(void)
        "a time before 1970 is no fault");
 }
 
+static unsigned
+number_of(const struct lmi_store_id *id)
+{
+    unsigned number;
+
+    memcpy(&number, id->key, sizeof number);
+    return number;
+}
+
 /* Entries of a group by their numbers, in the order of the list. */
 static void
 group_order(const char *group, char *out, size_t size)
 {
-    struct lmi_store_cursor cursor, next;
-    const struct lmi_store_cursor *after = NULL;
-    bool found = true;
-    size_t len = 0;
+    struct lmi_store_entry page[3], *after = NULL;
+    size_t len = 0, count;
 
     out[0] = '\0';
-    while (len + 12 < size &&
-           lmi_store_next(store, LMI_DURABLE, (const uint8_t *)group,
-                          strlen(group), after, &found, &next,
-                          &err) == LMI_OK &&
-           found) {
-        unsigned number;
-        memcpy(&number, next.id.key, sizeof number);
-        len += (size_t)snprintf(out + len, size - len, "%u:%lld ", number,
-                                (long long)next.expires);
-        cursor = next;
-        after = &cursor;
-    }
+    while (len + 3 * 12 < size &&
+           (count = read_group(group, after, page, 3)) > 0)
+        for (size_t i = 0; i < count; i++) {
+            after = &page[i];
+            len += (size_t)snprintf(out + len, size - len, "%u:%lld ",
+                                    number_of(&after->id),
+                                    (long long)after->expires);
+        }
 }
 
 static bool
@@ -330,6 +341,130 @@ caps(void)
     puts_capped(722, "cap", 2600, 4);
     ok(holds(721, "capped") && holds(713, NULL),
        "a group with a longer name is another");
+}
+
+/* Numbers of a page of the groups that begin with "page". */
+static const char *
+page_of(const struct lmi_store_entry *after, size_t size)
+{
+    static char text[64];
+    struct lmi_store_entry page[8];
+    size_t count = read_group("page", after, page, size), at = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < count; i++)
+        at += (size_t)snprintf(text + at, sizeof text - at, "%u ",
+                               number_of(&page[i].id));
+    return text;
+}
+
+static void
+put_page_entry(unsigned number, uint8_t kind, const char *group,
+               int64_t expires)
+{
+    char text[16];
+
+    snprintf(text, sizeof text, "text %u", number);
+    struct lmi_store_value v = value_of(text);
+    struct lmi_store_op op = grouped(op_of(LMI_STORE_PUT, number, &v), group);
+    op.id.kind = kind;
+    op.expires = expires;
+    op.cap = strcmp(group, "page") == 0 ? 100 : 0;
+    does(op);
+}
+
+/* By group, then what expires first, then by kind and key. */
+static void
+put_page(void)
+{
+    put_page_entry(6, 'A', "pageX", 10);
+    put_page_entry(5, 'B', "page", 30);
+    put_page_entry(4, 'A', "page", 30);
+    put_page_entry(3, 'A', "page", 30);
+    put_page_entry(2, 'Z', "page", 20);
+    put_page_entry(1, 'Z', "page", -1);
+    put_page_entry(7, 'A', "paged", 10);
+    put_page_entry(8, 'A', "pa", 10);
+}
+
+static void
+pages(void)
+{
+    struct lmi_store_entry page[8], gone;
+    struct lmi_store_op drop = op_of(LMI_STORE_DROP, 4, NULL);
+
+    put_page();
+    ok(strcmp(page_of(NULL, 8), "1 2 3 4 5 6 7 ") == 0,
+       "a page larger than what there is is in its order: %s",
+       page_of(NULL, 8));
+    ok(strcmp(page_of(NULL, 7), "1 2 3 4 5 6 7 ") == 0, "one as large, too");
+    ok(strcmp(page_of(NULL, 2), "1 2 ") == 0 &&
+           strcmp(page_of(NULL, 1), "1 ") == 0,
+       "a smaller one holds the first");
+    ok(read_group("page", NULL, page, 3) == 3 && page[2].id.kind == 'A' &&
+           page[2].expires == 30 && page[2].group_len == 4 &&
+           memcmp(page[2].group, "page", 4) == 0 && page[2].value.len == 6 &&
+           memcmp(page[2].value.bytes, "text 3", 6) == 0,
+       "its entries are whole");
+    ok(read_group("pageX", NULL, &gone, 1) == 1 && gone.value.len == 6 &&
+           memcmp(gone.value.bytes, "text 6", 6) == 0,
+       "the one of another group is");
+    ok(strcmp(page_of(&page[2], 2), "4 5 ") == 0, "the next page");
+    ok(read_group("page", &page[2], page, 1) == 1 &&
+           number_of(&page[0].id) == 4,
+       "it may come in the place of the one before");
+    gone = page[0];
+    ok(read_group("page", &page[0], page, 8) == 3 &&
+           number_of(&page[0].id) == 5 && number_of(&page[2].id) == 7,
+       "also where `after` is overwritten at once");
+    ok(read_group("page", &page[2], page, 8) == 0 &&
+           read_group("page", &page[2], page, 1) == 0,
+       "and there is nothing behind the last one");
+    drop.id.kind = 'A';
+    ok(does(drop) && strcmp(page_of(&gone, 8), "5 6 7 ") == 0,
+       "behind one that is gone");
+    gone.expires = 25;
+    ok(strcmp(page_of(&gone, 8), "3 5 6 7 ") == 0, "behind one that never was");
+}
+
+static bool
+wanted(const struct lmi_store_want *want, const char *text)
+{
+    return want->found == (text != NULL) &&
+           want->value.len == (text != NULL ? strlen(text) : 0) &&
+           (text == NULL ||
+            memcmp(want->value.bytes, text, want->value.len) == 0);
+}
+
+static void
+get_many(void)
+{
+    struct lmi_store_value d = value_of("durable"), v = value_of("volatile");
+    struct lmi_store_op in_one = op_of(LMI_STORE_PUT, 910, &d);
+    struct lmi_store_op in_other = op_of(LMI_STORE_PUT, 911, &v);
+    struct lmi_store_want wants[LMI_STORE_WANTS];
+
+    apply_at(LMI_DURABLE, &in_one, 1, 0);
+    apply_at(LMI_VOLATILE, &in_other, 1, 0);
+    memset(wants, 0xFF, sizeof wants);
+    for (unsigned i = 0; i < LMI_STORE_WANTS; i++) {
+        wants[i].part = i % 2 == 0 ? LMI_VOLATILE : LMI_DURABLE;
+        wants[i].id = id_of(910 + i / 2 % 3);
+        wants[i].found = true;
+    }
+    ok(lmi_store_get_many(store, wants, LMI_STORE_WANTS, &err) == LMI_OK,
+       "as many as may be wanted, of both parts");
+    ok(wanted(&wants[1], "durable") && wanted(&wants[2], "volatile"),
+       "what is there is found, in its part");
+    ok(wanted(&wants[0], NULL) && wanted(&wants[3], NULL) &&
+           wanted(&wants[4], NULL) && wanted(&wants[5], NULL),
+       "and what is not there, is not");
+    ok(wanted(&wants[7], "durable") && wanted(&wants[6], NULL),
+       "what is wanted twice is found twice");
+    ok(lmi_store_get_many(store, wants + 1, 1, &err) == LMI_OK &&
+           wanted(&wants[1], "durable"),
+       "one alone");
+    ok(lmi_store_get_many(store, wants, 0, &err) == LMI_OK, "or none");
 }
 
 static void
@@ -381,8 +516,10 @@ conformance(void)
     sizes();
     purging();
     caps();
+    pages();
     purge_call();
     parts();
+    get_many();
 }
 
 #endif

@@ -34,15 +34,16 @@ fail_from(unsigned number)
 static unsigned
 rows(void)
 {
-    struct lmi_store_cursor cursor;
+    struct lmi_store_entry page[16], *after = NULL;
     unsigned count = 0;
-    bool found = true;
+    size_t more = 1;
 
-    for (; found; count += found)
-        if (lmi_store_next(lmi_store_of(lmi), LMI_VOLATILE, NULL, 0,
-                           count > 0 ? &cursor : NULL, &found, &cursor,
-                           &err) != LMI_OK)
+    for (; more > 0; count += (unsigned)more) {
+        if (lmi_store_next(lmi_store_of(lmi), LMI_VOLATILE, NULL, 0, after,
+                           page, 16, &more, &err) != LMI_OK)
             break;
+        after = &page[more > 0 ? more - 1 : 0];
+    }
     return count;
 }
 

@@ -161,7 +161,6 @@ all_faults(struct lmi_store *used, enum lmi_store_part part, const char *name)
     struct lmi_store_value v = value_of("v");
     struct lmi_store_op op = op_of(LMI_STORE_PUT, 60, &v);
     struct lmi_store_id id = id_of(60);
-    struct lmi_store_cursor cursor;
     struct lmi_store_entry entry;
     uint32_t removed;
     size_t count = 1;
@@ -177,14 +176,30 @@ all_faults(struct lmi_store *used, enum lmi_store_part part, const char *name)
                 name) &&
            removed == 0,
        "a purge is");
-    ok(is_fault(lmi_store_next(used, part, NULL, 0, NULL, &flag, &cursor, &err),
-                name) &&
-           !flag,
+    ok(is_fault(
+           lmi_store_next(used, part, NULL, 0, NULL, &entry, 1, &count, &err),
+           name) &&
+           count == 0,
        "a list is");
+    count = 1;
     ok(is_fault(lmi_store_walk(used, part, NULL, &entry, 1, &count, &err),
                 name) &&
            count == 0,
        "a walk is");
+}
+
+/* What a marked part still holds is found, by who finds all. */
+static void
+some_faults(struct lmi_store *used, enum lmi_store_part part, const char *name)
+{
+    struct lmi_store_want wants[] = {{.part = part, .id = id_of(60)},
+                                     {.part = part, .id = id_of(61)},
+                                     {.part = part, .id = id_of(60)}};
+
+    ok(lmi_store_get_many(used, wants, 1, &err) == LMI_OK && wants[0].found,
+       "control: what is there is found");
+    ok(is_fault(lmi_store_get_many(used, wants, 3, &err), name),
+       "what is not is a fault, also among others");
 }
 
 static void
@@ -221,6 +236,7 @@ mark(enum lmi_store_part part)
     all_faults(open, part, "store.unfinished");
     ok(lmi_store_apply(setter, part, &op, 1, 0, &done, &err) == LMI_OK && done,
        "who sets marks may write");
+    some_faults(open, part, "store.unfinished");
     ok(lmi_store_mark_put(setter, part, &used, false, &err) == LMI_OK,
        "the mark is taken away");
     store = open;

@@ -25,23 +25,25 @@ entry_find(struct entry *list, const struct lmi_store_id *id)
 }
 
 static enum lmi_rc
-memory_get(void *self, enum lmi_store_part part, const struct lmi_store_id *id,
-           bool *found_out, struct lmi_store_value *out, struct lmi_err *e)
+memory_get_many(void *self, struct lmi_store_want *wants, size_t count,
+                struct lmi_err *e)
 {
     struct memory *memory = self;
-    const struct entry *entry = entry_find(memory->entries[part], id);
 
     (void)e;
-    *found_out = entry != NULL;
-    if (entry != NULL)
-        *out = entry->value;
+    for (size_t i = 0; i < count; i++) {
+        const struct entry *entry =
+            entry_find(memory->entries[wants[i].part], &wants[i].id);
+        wants[i].found = entry != NULL;
+        if (entry != NULL)
+            wants[i].value = entry->value;
+    }
     return LMI_OK;
 }
 
 /* Groups in order, then expiry, then kind and key; as LMDB's index has it. */
 static int
-cursor_compare(const struct lmi_store_cursor *a,
-               const struct lmi_store_cursor *b)
+compare(const struct lmi_store_entry *a, const struct lmi_store_entry *b)
 {
     size_t len = a->group_len < b->group_len ? a->group_len : b->group_len;
     int order = memcmp(a->group, b->group, len);
@@ -55,34 +57,37 @@ cursor_compare(const struct lmi_store_cursor *a,
     return order != 0 ? order : memcmp(a->id.key, b->id.key, LMI_STORE_KEY);
 }
 
-static struct lmi_store_cursor
-cursor_of(const struct entry *entry)
+static struct lmi_store_entry
+whole(const struct entry *entry)
 {
-    struct lmi_store_cursor cursor = {.group_len = entry->op.group_len,
-                                      .expires = entry->op.expires,
-                                      .id = entry->op.id};
+    struct lmi_store_entry out = {.group_len = entry->op.group_len,
+                                  .expires = entry->op.expires,
+                                  .id = entry->op.id,
+                                  .cap = entry->op.cap > 0 ? UINT32_MAX : 0,
+                                  .value = entry->value};
 
-    memcpy(cursor.group, entry->op.group, sizeof cursor.group);
-    return cursor;
+    memcpy(out.group, entry->op.group, sizeof out.group);
+    return out;
 }
 
 static struct entry *
 entry_next(struct entry *list, const uint8_t *prefix, size_t len, bool exact,
-           const struct lmi_store_cursor *after)
+           const struct lmi_store_entry *after)
 {
     struct entry *best = NULL;
-    struct lmi_store_cursor best_cursor;
+    struct lmi_store_entry next, first;
 
     for (size_t i = 0; i < 5000; i++) {
-        struct lmi_store_cursor cursor = cursor_of(&list[i]);
-        if (!list[i].used || cursor.group_len == 0 || cursor.group_len < len ||
-            (exact && cursor.group_len != len) ||
-            memcmp(cursor.group, prefix, len) != 0 ||
-            (after != NULL && cursor_compare(&cursor, after) <= 0))
+        const struct lmi_store_op *op = &list[i].op;
+        if (!list[i].used || op->group_len == 0 || op->group_len < len ||
+            (exact && op->group_len != len) ||
+            memcmp(op->group, prefix, len) != 0)
             continue;
-        if (best == NULL || cursor_compare(&cursor, &best_cursor) < 0) {
+        next = whole(&list[i]);
+        if ((after == NULL || compare(&next, after) > 0) &&
+            (best == NULL || compare(&next, &first) < 0)) {
             best = &list[i];
-            best_cursor = cursor;
+            first = next;
         }
     }
     return best;
@@ -90,17 +95,21 @@ entry_next(struct entry *list, const uint8_t *prefix, size_t len, bool exact,
 
 static enum lmi_rc
 memory_next(void *self, enum lmi_store_part part, const uint8_t *prefix,
-            size_t prefix_len, const struct lmi_store_cursor *after,
-            bool *found_out, struct lmi_store_cursor *out, struct lmi_err *e)
+            size_t prefix_len, const struct lmi_store_entry *after,
+            struct lmi_store_entry *out, size_t size, size_t *count_out,
+            struct lmi_err *e)
 {
     struct memory *memory = self;
-    const struct entry *entry =
-        entry_next(memory->entries[part], prefix, prefix_len, false, after);
+    const struct entry *entry;
 
     (void)e;
-    *found_out = entry != NULL;
-    if (entry != NULL)
-        *out = cursor_of(entry);
+    for (*count_out = 0; *count_out < size; after = &out[(*count_out)++]) {
+        entry =
+            entry_next(memory->entries[part], prefix, prefix_len, false, after);
+        if (entry == NULL)
+            break;
+        out[*count_out] = whole(entry);
+    }
     return LMI_OK;
 }
 
@@ -196,7 +205,7 @@ memory_purge(void *self, enum lmi_store_part part, int64_t now, uint32_t limit,
 }
 
 static const struct lmi_store_backend backend = {.close = free,
-                                                 .get = memory_get,
+                                                 .get_many = memory_get_many,
                                                  .apply = memory_apply,
                                                  .purge = memory_purge,
                                                  .next = memory_next};

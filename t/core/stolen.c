@@ -101,12 +101,12 @@ encode(const uint8_t key[LMI_STORE_KEY], char out[LMI_SECRET_CHARS + 1])
 
 /* What is not simply unknown has been found by what the store holds. */
 static unsigned
-opens(const struct lmi_store_cursor *cursor)
+opens(const struct lmi_store_entry *entry)
 {
     char secret[LMI_SECRET_CHARS + 1], ticket[LMI_TICKET_SIZE];
     char cookie[LMI_COOKIE_SIZE];
 
-    encode(cursor->id.key, secret);
+    encode(entry->id.key, secret);
     snprintf(ticket, sizeof ticket, "lmt_%s", secret);
     snprintf(cookie, sizeof cookie, "%s%%3a%s", user, secret);
     return (redeem(ticket) != LMI_UNKNOWN ? 1U : 0U) +
@@ -118,9 +118,9 @@ main(void)
 {
     const char *wanted = getenv("LMI_SESSIONS");
     unsigned sessions = wanted != NULL ? (unsigned)atoi(wanted) : 1000;
-    struct lmi_store_cursor cursor;
+    struct lmi_store_entry entry;
     unsigned number = 0, keys = 0, opened = 0;
-    bool found = true;
+    size_t found = 1;
 
     scratch_make();
     make_site(sessions / 50 + 1);
@@ -131,12 +131,12 @@ main(void)
     while (number < sessions && make_session(number))
         number++;
     ok(number == sessions, "%u sessions are made", number);
-    for (; found; keys += found) {
-        const struct lmi_store_cursor *after = keys > 0 ? &cursor : NULL;
-        if (lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, NULL, 0, after,
-                           &found, &cursor, &err) != LMI_OK)
+    for (; found > 0; keys += (unsigned)found) {
+        if (lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, NULL, 0,
+                           keys > 0 ? &entry : NULL, &entry, 1, &found,
+                           &err) != LMI_OK)
             break;
-        opened += found ? opens(&cursor) : 0;
+        opened += found > 0 ? opens(&entry) : 0;
     }
     ok(keys >= sessions, "the store has %u keys for them", keys);
     ok(opened == 0, "and none opens anything");

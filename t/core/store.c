@@ -427,20 +427,24 @@ planted(void)
     refuses("deep", LMI_STORE, "a folder whose parent's parent is missing");
 }
 
-/* Writes an entry's bytes as the store would not. */
+/* Writes an entry's bytes as the store would not: its place is the letter, and
+ * what there is before its id. */
 static bool
-writes(unsigned number, const uint8_t *bytes, size_t len)
+writes_at(const char *place, size_t place_len, unsigned number,
+          const uint8_t *bytes, size_t len)
 {
     struct lmi_store_id id = id_of(number);
-    uint8_t key[2 + LMI_STORE_KEY] = {'e', id.kind};
-    MDB_val name = {.mv_size = sizeof key, .mv_data = key};
+    uint8_t key[32 + 1 + LMI_STORE_KEY];
+    MDB_val name = {.mv_size = place_len + 1 + LMI_STORE_KEY, .mv_data = key};
     MDB_val data = {.mv_size = len};
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi dbi;
     bool good;
 
-    memcpy(key + 2, id.key, LMI_STORE_KEY);
+    memcpy(key, place, place_len);
+    key[place_len] = id.kind;
+    memcpy(key + place_len + 1, id.key, LMI_STORE_KEY);
     data.mv_data = (void *)(uintptr_t)bytes;
     if (mdb_env_create(&env) != 0)
         return false;
@@ -450,6 +454,12 @@ writes(unsigned number, const uint8_t *bytes, size_t len)
            mdb_put(txn, dbi, &name, &data, 0) == 0 && mdb_txn_commit(txn) == 0;
     mdb_env_close(env);
     return good;
+}
+
+static bool
+writes(unsigned number, const uint8_t *bytes, size_t len)
+{
+    return writes_at("e", 1, number, bytes, len);
 }
 
 /* An entry is its time, the length of its group, the group, and its value. */
@@ -465,7 +475,8 @@ writes_damage(void)
            writes(703, bytes, 9 + LMI_STORE_GROUP - 1);
     bytes[8] = LMI_STORE_GROUP + 1;
     return good && writes(704, bytes, 9 + LMI_STORE_GROUP + 1) &&
-           writes(705, bytes, 8) && writes(706, bytes, 0);
+           writes(705, bytes, 8) && writes(706, bytes, 0) &&
+           writes_at("ggone\0\0\0\0\0\0\0\1", 13, 707, bytes, 0);
 }
 
 static bool
@@ -483,6 +494,8 @@ is_there(unsigned number)
 static void
 damaged(void)
 {
+    struct lmi_store_value v = value_of("v");
+    struct lmi_store_entry page[2];
     unsigned there = 0;
 
     lmi_store_close(store);
@@ -496,6 +509,11 @@ damaged(void)
         there += number != 702 && is_there(number);
     ok(there == 0, "one byte more, or less than there must be, is no entry");
     ok(puts_text(704, "new") && holds(704, "new"), "and makes room for one");
+    ok(does(grouped(op_of(LMI_STORE_PUT, 708, &v), "gone")) &&
+           read_group("gone", NULL, page, 1) == 1 &&
+           number_of(&page[0].id) == 708 &&
+           read_group("gone", NULL, page, 2) == 1,
+       "an index that leads nowhere is passed over");
 }
 
 /* Beyond the second in which the store does not look. */

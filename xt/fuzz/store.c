@@ -166,7 +166,7 @@ apply(struct txn txn)
 }
 
 static int
-compare(const struct lmi_store_cursor *a, const struct lmi_store_cursor *b)
+compare(const struct lmi_store_entry *a, const struct lmi_store_entry *b)
 {
     struct key left = group_key(a->group, a->group_len, a->expires, &a->id);
     struct key right = group_key(b->group, b->group_len, b->expires, &b->id);
@@ -176,27 +176,43 @@ compare(const struct lmi_store_cursor *a, const struct lmi_store_cursor *b)
     return order != 0 ? order : (left.len > right.len) - (left.len < right.len);
 }
 
+static void
+check_entry(struct txn txn, const struct lmi_store_entry *entry,
+            const char *prefix)
+{
+    size_t len = strlen(prefix);
+    struct lmi_store_value value;
+    bool there;
+
+    if (entry->group_len > LMI_STORE_GROUP || entry->group_len < len ||
+        memcmp(entry->group, prefix, len) != 0)
+        abort();
+    must(read_value(txn, &entry->id, &there, &value));
+    if (!there || value.len != entry->value.len ||
+        memcmp(value.bytes, entry->value.bytes, value.len) != 0)
+        abort();
+}
+
 /* The entries whose group begins so, each behind the one before. */
 static size_t
-list(struct txn txn, const char *prefix)
+list(struct txn txn, const char *prefix, size_t size)
 {
-    size_t len = strlen(prefix), count = 0;
-    struct lmi_store_cursor next, last;
-    struct lmi_store_value value;
-    bool found = true, there;
+    struct lmi_store_entry page[IDS], last;
+    size_t all = 0, count;
 
-    for (;; last = next, count++) {
-        must(next_cursor(txn, (const uint8_t *)prefix, len,
-                         count == 0 ? NULL : &last, &found, &next));
-        if (!found)
-            return count;
-        if (next.group_len > LMI_STORE_GROUP || next.group_len < len ||
-            memcmp(next.group, prefix, len) != 0 ||
-            (count > 0 && compare(&last, &next) >= 0))
+    for (;; all += count) {
+        must(next_page(txn, (const uint8_t *)prefix, strlen(prefix),
+                       all == 0 ? NULL : &page[count - 1], page, size, &count));
+        if (count == 0)
+            return all;
+        if (count > size)
             abort();
-        must(read_value(txn, &next.id, &there, &value));
-        if (there ? value.len > LMI_STORE_VALUE : model.known)
-            abort();
+        for (size_t i = 0; i < count; i++) {
+            check_entry(txn, &page[i], prefix);
+            if (all + i > 0 && compare(&last, &page[i]) >= 0)
+                abort();
+            last = page[i];
+        }
     }
 }
 
@@ -222,7 +238,7 @@ check_model(struct txn txn)
     uint32_t removed, count = 0;
     bool found;
 
-    if (list(txn, "!P") > CAP)
+    if (list(txn, "!P", IDS) > CAP)
         abort();
     for (uint8_t i = 0; i < IDS; i++) {
         struct lmi_store_id id = {.kind = (uint8_t)('A' + i / 4)};
@@ -274,8 +290,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             put_foreign(txn);
         else
             apply(txn);
-    list(txn, "");
-    list(txn, "a");
+    if (list(txn, "", 1) != list(txn, "", 5))
+        abort();
+    list(txn, "a", 2);
     if (model.known)
         check_model(txn);
     if (purge_all(txn, INT64_MAX, 1000) >= 1000)
