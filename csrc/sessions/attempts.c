@@ -99,28 +99,53 @@ row_wait(const struct row *row, uint32_t free_failures, uint32_t max,
     return row->open == 0 ? 0 : 1;
 }
 
+enum lmi_rc
+lmi_attempt_find(struct lmi *lmi, enum lmi_store_part part,
+                 const struct lmi_attempt_row *rows, size_t count,
+                 struct lmi_attempt_found *out, struct lmi_err *err)
+{
+    struct lmi_store_want wants[2 * ROWS];
+    const struct lmi_store_want *found = wants;
+    size_t wanted = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        wants[wanted].part = part;
+        wants[wanted++].id = rows[i].id;
+        if (rows[i].has_old) {
+            wants[wanted].part = part;
+            wants[wanted++].id = rows[i].old_id;
+        }
+    }
+    enum lmi_rc rc = lmi_store_get_many(lmi_store_of(lmi), wants, wanted, err);
+    for (size_t i = 0; i < count; found += rows[i++].has_old ? 2 : 1) {
+        out[i].there = found->found;
+        out[i].there_old = !found->found && rows[i].has_old && found[1].found;
+        out[i].value = found[out[i].there_old ? 1 : 0].value;
+    }
+    return rc;
+}
+
 /* A row in the store: its old value is what the change expects to find. */
 struct slot {
     struct row row;
-    bool there;     /* under its own id */
-    bool there_old; /* under the one that the old key gave it */
-    struct lmi_store_value old, value;
+    struct lmi_attempt_found old;
+    struct lmi_store_value value;
 };
 
+/* All rows of the attempt. */
 static enum lmi_rc
-slot_read(struct lmi *lmi, const struct lmi_attempt_row *row, int64_t now,
-          struct slot *out, struct lmi_err *err)
+slots_read(struct lmi *lmi, const struct lmi_attempt *attempt, int64_t now,
+           struct slot slots[ROWS], struct lmi_err *err)
 {
-    struct lmi_store *store = lmi_store_of(lmi);
-    enum lmi_rc rc = lmi_store_get(store, LMI_VOLATILE, &row->id, &out->there,
-                                   &out->old, err);
+    struct lmi_attempt_found found[ROWS];
+    enum lmi_rc rc = lmi_attempt_find(lmi, LMI_VOLATILE, attempt->rows,
+                                      attempt->count, found, err);
 
-    out->there_old = false;
-    if (rc == LMI_OK && !out->there && row->has_old)
-        rc = lmi_store_get(store, LMI_VOLATILE, &row->old_id, &out->there_old,
-                           &out->old, err);
-    row_read(&out->old, &out->row);
-    row_settle(&out->row, now);
+    for (size_t i = 0; i < attempt->count; i++) {
+        slots[i].old = found[i];
+        row_read(&found[i].value, &slots[i].row);
+        row_settle(&slots[i].row, now);
+    }
     return rc;
 }
 
@@ -134,15 +159,15 @@ slot_ops(struct slot *slot, const struct lmi_attempt_row *row, int64_t now,
     row_write(&slot->row, &slot->value);
     /* Of a kind, the rows with the fewest failures are first to make room. */
     ops[(*count)++] = (struct lmi_store_op){
-        .verb = slot->there ? LMI_STORE_SWAP : LMI_STORE_ADD,
+        .verb = slot->old.there ? LMI_STORE_SWAP : LMI_STORE_ADD,
         .id = row->id,
         .expires = now + FORGET_SECONDS,
         .group = {'!', row->id.kind, (uint8_t)(rank < 255 ? rank : 255)},
         .group_len = 3,
         .cap = LMI_ATTEMPT_ROWS,
         .value = &slot->value,
-        .old = &slot->old};
-    if (slot->there_old)
+        .old = &slot->old.value};
+    if (slot->old.there_old)
         ops[(*count)++] =
             (struct lmi_store_op){.verb = LMI_STORE_DROP, .id = row->old_id};
 }
@@ -248,23 +273,20 @@ static enum lmi_rc
 find_known(struct lmi *lmi, const char *user, const struct lmi_address *network,
            struct lmi_attempt *attempt, struct lmi_err *err)
 {
-    struct lmi_store *store = lmi_store_of(lmi);
-    struct lmi_attempt_row known = {.has_old = false};
-    struct lmi_store_value value = {.len = 0};
-    bool there = false;
+    struct lmi_attempt_row known;
+    struct lmi_attempt_found found;
     enum lmi_rc rc =
         row_id(lmi, LMI_KIND_KNOWN, LMI_MAC_KNOWN, user, network, &known, err);
 
     if (rc == LMI_OK)
-        rc = lmi_store_get(store, LMI_DURABLE, &known.id, &there, &value, err);
+        rc = lmi_attempt_find(lmi, LMI_DURABLE, &known, 1, &found, err);
+    if (rc != LMI_OK)
+        return rc;
     attempt->known = known.id;
-    attempt->known_anew = !there && known.has_old;
-    if (rc == LMI_OK && attempt->known_anew)
-        rc = lmi_store_get(store, LMI_DURABLE, &known.old_id, &there, &value,
-                           err);
-    if (rc == LMI_OK && there && value.len == 8)
-        attempt->known_since = lmi_get_time(value.bytes);
-    return rc;
+    attempt->known_anew = !found.there && known.has_old;
+    if (found.value.len == 8)
+        attempt->known_since = lmi_get_time(found.value.bytes);
+    return LMI_OK;
 }
 
 /* Within so many seconds before the attempt? */
@@ -335,14 +357,12 @@ reserve(struct lmi *lmi, const struct lmi_attempt *attempt, uint32_t *wait_out,
     struct lmi_store_op ops[2 * ROWS];
     size_t count = 0;
     int64_t now = attempt->started;
-    enum lmi_rc rc = LMI_OK;
+    enum lmi_rc rc = slots_read(lmi, attempt, now, slots, err);
 
     *wait_out = 0;
     *done_out = true;
     for (size_t i = 0; rc == LMI_OK && i < attempt->count; i++) {
-        const struct lmi_attempt_row *row = &attempt->rows[i];
-        rc = slot_read(lmi, row, now, &slots[i], err);
-        uint32_t wait = row_wait(&slots[i].row, row->free_failures,
+        uint32_t wait = row_wait(&slots[i].row, attempt->rows[i].free_failures,
                                  lmi_settings_of(lmi)->attempts_max, now);
         *wait_out = wait > *wait_out ? wait : *wait_out;
     }
@@ -391,7 +411,8 @@ row_end(struct slot *slot, int64_t started, int64_t now, bool is_first,
         i++;
     if (i < row->open)
         row_close(row, i);
-    else if (end == LMI_ATTEMPT_FAILED && (slot->there || slot->there_old))
+    else if (end == LMI_ATTEMPT_FAILED &&
+             (slot->old.there || slot->old.there_old))
         return;
     if (end == LMI_ATTEMPT_FAILED)
         row_fail(row, now);
@@ -407,10 +428,9 @@ settle(struct lmi *lmi, const struct lmi_attempt *attempt,
     struct lmi_store_op ops[2 * ROWS];
     size_t count = 0;
     int64_t now = lmi_now(lmi);
-    enum lmi_rc rc = LMI_OK;
+    enum lmi_rc rc = slots_read(lmi, attempt, now, slots, err);
 
     for (size_t i = 0; rc == LMI_OK && i < attempt->count; i++) {
-        rc = slot_read(lmi, &attempt->rows[i], now, &slots[i], err);
         row_end(&slots[i], attempt->started, now, i == 0, end);
         slot_ops(&slots[i], &attempt->rows[i], now, ops, &count);
     }

@@ -51,6 +51,16 @@ LMI_RC lmi_attempt_row_of(struct lmi *lmi, uint8_t kind, const char *user,
                           const struct lmi_address *source,
                           struct lmi_attempt_row *out, struct lmi_err *err);
 
+/* What is there of rows, at most three: under their own ids, or under those
+ * that the old key gave them. */
+struct lmi_attempt_found {
+    bool there, there_old; /* one of them at most */
+    struct lmi_store_value value;
+};
+LMI_RC lmi_attempt_find(struct lmi *lmi, enum lmi_store_part part,
+                        const struct lmi_attempt_row *rows, size_t count,
+                        struct lmi_attempt_found *out, struct lmi_err *err);
+
 /* What a row of this kind, read from the store, says by now: false if it has
  * no failures. */
 struct lmi_attempt_state {

@@ -332,24 +332,21 @@ clear_row(struct lmi *lmi, uint8_t kind, const char *user,
           const struct lmi_address *source, uint64_t *removed,
           struct lmi_err *err)
 {
-    struct lmi_store *store = lmi_store_of(lmi);
     struct lmi_attempt_row row;
+    struct lmi_attempt_found found;
     struct lmi_attempt_state state;
-    struct lmi_store_value value;
-    bool there = false, done;
+    bool done;
     enum lmi_rc rc = lmi_attempt_row_of(lmi, kind, user, source, &row, err);
 
     if (rc == LMI_OK)
-        rc = lmi_store_get(store, LMI_VOLATILE, &row.id, &there, &value, err);
-    if (rc == LMI_OK && !there && row.has_old) {
-        row.id = row.old_id;
-        rc = lmi_store_get(store, LMI_VOLATILE, &row.id, &there, &value, err);
-    }
-    if (rc != LMI_OK || !there ||
-        !lmi_attempt_state_of(lmi, kind, &value, &state))
+        rc = lmi_attempt_find(lmi, LMI_VOLATILE, &row, 1, &found, err);
+    if (rc != LMI_OK || (!found.there && !found.there_old) ||
+        !lmi_attempt_state_of(lmi, kind, &found.value, &state))
         return rc;
-    const struct lmi_store_op op = {.verb = LMI_STORE_DROP, .id = row.id};
-    rc = lmi_store_apply(store, LMI_VOLATILE, &op, 1, lmi_now(lmi), &done, err);
+    const struct lmi_store_op op = {.verb = LMI_STORE_DROP,
+                                    .id = found.there ? row.id : row.old_id};
+    rc = lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, &op, 1, lmi_now(lmi),
+                         &done, err);
     *removed += rc == LMI_OK;
     return rc;
 }

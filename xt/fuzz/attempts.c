@@ -114,7 +114,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct lmi_store_value value;
-    struct slot slot = {.there = true};
+    struct slot slot = {.old.there = true};
     int64_t now = (int64_t)take_number(&data, &size, 5);
     uint32_t free_failures = (uint32_t)take_number(&data, &size, 1);
     uint32_t max = (uint32_t)take_number(&data, &size, 1);
