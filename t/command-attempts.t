@@ -253,6 +253,7 @@ $site->settings( key_file_old => "$dir/old" );
 at(22);
 is( named()->[0], 'name bob: 3, 0 s',     'after a change of the key a name is found' );
 is( clear('bob'), "0 Cleared 1 entry.\n", '... and cleared' );
+is( named()->[0], undef,                  '... which removes it' );
 
 SKIP: {
     skip 'only root becomes somebody else', 4 if $< != 0;
