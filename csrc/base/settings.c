@@ -13,6 +13,7 @@
 
 #define DEFAULT_PATH "/etc/logmein.conf"
 #define DEFAULT_STORE "lmdb:/var/lib/logmein"
+#define DEFAULT_KEY "/var/lib/logmein/key" /* where there is no folder */
 #define DEFAULT_VOLATILE "/run/logmein/volatile"
 #define DEFAULT_LOG_FILE "file:/var/log/logmein/logins.log"
 #define MAX_SIZE 65536
@@ -27,7 +28,7 @@ static const char *const kind_rules[] = {
     [CLOCK] = "must be a time in seconds since 1970",
     [TEXT] = "has a bad value",
     [PATH] = "must be an absolute path of at most 255 bytes",
-    [URL] = "must be lmdb:/FOLDER",
+    [URL] = "must be lmdb:/FOLDER or postgresql://...",
     [LOG] = "must be syslog, file, file:/PATH, stderr or none",
 };
 
@@ -53,6 +54,8 @@ static const struct key keys[] = {
     {KEY(domains), TEXT, "", NULL, 0, 0},
     {KEY(site_hostnames), SWITCH, "yes", NULL, 0, 0},
     {KEY(store), URL, DEFAULT_STORE, NULL, 0, 0},
+    {KEY(store_password_file), PATH, "", NULL, 0, 0},
+    {KEY(store_alone), SWITCH, "no", NULL, 0, 0},
     {KEY(volatile_dir), PATH, "", NULL, 0, 0}, /* see fill_in() */
     {KEY(key_file), PATH, "", NULL, 0, 0},
     {KEY(key_file_old), PATH, "", NULL, 0, 0},
@@ -123,13 +126,19 @@ prefixed_path_ok(const char *value, const char *prefix)
 }
 
 static bool
+is_database(const char *store)
+{
+    return strncmp(store, "postgresql://", 13) == 0 && strlen(store) < 256;
+}
+
+static bool
 text_ok(enum kind kind, const char *value)
 {
     switch (kind) {
     case PATH:
         return path_ok(value);
     case URL:
-        return prefixed_path_ok(value, "lmdb:");
+        return prefixed_path_ok(value, "lmdb:") || is_database(value);
     case LOG:
         return strcmp(value, "syslog") == 0 || strcmp(value, "stderr") == 0 ||
                strcmp(value, "none") == 0 || prefixed_path_ok(value, "file:");
@@ -275,7 +284,7 @@ read_line(struct lmi_bytes line, unsigned number, const char *file,
 static void
 default_volatile(const char *store, char out[LMI_PLACE_SIZE])
 {
-    if (strcmp(store, DEFAULT_STORE) == 0)
+    if (strcmp(store, DEFAULT_STORE) == 0 || is_database(store))
         snprintf(out, LMI_PLACE_SIZE, "%s", DEFAULT_VOLATILE);
     else
         snprintf(out, LMI_PLACE_SIZE, "%s/volatile", store + strlen("lmdb:"));
@@ -284,7 +293,10 @@ default_volatile(const char *store, char out[LMI_PLACE_SIZE])
 static void
 default_key(const char *store, char out[LMI_PLACE_SIZE])
 {
-    snprintf(out, LMI_PLACE_SIZE, "%s/key", store + strlen("lmdb:"));
+    if (is_database(store))
+        snprintf(out, LMI_PLACE_SIZE, "%s", DEFAULT_KEY);
+    else
+        snprintf(out, LMI_PLACE_SIZE, "%s/key", store + strlen("lmdb:"));
 }
 
 bool
@@ -309,6 +321,9 @@ lmi_settings_place(const struct lmi_settings *settings, const char *store,
         snprintf(out->key_file, sizeof out->key_file, "%s", settings->key_file);
     snprintf(out->key_file_old, sizeof out->key_file_old, "%s",
              settings->key_file_old);
+    snprintf(out->password_file, sizeof out->password_file, "%s",
+             settings->store_password_file);
+    out->alone = settings->store_alone;
     return true;
 }
 

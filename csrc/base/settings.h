@@ -32,7 +32,9 @@ struct lmi_settings {
     const char *domains;
     bool site_hostnames;
     const char *store;
-    const char *volatile_dir;
+    const char *store_password_file; /* empty: none */
+    bool store_alone;
+    const char *volatile_dir; /* of a store in LMDB */
     const char *key_file;
     const char *key_file_old;           /* empty: none */
     uint32_t session_idle, session_max; /* seconds */
@@ -94,7 +96,9 @@ struct lmi_store_place {
     char store[LMI_PLACE_SIZE];
     char volatile_dir[LMI_PLACE_SIZE];
     char key_file[LMI_PLACE_SIZE];
-    char key_file_old[LMI_PLACE_SIZE]; /* empty: not set */
+    char key_file_old[LMI_PLACE_SIZE];  /* empty: not set */
+    char password_file[LMI_PLACE_SIZE]; /* empty: none */
+    bool alone;
 };
 LMI_CHECK bool lmi_settings_place(const struct lmi_settings *settings,
                                   const char *store,

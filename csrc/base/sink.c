@@ -54,12 +54,19 @@ lmi_trouble_fail(struct lmi_trouble what, const char *location,
                     words[what.kind].text, words[what.kind].remedy);
 }
 
-/* Who the file is made for: the owner of the key, or of the store's folder. */
+/* Who the file is made for: the owner of the key, or of the folder that it will
+ * lie in, or of the store's. */
 static bool
 find_owner(const struct lmi_settings *settings, struct stat *st)
 {
-    return stat(settings->key_file, st) == 0 ||
-           stat(settings->store + strlen("lmdb:"), st) == 0;
+    char folder[PATH_MAX];
+
+    if (stat(settings->key_file, st) == 0)
+        return true;
+    if (strncmp(settings->store, "lmdb:", 5) == 0)
+        return stat(settings->store + strlen("lmdb:"), st) == 0;
+    lmi_file_folder(settings->key_file, folder);
+    return stat(folder, st) == 0;
 }
 
 #define FILE_FLAGS                                                             \

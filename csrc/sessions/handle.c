@@ -346,6 +346,8 @@ store_open(struct lmi *lmi, struct lmi_err *err)
     const struct lmi_store_where where = {
         .url = settings->store,
         .volatile_dir = settings->volatile_dir,
+        .password_file = settings->store_password_file,
+        .alone = settings->store_alone,
         .test_full = settings->test_fault == LMI_FAULT_STORE_FULL};
     struct lmi_store_value there;
     bool known = false, old = false;

@@ -11,6 +11,8 @@ lmi_open_store(const struct lmi_store_place *place, bool must_exist,
 {
     const struct lmi_store_where where = {.url = place->store,
                                           .volatile_dir = place->volatile_dir,
+                                          .password_file = place->password_file,
+                                          .alone = place->alone,
                                           .must_exist = must_exist,
                                           .ignore_mark = true};
 

@@ -1,5 +1,6 @@
 #include "store/store.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,20 +26,62 @@ lmi_store_adopt(const struct lmi_store_backend *backend, void *self,
     return LMI_OK;
 }
 
+/*
+ * Which backend keeps the stores of a scheme. One that is not built in lies in
+ * a loadable object, in the folder that the linker was told (DT_RUNPATH).
+ */
+struct scheme {
+    const char *name;
+    const struct lmi_store_backend *backend;
+    const char *object, *symbol, *package;
+};
+static const struct scheme schemes[] = {
+    {"lmdb:", &lmi_store_lmdb, NULL, NULL, NULL},
+    {"postgresql:", NULL, "logmein-postgres.so", "lmi_store_postgres",
+     "install libpq-dev (Debian) or libpq-devel (Red Hat), and build again"},
+};
+
+/* The object stays loaded: libpq, and what it uses, can't be unloaded. */
+static enum lmi_rc
+load(const struct scheme *scheme, const struct lmi_store_backend **out,
+     struct lmi_err *err)
+{
+    void *object = dlopen(scheme->object, RTLD_NOW | RTLD_LOCAL);
+
+    *out = object == NULL ? NULL : dlsym(object, scheme->symbol);
+    if (*out != NULL)
+        return LMI_OK;
+    lmi_fail(err, LMI_LIBRARY, 0, scheme->object,
+             "stores of this kind can't be used", scheme->package);
+    lmi_err_add_location(err, " (%.200s)", dlerror());
+    return lmi_err_name(err, "store.library");
+}
+
+static enum lmi_rc
+backend_of(const char *url, const struct lmi_store_backend **out,
+           struct lmi_err *err)
+{
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
+        if (strncmp(url, schemes[i].name, strlen(schemes[i].name)) == 0) {
+            *out = schemes[i].backend;
+            return *out != NULL ? LMI_OK : load(&schemes[i], out, err);
+        }
+    return lmi_fail(err, LMI_SETTINGS, 0, "store",
+                    "is of no kind that is known",
+                    "set store = lmdb:/FOLDER or postgresql://...");
+}
+
 enum lmi_rc
 lmi_store_open(const struct lmi_store_where *where, struct lmi_store **out,
                struct lmi_err *err)
 {
-    const struct lmi_store_backend *backend = &lmi_store_lmdb;
+    const struct lmi_store_backend *backend;
     void *self;
-    enum lmi_rc rc;
+    enum lmi_rc rc = backend_of(where->url, &backend, err);
 
     *out = NULL;
-    if (strncmp(where->url, "lmdb:", 5) != 0)
-        return lmi_fail(err, LMI_STORE, 0, NULL,
-                        "this version keeps sessions in LMDB only",
-                        "set store = lmdb:/FOLDER");
-    rc = backend->open(where, &self, err);
+    if (rc == LMI_OK)
+        rc = backend->open(where, &self, err);
     if (rc != LMI_OK)
         return rc;
     rc = lmi_store_adopt(backend, self, out, err);
@@ -47,6 +90,20 @@ lmi_store_open(const struct lmi_store_where *where, struct lmi_store **out,
     else
         (*out)->test_full = where->test_full;
     return rc;
+}
+
+enum lmi_rc
+lmi_store_prepare(const struct lmi_store_where *where, const char *admin_url,
+                  struct lmi_err *err)
+{
+    const struct lmi_store_backend *backend;
+    enum lmi_rc rc = backend_of(where->url, &backend, err);
+
+    if (rc == LMI_OK && backend->prepare == NULL)
+        return lmi_fail(err, LMI_STORE, 0, where->url,
+                        "a store of this kind is made when it is first used",
+                        NULL);
+    return rc != LMI_OK ? rc : backend->prepare(where, admin_url, err);
 }
 
 void

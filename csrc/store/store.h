@@ -73,7 +73,7 @@ struct lmi_store;
 struct lmi_store_where {
     const char *url;           /* "lmdb:/FOLDER", or "postgresql://..." */
     const char *volatile_dir;  /* LMDB: the folder of the volatile part */
-    const char *password_file; /* PostgreSQL: NULL, or which holds it */
+    const char *password_file; /* PostgreSQL; NULL or empty: none */
     bool alone;       /* PostgreSQL: it may be without synchronous standbys */
     bool test_full;   /* behave as if the disk were full; for tests */
     bool must_exist;  /* a fault, "store.none", instead of making one */
@@ -87,6 +87,15 @@ struct lmi_store_where {
 LMI_RC lmi_store_open(const struct lmi_store_where *where,
                       struct lmi_store **out, struct lmi_err *err);
 void lmi_store_close(struct lmi_store *store);
+
+/*
+ * Makes the store in a database, or brings it to this version: as the user of
+ * admin_url, who may make schemas there. The user of where->url may then use
+ * it, and is made if need be, with the password that is in the file. A store in
+ * LMDB needs none of this: a fault.
+ */
+LMI_RC lmi_store_prepare(const struct lmi_store_where *where,
+                         const char *admin_url, struct lmi_err *err);
 
 /*
  * Has another store come in the place of this one, or none? Unless at_once,
@@ -220,6 +229,9 @@ LMI_RC lmi_store_report(struct lmi_store *store, struct lmi_store_report *out,
 struct lmi_store_backend {
     enum lmi_rc (*open)(const struct lmi_store_where *where, void **out,
                         struct lmi_err *err);
+    enum lmi_rc (*prepare)(const struct lmi_store_where *where,
+                           const char *admin_url,
+                           struct lmi_err *err); /* NULL: not needed */
     void (*close)(void *self);
     bool (*replaced)(void *self, bool at_once); /* NULL: never */
     enum lmi_rc (*get_many)(void *self, struct lmi_store_want *wants,

@@ -1,0 +1,625 @@
+#include "postgres/connection.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/crypto.h"
+#include "base/error.h"
+#include "base/file.h"
+
+#define CALL_MS 2000
+#define CONNECT_MS 1000
+#define NAP_MS 50     /* before another try */
+#define CLOCK_SLACK 5 /* seconds between the server's clock and ours */
+#define PASSWORD_MAX 1024
+#define IDENTITY_SIZE 80
+
+static const char *const statements[LMI_PG_FUNCTIONS] = {
+    [LMI_PG_GET] = "SELECT * FROM logmein.lmi_get_v1($1, $2, $3)",
+    [LMI_PG_APPLY] = "SELECT * FROM logmein.lmi_apply_v1($1, $2, $3, $4, $5, "
+                     "$6, $7, $8, $9, $10, $11)",
+    [LMI_PG_NEXT] =
+        "SELECT * FROM logmein.lmi_next_v1($1, $2, $3, $4, $5, $6, $7)",
+    [LMI_PG_WALK] = "SELECT * FROM logmein.lmi_walk_v1($1, $2, $3, $4)",
+    [LMI_PG_PURGE] = "SELECT * FROM logmein.lmi_purge_v1($1, $2, $3, $4)",
+    [LMI_PG_HOLD] = "SELECT logmein.lmi_hold_v1($1)",
+    [LMI_PG_RELEASE] = "SELECT logmein.lmi_release_v1($1)",
+    [LMI_PG_MARK_PUT] = "SELECT logmein.lmi_mark_put_v1($1, $2, $3, $4)",
+    [LMI_PG_MARK_GET] = "SELECT * FROM logmein.lmi_mark_get_v1($1)",
+};
+
+/* Sent first on each connection. */
+static const char greeting[] =
+    "SET default_transaction_isolation = 'read committed';"
+    "SET statement_timeout = 2000;"
+    "SET client_connection_check_interval = 1000;"
+    "SELECT * FROM logmein.lmi_hello_v1()";
+
+struct lmi_pg {
+    PQconninfoOption *options;
+    char *password; /* NULL: none */
+    bool alone;
+    int hosts, host;   /* how many the URL names, and which is asked first */
+    PGconn *conn;      /* NULL: none */
+    pid_t pid;         /* whose the connection is */
+    unsigned prepared; /* a bit for each function */
+    bool warned;       /* by the server, during a call */
+    bool held[2];      /* of each part */
+    bool replaced;
+    int64_t clock;
+    char identity[IDENTITY_SIZE]; /* of the store; empty: not known yet */
+    char location[280];
+};
+
+/* How a try has ended. */
+enum verdict {
+    ANSWERED,
+    LOST,    /* perhaps done, perhaps not: to be tried again */
+    REFUSED, /* not done; err is filled in */
+};
+
+static int64_t
+now_ms(void)
+{
+    struct timespec now = {0};
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static const char *
+option_value(const struct lmi_pg *pg, const char *keyword)
+{
+    for (PQconninfoOption *option = pg->options; option->keyword != NULL;
+         option++)
+        if (strcmp(option->keyword, keyword) == 0 && option->val != NULL)
+            return option->val;
+    return "";
+}
+
+static enum lmi_rc
+url_fail(struct lmi_err *err, const char *text, const char *remedy)
+{
+    return lmi_fail(err, LMI_SETTINGS, 0, "store", text, remedy);
+}
+
+static enum lmi_rc
+options_read(struct lmi_pg *pg, const char *url, struct lmi_err *err)
+{
+    const char *mode;
+
+    pg->options = PQconninfoParse(url, NULL);
+    if (pg->options == NULL)
+        return url_fail(err, "is not a URL as libpq reads it", NULL);
+    mode = option_value(pg, "sslmode");
+    if (mode[0] != '\0' && strcmp(mode, "verify-full") != 0)
+        return url_fail(err, "names another sslmode than verify-full",
+                        "leave sslmode out: certificates are always verified");
+    if (option_value(pg, "password")[0] != '\0')
+        return url_fail(err, "holds a password",
+                        "write it to a file, and set store_password_file");
+    pg->hosts = 1;
+    mode = option_value(pg, option_value(pg, "host")[0] != '\0' ? "host"
+                                                                : "hostaddr");
+    for (; *mode != '\0'; mode++)
+        pg->hosts += *mode == ',';
+    return LMI_OK;
+}
+
+enum lmi_rc
+lmi_pg_password(const char *path, char **out, struct lmi_err *err)
+{
+    const struct lmi_file_rules rules = {
+        .code = LMI_SETTINGS, .max_size = PASSWORD_MAX, .owner = geteuid()};
+    struct stat st;
+    size_t len = 0;
+    int fd = -1;
+    enum lmi_rc rc;
+
+    *out = NULL;
+    if (path == NULL || path[0] == '\0')
+        return LMI_OK;
+    rc = lmi_file_open(AT_FDCWD, path, &rules, &fd, err);
+    if (rc == LMI_OK && fd < 0)
+        return lmi_fail(err, LMI_SETTINGS, ENOENT, path, "can't be read", NULL);
+    if (rc != LMI_OK)
+        return rc;
+    if (fstat(fd, &st) != 0 || (st.st_mode & 077) != 0)
+        rc = lmi_fail(err, LMI_SETTINGS, 0, path,
+                      "others than its owner may read the password",
+                      "chmod 600");
+    if (rc == LMI_OK)
+        rc =
+            lmi_file_read(fd, PASSWORD_MAX, out, &len, LMI_SETTINGS, path, err);
+    close(fd);
+    if (rc == LMI_OK)
+        (*out)[strcspn(*out, "\r\n")] = '\0';
+    return rc;
+}
+
+void
+lmi_pg_password_free(char *password)
+{
+    if (password != NULL)
+        lmi_wipe(password, strlen(password));
+    free(password);
+}
+
+enum lmi_rc
+lmi_pg_new(const struct lmi_store_where *where, struct lmi_pg **out,
+           struct lmi_err *err)
+{
+    struct lmi_pg *pg = calloc(1, sizeof *pg);
+    enum lmi_rc rc;
+
+    *out = NULL;
+    if (pg == NULL)
+        return lmi_no_memory(err);
+    pg->alone = where->alone;
+    snprintf(pg->location, sizeof pg->location, "store");
+    rc = options_read(pg, where->url, err);
+    if (rc == LMI_OK)
+        rc = lmi_pg_password(where->password_file, &pg->password, err);
+    if (rc == LMI_OK)
+        *out = pg;
+    else
+        lmi_pg_free(pg);
+    return rc;
+}
+
+/*
+ * Closes the connection. One of the process that this one was forked from is
+ * not said goodbye to: what libpq would send goes nowhere.
+ */
+static void
+disconnect(struct lmi_pg *pg)
+{
+    int nowhere;
+
+    if (pg->conn == NULL)
+        return;
+    if (pg->pid != getpid()) {
+        nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (nowhere >= 0 && PQsocket(pg->conn) >= 0)
+            dup3(nowhere, PQsocket(pg->conn), O_CLOEXEC);
+        if (nowhere >= 0)
+            close(nowhere);
+    }
+    PQfinish(pg->conn);
+    pg->conn = NULL;
+    pg->prepared = 0;
+}
+
+void
+lmi_pg_free(struct lmi_pg *pg)
+{
+    if (pg == NULL)
+        return;
+    disconnect(pg);
+    PQconninfoFree(pg->options);
+    lmi_pg_password_free(pg->password);
+    free(pg);
+}
+
+/* Waits until the socket is ready; false if the time is over. */
+static bool
+wait_socket(PGconn *conn, short events, int64_t deadline)
+{
+    struct pollfd fd = {.fd = PQsocket(conn), .events = events};
+    int64_t left;
+    int ready;
+
+    do {
+        left = deadline - now_ms();
+        ready = left <= 0 ? 0 : poll(&fd, 1, (int)left);
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
+/* The fault that the server or libpq tells, by its first line. */
+static enum lmi_rc
+say(const struct lmi_pg *pg, enum lmi_rc code, const char *message,
+    const char *text, const char *remedy, struct lmi_err *err)
+{
+    size_t len = strcspn(message, "\r\n");
+
+    lmi_fail(err, code, 0, pg->location, text, remedy);
+    if (len > 0)
+        lmi_err_add_location(err, " (%.*s)", (int)(len < 180 ? len : 180),
+                             message);
+    return code;
+}
+
+/* A message of the server while a call runs. */
+static void
+heed_notice(void *self, const PGresult *notice)
+{
+    struct lmi_pg *pg = self;
+    const char *severity =
+        PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+    /* Such as a commit that standbys have not acknowledged. */
+    if (severity != NULL && strcmp(severity, "WARNING") == 0)
+        pg->warned = true;
+}
+
+/* Why a function can't be called, or LOST where it may be called again. */
+static enum verdict
+judge(const struct lmi_pg *pg, const PGresult *result, struct lmi_err *err)
+{
+    static const char *const again[] = {"08", "57", "40001", "40P01", "25006"};
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *message = PQresultErrorMessage(result);
+
+    if (state == NULL)
+        return LOST;
+    for (size_t i = 0; i < sizeof again / sizeof again[0]; i++)
+        if (strncmp(state, again[i], strlen(again[i])) == 0)
+            return LOST;
+    if (strncmp(state, "53", 2) == 0) {
+        say(pg, LMI_STOREFULL, message, "the database has no room", NULL, err);
+    } else if (strcmp(state, "3F000") == 0 || strcmp(state, "42883") == 0) {
+        say(pg, LMI_STORE, message, "holds no store of this version",
+            "run logmein store init", err);
+        lmi_err_name(err, "store.none");
+    } else {
+        say(pg, LMI_STORE, message, "the database refuses what it is asked",
+            NULL, err);
+    }
+    return REFUSED;
+}
+
+/*
+ * Sends what is left to send, and reads until the server is ready for the next
+ * command; the last of the results comes out, or the first that is an error.
+ */
+static enum verdict
+receive(struct lmi_pg *pg, int64_t deadline, PGresult **out,
+        struct lmi_err *err)
+{
+    enum verdict verdict = ANSWERED;
+    PGresult *result;
+    int left;
+
+    *out = NULL;
+    for (;;) {
+        while ((left = PQflush(pg->conn)) > 0 || PQisBusy(pg->conn)) {
+            if (left < 0 ||
+                !wait_socket(pg->conn,
+                             (short)(POLLIN | (left > 0 ? POLLOUT : 0)),
+                             deadline) ||
+                !PQconsumeInput(pg->conn)) {
+                PQclear(*out);
+                *out = NULL;
+                return LOST;
+            }
+        }
+        result = PQgetResult(pg->conn);
+        if (result == NULL)
+            break;
+        if (PQresultStatus(result) == PGRES_FATAL_ERROR && verdict == ANSWERED)
+            verdict = judge(pg, result, err);
+        PQclear(*out);
+        *out = result;
+    }
+    if (verdict == ANSWERED &&
+        (*out == NULL || PQtransactionStatus(pg->conn) != PQTRANS_IDLE ||
+         pg->warned))
+        verdict = LOST;
+    if (verdict != ANSWERED) {
+        PQclear(*out);
+        *out = NULL;
+    }
+    return verdict;
+}
+
+/* What the URL says, for one of its hosts; NULL beyond the last option. */
+struct parameters {
+    const char *keywords[64], *values[64];
+    int count;
+    char host[256], hostaddr[64], port[16];
+};
+
+static void
+parameter(struct parameters *list, const char *keyword, const char *value)
+{
+    if (list->count + 1 < (int)(sizeof list->keywords / sizeof(char *)) &&
+        value != NULL) {
+        list->keywords[list->count] = keyword;
+        list->values[list->count++] = value;
+    }
+}
+
+/* The item of a list separated by commas; the last one if there are fewer. */
+static void
+item(const char *list, int number, char *out, size_t size)
+{
+    const char *comma;
+
+    while (number-- > 0 && (comma = strchr(list, ',')) != NULL)
+        list = comma + 1;
+    snprintf(out, size, "%.*s", (int)strcspn(list, ","), list);
+}
+
+static void
+parameters_of(const struct lmi_pg *pg, int host, struct parameters *out)
+{
+    *out = (struct parameters){.count = 0};
+    item(option_value(pg, "host"), host, out->host, sizeof out->host);
+    item(option_value(pg, "hostaddr"), host, out->hostaddr,
+         sizeof out->hostaddr);
+    item(option_value(pg, "port"), host, out->port, sizeof out->port);
+    for (PQconninfoOption *option = pg->options; option->keyword != NULL;
+         option++) {
+        if (strcmp(option->keyword, "host") == 0)
+            parameter(out, "host", out->host);
+        else if (strcmp(option->keyword, "hostaddr") == 0)
+            parameter(out, "hostaddr", out->hostaddr);
+        else if (strcmp(option->keyword, "port") == 0)
+            parameter(out, "port", out->port);
+        else
+            parameter(out, option->keyword, option->val);
+    }
+    parameter(out, "password", pg->password);
+    parameter(out, "sslmode", "verify-full"); /* not asked for on a socket */
+    parameter(out, "gssencmode", "disable");
+    parameter(out, "target_session_attrs", "read-write");
+    parameter(out, "application_name", "logmein");
+    parameter(out, "client_encoding", "UTF8");
+}
+
+static enum verdict
+connect_host(struct lmi_pg *pg, int host, int64_t deadline, struct lmi_err *err)
+{
+    PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+    struct parameters list;
+    bool late = false;
+
+    parameters_of(pg, host, &list);
+    pg->pid = getpid();
+    pg->conn = PQconnectStartParams(list.keywords, list.values, 0);
+    if (pg->conn == NULL) {
+        lmi_no_memory(err);
+        return REFUSED;
+    }
+    PQsetNoticeReceiver(pg->conn, heed_notice, pg);
+    snprintf(pg->location, sizeof pg->location, "postgresql at %s",
+             PQhost(pg->conn) != NULL ? PQhost(pg->conn) : list.host);
+    while (!late && PQstatus(pg->conn) != CONNECTION_BAD &&
+           status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED) {
+        late = !wait_socket(pg->conn,
+                            status == PGRES_POLLING_READING ? POLLIN : POLLOUT,
+                            deadline);
+        if (!late)
+            status = PQconnectPoll(pg->conn);
+    }
+    if (status == PGRES_POLLING_OK && PQsetnonblocking(pg->conn, 1) == 0)
+        return ANSWERED;
+    say(pg, LMI_STORE,
+        late ? "it does not answer within a second" : PQerrorMessage(pg->conn),
+        "can't be connected to", NULL, err);
+    lmi_err_name(err, "store.away");
+    disconnect(pg);
+    return LOST;
+}
+
+static enum verdict
+refuse(const struct lmi_pg *pg, const char *name, const char *text,
+       const char *remedy, struct lmi_err *err)
+{
+    lmi_fail(err, LMI_STORE, 0, pg->location, text, remedy);
+    lmi_err_name(err, name);
+    return REFUSED;
+}
+
+static bool
+is_true(const PGresult *result, int column)
+{
+    return strcmp(PQgetvalue(result, 0, column), "t") == 0;
+}
+
+/* Is this the store that we know, on a server that keeps what it promises? */
+static enum verdict
+examine(struct lmi_pg *pg, const PGresult *hello, struct lmi_err *err)
+{
+    const char *identity;
+
+    if (PQntuples(hello) != 1 || PQnfields(hello) != 4)
+        return refuse(pg, "store.none", "holds no store of this version",
+                      "run logmein store init", err);
+    pg->clock =
+        strtoll(PQgetvalue(hello, 0, 1), NULL, 10) - (int64_t)time(NULL);
+    if (pg->clock > CLOCK_SLACK || pg->clock < -CLOCK_SLACK)
+        return refuse(pg, "store.clock",
+                      "the server's clock differs from this machine's",
+                      "keep both by NTP", err);
+    if (!is_true(hello, 2))
+        return refuse(pg, "store.fsync",
+                      "the server runs with fsync or full_page_writes off",
+                      "switch them on", err);
+    if (!is_true(hello, 3) && !pg->alone)
+        return refuse(
+            pg, "store.alone", "the server has no synchronous standbys",
+            "set synchronous_standby_names there, or store_alone = yes here",
+            err);
+    identity = PQgetvalue(hello, 0, 0);
+    if (pg->identity[0] != '\0' && strcmp(pg->identity, identity) != 0) {
+        pg->replaced = true;
+        return refuse(pg, "store.replaced",
+                      "another store has come in this one's place", NULL, err);
+    }
+    snprintf(pg->identity, sizeof pg->identity, "%s", identity);
+    return ANSWERED;
+}
+
+static enum verdict
+greet(struct lmi_pg *pg, int64_t deadline, struct lmi_err *err)
+{
+    PGresult *hello = NULL;
+    enum verdict verdict = LOST;
+
+    pg->warned = false;
+    if (PQsendQuery(pg->conn, greeting))
+        verdict = receive(pg, deadline, &hello, err);
+    if (verdict == ANSWERED)
+        verdict = examine(pg, hello, err);
+    else if (verdict == LOST)
+        say(pg, LMI_STORE, PQerrorMessage(pg->conn),
+            "the database does not answer", NULL, err);
+    PQclear(hello);
+    if (verdict != ANSWERED)
+        disconnect(pg);
+    return verdict;
+}
+
+/* Tries each host once, beginning with the one that was good last. */
+static enum verdict
+connect_any(struct lmi_pg *pg, int64_t deadline, struct lmi_err *err)
+{
+    enum verdict verdict = LOST;
+    int first = pg->host;
+
+    for (int i = 0; verdict == LOST && i < pg->hosts; i++) {
+        int64_t until = now_ms() + CONNECT_MS;
+        pg->host = (first + i) % pg->hosts;
+        verdict = connect_host(pg, pg->host,
+                               until < deadline ? until : deadline, err);
+        if (verdict == ANSWERED)
+            verdict = greet(pg, deadline, err);
+    }
+    /* Next time, a host that hangs is not asked first again. */
+    if (verdict != ANSWERED)
+        pg->host = (first + 1) % pg->hosts;
+    return verdict;
+}
+
+static enum verdict
+exchange(struct lmi_pg *pg, const struct lmi_pg_call *call, int64_t deadline,
+         PGresult **out, struct lmi_err *err)
+{
+    const int formats[LMI_PG_ARGUMENTS] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    unsigned bit = 1U << call->function;
+    char name[8];
+    enum verdict verdict = ANSWERED;
+
+    pg->warned = false;
+    snprintf(name, sizeof name, "f%d", (int)call->function);
+    if ((pg->prepared & bit) == 0) {
+        verdict =
+            !PQsendPrepare(pg->conn, name, statements[call->function], 0, NULL)
+                ? LOST
+                : receive(pg, deadline, out, err);
+        PQclear(*out);
+        *out = NULL;
+        if (verdict != ANSWERED)
+            return verdict;
+        pg->prepared |= bit;
+    }
+    if (!PQsendQueryPrepared(pg->conn, name, call->count, call->values,
+                             call->lengths, formats, 1))
+        return LOST;
+    return receive(pg, deadline, out, err);
+}
+
+static void
+nap(int64_t deadline)
+{
+    int64_t left = deadline - now_ms();
+
+    if (left > 0)
+        poll(NULL, 0, (int)(left < NAP_MS ? left : NAP_MS));
+}
+
+static enum lmi_rc
+not_known(const struct lmi_pg *pg, struct lmi_err *err)
+{
+    lmi_fail(err, LMI_STORE, 0, pg->location,
+             "the database has not answered within two seconds: a change may "
+             "have been made or not",
+             NULL);
+    return lmi_err_name(err, "store.unknown");
+}
+
+static enum lmi_rc
+hold_lost(const struct lmi_pg *pg, struct lmi_err *err)
+{
+    lmi_fail(err, LMI_STORE, 0, pg->location,
+             "the connection that kept others from writing is lost",
+             "try again");
+    return lmi_err_name(err, "store.hold");
+}
+
+enum lmi_rc
+lmi_pg_call(struct lmi_pg *pg, const struct lmi_pg_call *call, PGresult **out,
+            struct lmi_err *err)
+{
+    int64_t deadline = now_ms() + CALL_MS;
+    enum verdict verdict = ANSWERED;
+    bool sent = false;
+
+    *out = NULL;
+    if (pg->pid != getpid())
+        disconnect(pg);
+    do {
+        if (verdict == LOST)
+            nap(deadline);
+        verdict = ANSWERED;
+        if (pg->conn == NULL && (pg->held[0] || pg->held[1]))
+            return hold_lost(pg, err);
+        if (pg->conn == NULL)
+            verdict = connect_any(pg, deadline, err);
+        if (verdict == LOST && !sent)
+            return err->code;
+        if (verdict == ANSWERED) {
+            sent = true;
+            verdict = exchange(pg, call, deadline, out, err);
+            if (verdict == LOST)
+                disconnect(pg);
+        }
+    } while (verdict == LOST && now_ms() < deadline);
+    if (verdict == LOST)
+        return not_known(pg, err);
+    return verdict == ANSWERED ? LMI_OK : err->code;
+}
+
+void
+lmi_pg_held(struct lmi_pg *pg, enum lmi_store_part part, bool held)
+{
+    pg->held[part] = held;
+}
+
+bool
+lmi_pg_holds(const struct lmi_pg *pg, enum lmi_store_part part)
+{
+    return pg->held[part];
+}
+
+void
+lmi_pg_leave(struct lmi_pg *pg)
+{
+    disconnect(pg);
+}
+
+bool
+lmi_pg_replaced(const struct lmi_pg *pg)
+{
+    return pg->replaced;
+}
+
+const char *
+lmi_pg_location(const struct lmi_pg *pg)
+{
+    return pg->location;
+}
+
+int64_t
+lmi_pg_clock(const struct lmi_pg *pg)
+{
+    return pg->clock;
+}

@@ -1,0 +1,83 @@
+/*
+ * A connection to PostgreSQL, for calls of the store's functions. It is made
+ * when it is first needed, to the first of the URL's hosts that accepts
+ * writes, and again whenever it is lost.
+ *
+ *  - A call ends within two seconds, whatever the network does; connecting to
+ *    one host may take one of them. Only names are looked up without a limit of
+ *    ours, by libpq.
+ *  - Every call may be sent again: reads because they read, batches because the
+ *    database knows which it has done. So a lost answer is asked for again, on
+ *    a new connection, until the time is over; then the outcome is not known,
+ *    and that is a fault. A deadlock or a serialization failure is tried again
+ *    likewise.
+ *  - A connection whose state is not the expected one is closed.
+ *  - In a process forked from the one that made it, it is given up without a
+ *    word to the server, and made again.
+ */
+#ifndef LMI_CONNECTION_H
+#define LMI_CONNECTION_H
+
+#include <libpq-fe.h>
+
+#include "store/store.h"
+
+struct lmi_pg;
+
+/* Reads URL and password file, and connects to nothing yet. */
+LMI_RC lmi_pg_new(const struct lmi_store_where *where, struct lmi_pg **out,
+                  struct lmi_err *err);
+void lmi_pg_free(struct lmi_pg *pg);
+
+/*
+ * The first line of a file that its owner alone may read; NULL if path is NULL
+ * or empty. For lmi_pg_password_free(), which wipes it.
+ */
+LMI_RC lmi_pg_password(const char *path, char **out, struct lmi_err *err);
+void lmi_pg_password_free(char *password);
+
+/* The functions, in the order of the statements in connection.c. */
+enum lmi_pg_function {
+    LMI_PG_GET,
+    LMI_PG_APPLY,
+    LMI_PG_NEXT,
+    LMI_PG_WALK,
+    LMI_PG_PURGE,
+    LMI_PG_HOLD,
+    LMI_PG_RELEASE,
+    LMI_PG_MARK_PUT,
+    LMI_PG_MARK_GET,
+    LMI_PG_FUNCTIONS
+};
+
+/* Their arguments, in binary. */
+#define LMI_PG_ARGUMENTS 11
+struct lmi_pg_call {
+    enum lmi_pg_function function;
+    int count;
+    const char *values[LMI_PG_ARGUMENTS];
+    int lengths[LMI_PG_ARGUMENTS];
+};
+
+/* The answer, in binary, is for PQclear(); NULL after a fault. */
+LMI_RC lmi_pg_call(struct lmi_pg *pg, const struct lmi_pg_call *call,
+                   PGresult **out, struct lmi_err *err);
+
+/*
+ * While a part is held, a lost connection is a fault until it is released: the
+ * hold has been lost with it. lmi_pg_leave() closes the connection.
+ */
+void lmi_pg_held(struct lmi_pg *pg, enum lmi_store_part part, bool held);
+LMI_CHECK bool lmi_pg_holds(const struct lmi_pg *pg, enum lmi_store_part part);
+void lmi_pg_leave(struct lmi_pg *pg);
+
+/* Has a connection found another store than the one before? */
+LMI_CHECK bool lmi_pg_replaced(const struct lmi_pg *pg);
+
+/* The server's host or socket folder, for errors. */
+const char *lmi_pg_location(const struct lmi_pg *pg);
+
+/* The server's clock less ours, in seconds, as the last connection found it. */
+int64_t lmi_pg_clock(const struct lmi_pg *pg);
+
+#endif

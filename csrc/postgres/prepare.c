@@ -1,0 +1,111 @@
+#include "postgres/prepare.h"
+
+#include <libpq-fe.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "postgres/connection.h"
+
+/* The text of schema.sql, which the assembler puts in. */
+extern const char lmi_pg_schema[];
+__asm__(".pushsection .rodata\n"
+        ".global lmi_pg_schema\n"
+        ".hidden lmi_pg_schema\n"
+        "lmi_pg_schema: .incbin \"postgres/schema.sql\"\n"
+        ".byte 0\n"
+        ".popsection\n");
+
+static enum lmi_rc
+say(PGconn *conn, struct lmi_err *err)
+{
+    const char *message = PQerrorMessage(conn);
+    size_t len = strcspn(message, "\r\n");
+
+    lmi_fail(err, LMI_STORE, 0, "the database", "can't be prepared",
+             "name a user who may make schemas and users there");
+    lmi_err_add_location(err, " (%.*s)", (int)(len < 200 ? len : 200), message);
+    return LMI_STORE;
+}
+
+/* The user that a URL names; for free(). */
+static enum lmi_rc
+role_of(const char *url, char **out, struct lmi_err *err)
+{
+    PQconninfoOption *options = PQconninfoParse(url, NULL);
+
+    *out = NULL;
+    for (PQconninfoOption *option = options;
+         option != NULL && option->keyword != NULL; option++)
+        if (strcmp(option->keyword, "user") == 0 && option->val != NULL)
+            *out = strdup(option->val);
+    PQconninfoFree(options);
+    return *out != NULL
+               ? LMI_OK
+               : lmi_fail(err, LMI_SETTINGS, 0, "store", "names no user",
+                          "write postgresql://USER@HOST/DATABASE");
+}
+
+static bool
+run(PGconn *conn, const char *sql, int count, const char *const *values)
+{
+    PGresult *result = count == 0 ? PQexec(conn, sql)
+                                  : PQexecParams(conn, sql, count, NULL, values,
+                                                 NULL, NULL, 0);
+    ExecStatusType status = PQresultStatus(result);
+
+    PQclear(result);
+    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+}
+
+/* The server is not told the password, but what it verifies it by. */
+static enum lmi_rc
+fill(PGconn *conn, const char *role, const char *password, struct lmi_err *err)
+{
+    char *verifier =
+        password == NULL
+            ? NULL
+            : PQencryptPasswordConn(conn, password, role, "scram-sha-256");
+    const char *const values[] = {role, verifier};
+    bool good = (password == NULL || verifier != NULL) &&
+                run(conn, "BEGIN", 0, NULL) &&
+                run(conn, lmi_pg_schema, 0, NULL) &&
+                run(conn, "SELECT logmein.lmi_admit($1, $2)", 2, values) &&
+                run(conn, "COMMIT", 0, NULL);
+
+    PQfreemem(verifier);
+    return good ? LMI_OK : say(conn, err);
+}
+
+static void
+ignore_notice(void *context, const PGresult *notice)
+{
+    (void)context;
+    (void)notice;
+}
+
+enum lmi_rc
+lmi_pg_prepare(const struct lmi_store_where *where, const char *admin_url,
+               struct lmi_err *err)
+{
+    const char *const keywords[] = {"dbname", "sslmode", "connect_timeout",
+                                    "application_name", NULL};
+    const char *const values[] = {admin_url, "verify-full", "10", "logmein",
+                                  NULL};
+    char *role, *password = NULL;
+    PGconn *conn = NULL;
+    enum lmi_rc rc = role_of(where->url, &role, err);
+
+    if (rc == LMI_OK)
+        rc = lmi_pg_password(where->password_file, &password, err);
+    if (rc == LMI_OK) {
+        conn = PQconnectdbParams(keywords, values, 1);
+        PQsetNoticeReceiver(conn, ignore_notice, NULL);
+        rc = PQstatus(conn) == CONNECTION_OK ? fill(conn, role, password, err)
+                                             : say(conn, err);
+        PQfinish(conn);
+    }
+    lmi_pg_password_free(password);
+    free(role);
+    return rc;
+}
