@@ -1573,6 +1573,19 @@ OUTPUT:
     RETVAL
 
 SV *
+_store_init(self, admin)
+    SV *self
+    const char *admin
+PREINIT:
+    struct lmi_err err;
+CODE:
+    outcome_hash(aTHX_ lmi_store_init(sessions_or_die(aTHX_ self), admin, &err),
+                 &err, &RETVAL);
+    SvREFCNT_inc_simple_void(RETVAL);
+OUTPUT:
+    RETVAL
+
+SV *
 _store_copy(self, from, to)
     SV *self
     const char *from

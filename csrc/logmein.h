@@ -852,6 +852,16 @@ LMI_RC lmi_backup_restore(struct lmi *lmi, const char *folder, bool force,
                           uint64_t *known_out, struct lmi_err *err);
 
 /*
+ * Makes the store of the settings in a database, or brings it to this version:
+ * as the user of admin_url, who may make schemas and users there. The user that
+ * `store` names may then use it; it is made if need be, with the password of
+ * store_password_file. Entries stay. A fault for a store in LMDB, which is made
+ * when it is first used.
+ */
+LMI_RC lmi_store_init(struct lmi *lmi, const char *admin_url,
+                      struct lmi_err *err);
+
+/*
  * Moves all of a store to a new one, both as the setting `store` names them;
  * key_file and volatile_dir are those of the settings if they are set there,
  * and otherwise what they would be by default. At the end other processes'

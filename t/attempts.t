@@ -8,6 +8,7 @@ use warnings;
 use lib 't/lib';
 use AtOnce                   qw(at_once);
 use Cpanel::LogMeIn::Session ();
+use Stored                   ();
 use Test::More;
 use Test::Cpanel::LogMeIn;
 use Logins qw($START at site);
@@ -210,16 +211,11 @@ my $of_no_source = grep { known( @{$_} ) ne 'no' }
     map { ( [ 'carol', $_ ], [ $_, $ipv4 ] ) } undef, q{}, 'x', "$ipv4\n", "$ipv4:80", [$ipv4],
     "$ipv4\0", 'carol ', "carol\0", '../carol', '@carol', 'a' x 300, "\x{2028}";
 is( $of_no_source, 0, 'what is no user or no address is not known' );
-my $files = sub {
-    join q{}, map {
-        do { local ( @ARGV, $/ ) = $_; <> }
-    } glob "$site->{dir}/store/*/*.mdb";
-};
-my $before = $files->();
+my $before = Stored::volatile($site);
 known( "user$_", "192.0.2.$_" ) for 1 .. 9;
-ok( length $before && $before eq $files->(), 'it changes no byte of the store' );
+ok( length $before && $before eq Stored::volatile($site), 'it changes no byte of the store' );
 guess( user => 'user1', remote_addr => $ipv4 );
-isnt( $files->(), $before, 'control: a failed login does' );
+isnt( Stored::volatile($site), $before, 'control: a failed login does' );
 at( $second + 30 * 86_400 - 1 );
 is( known( 'carol', $ipv4 ), 'yes', 'a source is known for 30 days' );
 at( $second += 30 * 86_400 );
@@ -269,10 +265,8 @@ is_deeply(
 );
 
 # The store contains neither names nor addresses.
-open my $file, '<:raw', glob("$site->{dir}/store/volatile/*.mdb") or die $!;
-my $image = do { local $/ = undef; <$file> };
 unlike(
-    $image,
+    Stored::volatile($site),
     qr/nobody|free-at-last|alice|192[.]0[.]2/,
     'the store holds no name and no address'
 );

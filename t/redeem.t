@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use lib 't/lib';
 use Cpanel::LogMeIn::Session ();
+use Stored                   ();
 use Test::More;
 use Test::Cpanel::LogMeIn;
 use Logins qw($START at check_reason log_in redeem site access_of);
@@ -388,8 +389,7 @@ for my $bad ( undef, q{}, 'alice', '192.0.2.7, 10.0.0.1', "192.0.2.7\n", '192.0.
         'no address: ' . ( $bad // 'undef' ) =~ s/\s/?/gr
     );
 }
-open my $data, '<:raw', "$site->{dir}/store/data.mdb" or die $!;
-my $bytes = do { local $/ = undef; readline $data };
+my $bytes = Stored::durable($site);
 ok( index( $bytes, '192.0.2' ) < 0, 'no text of an address is in the store' );
 ok( index( $bytes, pack 'n C4', 0xffff, 192, 0, 2, 7 ) >= 0, 'control: its bytes are' );
 done_testing();

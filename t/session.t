@@ -10,6 +10,7 @@ use Digest::SHA              ();
 use File::Compare            qw(compare);
 use MIME::Base64             qw(encode_base64url);
 use Storable                 ();
+use Stored                   ();
 use Test::More;
 use Test::Cpanel::LogMeIn;
 use Logins qw($START at log_in redeem site access_of);
@@ -143,9 +144,7 @@ for my $from ( sort keys %owner ) {
 
 # The content of the store gives no access.
 my $stored = Digest::SHA::sha256($secret);
-open my $file, '<:raw', "$site->{dir}/store/data.mdb" or die $!;
-my $image = do { local $/ = undef; <$file> };
-close $file or die $!;
+my $image  = Stored::durable($site);
 ok( index( $image, $stored ) >= 0, 'control: the SHA-256 of a secret is in the store' );
 ok( index( $image, $secret ) < 0 && index( $image, substr $ticket{ticket}, 4 ) < 0,
     'no secret and no ticket is' );
@@ -229,7 +228,7 @@ for my $case ( [ 899, 'granted' ], [ 900, 'unknown' ] ) {
     $session = redeem( log_in() );
     at(800);
     is( reason_in_child( access_of($session) ), 'granted', 'a check that is noted' );
-    system 'rm', '-r', "$site->{dir}/store/volatile";
+    $site->forget;
     at($second);
     is( reason_in_child( access_of($session) ), $expected, "... and lost: $expected at $second" );
 }

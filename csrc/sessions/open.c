@@ -20,6 +20,19 @@ lmi_open_store(const struct lmi_store_place *place, bool must_exist,
 }
 
 enum lmi_rc
+lmi_store_init(struct lmi *lmi, const char *admin_url, struct lmi_err *err)
+{
+    enum lmi_rc rc = lmi_enter_settings(lmi, err);
+
+    if (rc != LMI_OK)
+        return rc;
+    const struct lmi_settings *settings = lmi_settings_of(lmi);
+    const struct lmi_store_where where = {
+        .url = settings->store, .password_file = settings->store_password_file};
+    return lmi_store_prepare(&where, admin_url, err);
+}
+
+enum lmi_rc
 lmi_open_settings_place(struct lmi *lmi, struct lmi_store_place *out,
                         struct lmi_err *err)
 {

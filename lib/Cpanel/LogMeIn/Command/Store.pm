@@ -10,24 +10,32 @@ use Cwd                                ();
 
 our $VERSION = '0.01';
 
-my $URL = qr{\Almdb:/[^\0]{0,253}\z};
+my $DATABASE = qr{\Apostgresql://[^\0]{0,242}\z};
+my $URL      = qr{\Almdb:/[^\0]{0,253}\z|$DATABASE};
 
 sub actions {
     return (
         backup  => { options => ['json'],           arguments => ['DIR'] },
         copy    => { options => ['json'],           arguments => [qw(FROM TO)] },
+        init    => { options => ['admin=s'],        arguments => [] },
         restore => { options => [qw(json force|f)], arguments => ['DIR'] },
     );
 }
 
 sub complaint {
     my ( $class, $word, $option, @arguments ) = @_;
+    if ( $word eq 'init' ) {
+        my $admin = $option->{admin} // return;
+        return "'$admin' is no URL of a database: write postgresql://..." if $admin !~ $DATABASE;
+        return;
+    }
     if ( $word ne 'copy' ) {
         return 'DIR is empty.' if !length $arguments[0];
         return;
     }
     for my $url (@arguments) {
-        return "'$url' is no store: write lmdb:/FOLDER, as the setting 'store' has it."
+        return
+            "'$url' is no store: write lmdb:/FOLDER or postgresql://..., as the setting 'store' has it."
             if $url !~ $URL;
     }
     return 'FROM and TO are the same store.' if $arguments[0] eq $arguments[1];
@@ -38,6 +46,7 @@ sub run {
     my ( $class, $word, $option, @arguments ) = @_;
     my $sessions = Cpanel::LogMeIn::Session->new;
     return _copy( $sessions, $option, @arguments ) if $word eq 'copy';
+    return _init( $sessions, $option->{admin} )    if $word eq 'init';
     my $folder = Cwd::realpath( $arguments[0] ) // $arguments[0];
     my $done =
           $word eq 'backup'
@@ -50,6 +59,14 @@ sub run {
         ? "The key and $known are in $folder."
         : "The key and $known are back; there are no sessions.";
     _print( $option, { folder => $folder, known => $done->{known} }, $text );
+    return 0;
+}
+
+sub _init {
+    my ( $sessions, $admin ) = @_;
+    my $done = $sessions->_store_init( $admin // 'postgresql:///' );
+    return _refuse($done) if $done->{code};
+    print "The store is ready.\n";
     return 0;
 }
 
@@ -98,6 +115,7 @@ logmein-store - back up, restore and move the store
     logmein store backup DIR
     logmein store restore [--force] DIR
     logmein store copy FROM TO
+    logmein store init [--admin URL]
 
 =head1 DESCRIPTION
 
@@ -136,8 +154,8 @@ interrupted, the store can't be used until the command was run again.
     logmein store copy FROM TO
 
 Moves everything from one store to a new one: sessions, tickets, known sources, waits, and
-the key, unless C<key_file> says where that is. FROM and TO are C<lmdb:/FOLDER>, as the
-setting C<store> has them. If C<volatile_dir> is set, what lies there stays.
+the key, unless C<key_file> says where that is. FROM and TO are C<lmdb:/FOLDER> or
+C<postgresql://...>, as the setting C<store> has them. If C<volatile_dir> is set, what lies there stays.
 
 Logins go on until the last differences are copied; for that time they wait. Then the old
 store is emptied, and refuses everything from that moment on, with a fault that names
@@ -147,9 +165,30 @@ A copy that was interrupted leaves the old store in use. Run the same command ag
 says that there is a store already, the copy was complete, but the old store went on:
 remove the new one first.
 
+=head2 init
+
+    logmein store init [--admin URL]
+
+Prepares the PostgreSQL database that C<store> names: a schema C<logmein> with tables, and
+the functions by which stores are used. The user that C<store> names may call these
+functions, and nothing else. It is made if it does not exist; if C<store_password_file> is
+set, it gets the password that is there. The database must exist already:
+
+    createdb logmein
+    logmein store init --admin postgresql://postgres@/logmein
+
+Run it again after an upgrade: what is stored stays, and so do functions of versions that
+run on other machines.
+
 =head1 OPTIONS
 
 =over 4
+
+=item C<--admin URL>
+
+C<init>: who prepares the database: the URL, as libpq reads it, of a user who may make
+schemas and users there. By default libpq's environment variables say that. A connection
+over a network is encrypted, and the server's certificate verified.
 
 =item C<--config FILE>
 

@@ -1,0 +1,115 @@
+package Database;
+
+# A PostgreSQL server of a test's own: its files in a temporary folder, run by an
+# ordinary user, reached through a Unix socket.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use parent      qw(Program);
+use Carp        qw(croak);
+use File::Temp  qw(tempdir);
+use POSIX       ();
+use Time::HiRes qw(sleep time);
+
+my ($BIN) = reverse sort glob '/usr/lib/postgresql/*/bin';
+
+# Is one installed?
+sub installed { return defined $BIN && -x "$BIN/postgres" && -x "$BIN/initdb" }
+
+# Runs a command as an ordinary user, to its end.
+sub _run {
+    my ( $self, @command ) = @_;
+    my $text = join q{ }, @{ $self->{before} }, @command;
+    my $said = `$text 2>&1 </dev/null`;
+    croak "$text: $said" if $? != 0;
+    return $said;
+}
+
+# Makes a server with these settings beside the usual ones, and starts it.
+sub new {
+    my ( $class, %settings ) = @_;
+    my $dir  = tempdir( 'postgres-XXXXXX', TMPDIR => 1, CLEANUP => 1 );
+    my $self = bless {
+        dir    => $dir,
+        owner  => $$,
+        before => $> == 0 ? [qw(setpriv --reuid nobody --regid nogroup --clear-groups)] : [],
+        made   => 0
+    }, $class;
+    chmod 0755, $dir;
+    chown scalar getpwnam('nobody'), scalar getgrnam('nogroup'), $dir if $> == 0;
+    $self->_run( "$BIN/initdb", '-D', "$dir/data",
+        qw(-A trust -U postgres --no-sync -E UTF8 --locale=C) );
+    my %all = (
+        listen_addresses        => q{},
+        unix_socket_directories => $dir,
+        max_connections         => 200,
+        %settings
+    );
+    open my $file, '>>', "$dir/data/postgresql.conf" or croak "postgresql.conf: $!";
+    printf {$file} "%s = '%s'\n", $_, $all{$_} for sort keys %all;
+    close $file or croak "postgresql.conf: $!";
+    $self->start;
+    return $self;
+}
+
+# One that another process has started, by the folder of its socket.
+sub at {
+    my ( $class, $dir ) = @_;
+    return bless { dir => $dir, owner => 0, made => 0 }, $class;
+}
+
+sub start {
+    my ($self) = @_;
+    $self->{pid} = fork // croak "fork: $!";
+    if ( !$self->{pid} ) {
+        open STDOUT, '>>', "$self->{dir}/log" or POSIX::_exit(9);
+        open STDERR, '>&', \*STDOUT           or POSIX::_exit(9);
+        { exec @{ $self->{before} }, "$BIN/postgres", '-D', "$self->{dir}/data" }
+        POSIX::_exit(9);
+    }
+    my $until = time + 30;
+    while ( time < $until ) {
+        return $self if eval { $self->sql( 'postgres', 'SELECT 1' ) };
+        sleep 0.1;
+    }
+    croak 'PostgreSQL does not start: ' . $self->log_text;
+}
+
+# A fast shutdown, unless told otherwise.
+sub stop { my ( $self, $signal ) = @_; return $self->SUPER::stop( $signal // 'INT' ) }
+
+sub log_text {
+    my ($self) = @_;
+    open my $file, '<', "$self->{dir}/log" or croak "log: $!";
+    local $/ = undef;
+    return readline $file;
+}
+
+# Runs a statement as the superuser; the rows as lines, their fields separated by "|".
+sub sql {
+    my ( $self, $database, $statement ) = @_;
+    open my $psql, '-|', "$BIN/psql", qw(-X -q -A -t -v ON_ERROR_STOP=1 -U postgres -h),
+        $self->{dir}, '-d', $database, '-c', $statement
+        or croak "psql: $!";
+    local $/ = undef;
+    my $said = readline $psql;
+    close $psql or croak "psql: $statement";
+    return $said;
+}
+
+# Where a user finds a database.
+sub url {
+    my ( $self, $database, $user ) = @_;
+    return "postgresql://$user@/$database?host=$self->{dir}";
+}
+
+# A new database, as the setting `store` names it: for `logmein store init`.
+sub database {
+    my ($self) = @_;
+    my $name   = sprintf 'store%dx%d', ++$self->{made}, $$;
+    $self->sql( 'postgres', "CREATE DATABASE $name" );
+    return ( $self->url( $name, 'logmein' ), $self->url( $name, 'postgres' ) );
+}
+
+1;
