@@ -18,6 +18,7 @@ plan skip_all => 'this build has no PostgreSQL'
     if !-e 'blib/arch/auto/Cpanel/LogMeIn/logmein-postgres.so';
 
 my $server = Database->new;
+$server->sql( 'postgres', 'CREATE ROLE logmein LOGIN' );
 
 # The contract
 {

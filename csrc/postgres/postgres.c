@@ -143,6 +143,8 @@ postgres_get_many(void *context, struct lmi_store_want *wants, size_t count,
     PGresult *result;
     enum lmi_rc rc;
 
+    if (count == 0)
+        return LMI_OK;
     lmi_pg_begin(&args, LMI_PG_GET);
     lmi_pg_add_array(&args, LMI_PG_INT4, count);
     for (size_t i = 0; i < count; i++)
