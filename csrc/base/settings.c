@@ -309,7 +309,9 @@ lmi_settings_place(const struct lmi_settings *settings, const char *store,
         return false;
     snprintf(out->store, sizeof out->store, "%s", store);
     default_volatile(settings->store, usual);
-    if (strcmp(settings->volatile_dir, usual) == 0)
+    if (is_database(store))
+        out->volatile_dir[0] = '\0';
+    else if (strcmp(settings->volatile_dir, usual) == 0)
         default_volatile(store, out->volatile_dir);
     else
         snprintf(out->volatile_dir, sizeof out->volatile_dir, "%s",

@@ -94,7 +94,7 @@ LMI_RC lmi_settings_parse(const char *text, size_t len, const char *name,
 #define LMI_PLACE_SIZE 272 /* bytes of a value, with the NUL */
 struct lmi_store_place {
     char store[LMI_PLACE_SIZE];
-    char volatile_dir[LMI_PLACE_SIZE];
+    char volatile_dir[LMI_PLACE_SIZE]; /* empty: in the database */
     char key_file[LMI_PLACE_SIZE];
     char key_file_old[LMI_PLACE_SIZE];  /* empty: not set */
     char password_file[LMI_PLACE_SIZE]; /* empty: none */

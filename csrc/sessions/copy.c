@@ -392,11 +392,15 @@ find_places(struct copy *copy, const char *from, const char *to,
     const struct lmi_settings *settings = lmi_settings_of(copy->lmi);
 
     if (!lmi_settings_place(settings, from, &copy->from_place))
-        return lmi_fail(err, LMI_SETTINGS, 0, from, "must be lmdb:/FOLDER",
+        return lmi_fail(err, LMI_SETTINGS, 0, from,
+                        "must be lmdb:/FOLDER or "
+                        "postgresql://...",
                         NULL);
     if (!lmi_settings_place(settings, to, &copy->to_place))
-        return lmi_fail(err, LMI_SETTINGS, 0, to, "must be lmdb:/FOLDER", NULL);
+        return lmi_fail(err, LMI_SETTINGS, 0, to,
+                        "must be lmdb:/FOLDER or postgresql://...", NULL);
     copy->one_volatile_part =
+        copy->to_place.volatile_dir[0] != '\0' &&
         strcmp(copy->from_place.volatile_dir, copy->to_place.volatile_dir) == 0;
     copy->now = lmi_now(copy->lmi);
     return LMI_OK;

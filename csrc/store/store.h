@@ -137,8 +137,9 @@ LMI_RC lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
 /*
  * Applies a batch, and in the same step removes up to 16 entries that
  * expired before now, unless now is more than an hour ahead of the last
- * batch's. done_out is false if an ADD or SWAP did not find what
- * it expects; nothing has changed then.
+ * batch's, or, if the store is on a server, of the server's clock. done_out is
+ * false if an ADD or SWAP did not find what it expects; nothing has changed
+ * then.
  */
 LMI_RC lmi_store_apply(struct lmi_store *store, enum lmi_store_part part,
                        const struct lmi_store_op *ops, size_t count,

@@ -326,6 +326,7 @@ sub _look_at_users {
 sub _look_at_store {
     my ($self) = @_;
     my $folder = $self->_store;
+    return $self->_look_at_database($folder) if $folder =~ /\Apostgresql:/;
     return $self->_look_where_store_comes($folder) if !-e $folder && !-l $folder;
     if ( !-e "$folder/data.mdb" && -d $folder && -x _ && !-e $self->_setting('key_file') ) {
         my ( $mode, $uid ) = ( stat $folder )[ 2, 4 ];
@@ -344,6 +345,16 @@ sub _look_at_store {
     $self->_look_at_volatile;
     $self->_judge_store( $folder, $report );
     $self->_judge_clock($report);
+    return 1;
+}
+
+# Connecting has looked at the server's clock, and at what it promises.
+sub _look_at_database {
+    my ( $self, $url ) = @_;
+    my ( $report, $fault ) = $self->{sessions}->_store_report;
+    return $self->_store_unusable($fault) if !$report;
+    $self->_sound( 'the store and its key: ' . $url =~ s{//[^/@]*@}{//}r );
+    $self->_sound(q{the clock, and the database server's});
     return 1;
 }
 
@@ -1008,6 +1019,9 @@ C<mode>, C<folder-mode>, C<owner>.
 C<owner>, C<mode>, C<no-folder>, C<file-owner>, C<file-mode>, C<file-kind>, C<links>,
 C<damaged>, C<unusable>, C<space>, C<read-only>, C<readers>, C<stale-reader>, C<moved> (by
 L<logmein-store(8)>), C<unfinished> (a copy or restoration); of the volatile part C<kind>, C<same>, C<owner>, C<mode>.
+Of a database C<away> (no server can be connected to), C<none> (C<logmein store init> has
+not been run), C<alone> (no synchronous standbys), C<fsync>, C<clock> (more than five
+seconds apart), C<unknown> (no answer within two seconds), C<library> (built without libpq).
 
 =item C<key.*>
 
