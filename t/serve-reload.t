@@ -146,20 +146,20 @@ $server->stop;
 # Reloads from the first moment on, each before the last one's workers have ended: one
 # of them keeps a connection whose request is not complete.
 {
-    my $server = Serve->new( '--app', $app, '--base', $base, '--no-socket', '--workers', 2 );
-    $server->signal('HUP');
+    my $reloaded = Serve->new( '--app', $app, '--base', $base, '--no-socket', '--workers', 2 );
+    $reloaded->signal('HUP');
     my $slow = Serve::connection( $port{cpanel}, 1 );
     print {$slow} "GET / HTTP/1.1\r\n";
     $slow->flush;
     for ( 1 .. 5 ) {
-        $server->signal('HUP');
+        $reloaded->signal('HUP');
         sleep 0.1;
     }
-    ok( kill( 0 => $server->{pid} ),                 'reloaded as soon as it serves: it goes on' );
-    ok( wait_until( sub { 2 == $server->workers } ), '... and is left with its two workers' );
+    ok( kill( 0 => $reloaded->{pid} ), 'reloaded as soon as it serves: it goes on' );
+    ok( wait_until( sub { 2 == $reloaded->workers } ), '... and is left with its two workers' );
     sleep 1;
-    is( scalar( $server->workers ), 2, '... for good' );
-    is( $server->stop,              0, '... which end' );
+    is( scalar( $reloaded->workers ), 2, '... for good' );
+    is( $reloaded->stop,              0, '... which end' );
 }
 
 # The same app by another server, at a port of no service

@@ -157,10 +157,10 @@ sub wait_for {
         return 1 if eval { $condition->($self) };
         sleep 0.1;
     }
-    my ( $url, $text ) = map {
-        eval { $_->($self) } // "(none: $@)"
+    my @shown = map {
+        eval { $_->($self) }
     } \&url, \&text;
-    diag("The browser is at $url: $text");
+    diag("The browser shows: @shown");
     return;
 }
 

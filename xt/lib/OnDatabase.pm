@@ -41,7 +41,7 @@ my $new = \&Test::Cpanel::LogMeIn::new;
         %{ $given{settings} // {} }
     };
     my $site = $new->( $class, %given );
-    my $done = Cpanel::LogMeIn::Session->new->_store_init($admin);
+    my $done = Cpanel::LogMeIn::Session->new->_store_init($admin); ## no critic (ProtectPrivateSubs)
     die $Cpanel::LogMeIn::detail if $done->{code};
     return $site;
 };

@@ -326,7 +326,7 @@ sub _look_at_users {
 sub _look_at_store {
     my ($self) = @_;
     my $folder = $self->_store;
-    return $self->_look_at_database($folder) if $folder =~ /\Apostgresql:/;
+    return $self->_look_at_database($folder)       if $folder =~ /\Apostgresql:/;
     return $self->_look_where_store_comes($folder) if !-e $folder && !-l $folder;
     if ( !-e "$folder/data.mdb" && -d $folder && -x _ && !-e $self->_setting('key_file') ) {
         my ( $mode, $uid ) = ( stat $folder )[ 2, 4 ];
@@ -350,7 +350,7 @@ sub _look_at_store {
 
 # Connecting has looked at the server's clock, and at what it promises.
 sub _look_at_database {
-    my ( $self, $url ) = @_;
+    my ( $self,   $url )   = @_;
     my ( $report, $fault ) = $self->{sessions}->_store_report;
     return $self->_store_unusable($fault) if !$report;
     $self->_sound( 'the store and its key: ' . $url =~ s{//[^/@]*@}{//}r );
