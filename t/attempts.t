@@ -293,7 +293,10 @@ cmp_ok( $hashes, '<=', 34,
     "64 processes that guess five times each get no more than 34 hashes ($hashes)" );
 cmp_ok( $hashes, '>=', 3, '... and the three free ones' );
 note("15: 64 processes guess 5 times each at one name, at most $hashes hashes");
-like( guess( user => 'user2' ), qr/\A[0-9]+\z/, '... and the name waits' );
+
+# Where few could guess at once the wait is short, and may have ended meanwhile.
+my ($last) = reverse map { guess( user => 'user2' ) } 1 .. 2;
+like( $last, qr/\A[0-9]+\z/, '... and the name waits' );
 
 # The same test with a non-atomic counter.
 my $naive = "$site->{dir}/naive";
