@@ -83,14 +83,14 @@ is_deeply( errors_of("session_idle = 60\n"), [], 'a good file' );
 is_deeply( errors_of(q{}),                   [], 'an empty one' );
 my $number = 'must be a number within its bounds';
 for my $case (
-    [ "foo\n"                        => [ 1, undef,          'is not of the form key = value' ] ],
-    [ "\n\nfoo = 1\n"                => [ 3, undef,          'names an unknown key' ] ],
-    [ "store = x\n"                  => [ 1, 'store',        'must be lmdb:/FOLDER' ] ],
-    [ "session_idle = 59\n"          => [ 1, 'session_idle', $number ] ],
-    [ "session_idle = 1e3\n"         => [ 1, 'session_idle', $number ] ],
-    [ "session_idle =\n"             => [ 1, 'session_idle', $number ] ],
-    [ "port.cpanel = 0\n"            => [ 1, 'port.cpanel',  $number ] ],
-    [ "log = syslog\nlog = syslog\n" => [ 2, 'log',          'is there twice' ] ],
+    [ "foo\n"                => [ 1, undef,          'is not of the form key = value' ] ],
+    [ "\n\nfoo = 1\n"        => [ 3, undef,          'names an unknown key' ] ],
+    [ "store = x\n"          => [ 1, 'store',        'must be lmdb:/FOLDER or postgresql://...' ] ],
+    [ "session_idle = 59\n"  => [ 1, 'session_idle', $number ] ],
+    [ "session_idle = 1e3\n" => [ 1, 'session_idle', $number ] ],
+    [ "session_idle =\n"     => [ 1, 'session_idle', $number ] ],
+    [ "port.cpanel = 0\n"    => [ 1, 'port.cpanel',  $number ] ],
+    [ "log = syslog\nlog = syslog\n" => [ 2, 'log', 'is there twice' ] ],
     [ "log = file:x\n" => [ 1, 'log', 'must be syslog, file, file:/PATH, stderr or none' ] ],
     [ "site_hostnames = true\n" => [ 1, 'site_hostnames', 'must be yes or no' ] ],
     [ "domains = a\x01b\n"      => [ 1, undef,            'holds a control byte' ] ],
