@@ -561,6 +561,7 @@ lmi_pg_call(struct lmi_pg *pg, const struct lmi_pg_call *call, PGresult **out,
 {
     int64_t deadline = now_ms() + CALL_MS;
     enum verdict verdict = ANSWERED;
+    unsigned failed = 0; /* to connect */
     bool sent = false;
 
     *out = NULL;
@@ -574,7 +575,7 @@ lmi_pg_call(struct lmi_pg *pg, const struct lmi_pg_call *call, PGresult **out,
             return hold_lost(pg, err);
         if (pg->conn == NULL)
             verdict = connect_any(pg, deadline, err);
-        if (verdict == LOST && !sent)
+        if (verdict == LOST && !sent && ++failed > 1)
             return err->code;
         if (verdict == ANSWERED) {
             sent = true;

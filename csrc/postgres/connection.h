@@ -10,7 +10,8 @@
  *    database knows which it has done. So a lost answer is asked for again, on
  *    a new connection, until the time is over; then the outcome is not known,
  *    and that is a fault. A deadlock or a serialization failure is tried again
- *    likewise.
+ *    likewise. A purge that is sent again tells what it has then removed.
+ *  - Where connecting fails, it is tried once more; then it is a fault.
  *  - A connection whose state is not the expected one is closed.
  *  - In a process forked from the one that made it, it is given up without a
  *    word to the server, and made again.
