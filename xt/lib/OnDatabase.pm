@@ -40,8 +40,9 @@ my $new = \&Test::Cpanel::LogMeIn::new;
         key_file    => "$keys/key",
         %{ $given{settings} // {} }
     };
-    my $site = $new->( $class, %given );
-    my $done = Cpanel::LogMeIn::Session->new->_store_init($admin); ## no critic (ProtectPrivateSubs)
+    my $site     = $new->( $class, %given );
+    my $sessions = Cpanel::LogMeIn::Session->new;
+    my $done     = $sessions->_store_init($admin);
     die $Cpanel::LogMeIn::detail if $done->{code};
     return $site;
 };
