@@ -9,6 +9,7 @@ use lib 't/lib';
 use parent      qw(Program);
 use Carp        qw(croak);
 use File::Temp  qw(tempdir);
+use IPC::Open2  qw(open2);
 use POSIX       ();
 use Time::HiRes qw(sleep time);
 
@@ -70,7 +71,7 @@ sub start {
     }
     my $until = time + 30;
     while ( time < $until ) {
-        return $self if eval { $self->sql( 'postgres', 'SELECT 1' ) };
+        return $self if system( "$BIN/pg_isready", '-q', '-h', $self->{dir} ) == 0;
         sleep 0.1;
     }
     croak 'PostgreSQL does not start: ' . $self->log_text;
@@ -78,6 +79,21 @@ sub start {
 
 # A fast shutdown, unless told otherwise.
 sub stop { my ( $self, $signal ) = @_; return $self->SUPER::stop( $signal // 'INT' ) }
+
+# All its processes at once, by signal 9.
+sub crash {
+    my ($self) = @_;
+    my $children = sub {
+        open my $file, '<', "/proc/$self->{pid}/task/$self->{pid}/children" or return;
+        return split q{ }, readline $file;
+    };
+    kill STOP => $self->{pid};    # it starts no more
+    my @children = $children->();
+    kill KILL => $self->{pid}, @children;
+    $self->stop('KILL');
+    sleep 0.01 while grep { -e "/proc/$_" } @children;
+    return;
+}
 
 sub log_text {
     my ($self) = @_;
@@ -98,6 +114,29 @@ sub sql {
     return $said;
 }
 
+# A session of the superuser's: a function that runs a statement in it. It returns a
+# function that waits for the rows, which are as those of sql().
+sub session {
+    my ( $self, $database ) = @_;
+    my $pid = open2( my $out, my $in, "$BIN/psql", qw(-X -q -A -t -U postgres -h),
+        $self->{dir}, '-d', $database );
+    my $number = 0;
+    return sub {
+        my ($statement) = @_;
+        my $end         = sprintf 'end %d of %d', ++$number, $pid;
+        print {$in} "$statement;\n\\echo $end\n";
+        $in->flush;
+        return sub {
+            my $rows = q{};
+            while ( my $line = <$out> ) {
+                return $rows if $line eq "$end\n";
+                $rows .= $line;
+            }
+            croak "psql ends: $statement";
+        };
+    };
+}
+
 # Where a user finds a database.
 sub url {
     my ( $self, $database, $user ) = @_;
@@ -110,6 +149,26 @@ sub database {
     my $name   = sprintf 'store%dx%d', ++$self->{made}, $$;
     $self->sql( 'postgres', "CREATE DATABASE $name" );
     return ( $self->url( $name, 'logmein' ), $self->url( $name, 'postgres' ) );
+}
+
+# A site whose sessions are in a new database, and that database's name.
+sub site {
+    my ( $self, %given ) = @_;
+    my ( $url,  $admin ) = $self->database;
+    require Cpanel::LogMeIn::Session;
+    require Test::Cpanel::LogMeIn;
+    my %settings = (
+        store       => $url,
+        store_alone => 'yes',
+        key_file    => tempdir( CLEANUP => 1 ) . '/key',
+        %{ $given{settings} // {} }
+    );
+    my $site     = Test::Cpanel::LogMeIn->new( %given, settings => \%settings );
+    my $sessions = Cpanel::LogMeIn::Session->new;
+    my $done     = $sessions->_store_init($admin);
+    croak $Cpanel::LogMeIn::detail if $done->{code};
+    my ($name) = $url =~ m{/(\w+)[?]};
+    return ( $site, $name );
 }
 
 1;
