@@ -63,6 +63,8 @@ my %ELSEWHERE = (
     'logmein doctor --config new.conf --host panel.example --cert cert.pem' => 't/doctor.t',
     'logmein COMMAND [WORD] [OPTIONS] [ARGUMENTS]'                          => 'this one',
     'logmein completion fish | source'                                      => 'xt/completion.t',
+    'logmein store init [--admin URL]'                                      => 'xt/postgres.t',
+    'logmein store init --admin postgresql://postgres@/logmein'             => 'xt/postgres.t',
     'logmein log tail [-n N] [-f] [--user U] [--address A] [--event E]'     => 't/command-log.t',
 );
 

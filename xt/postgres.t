@@ -12,6 +12,7 @@ use Database ();
 use Run      qw(logmein);
 use Test::More;
 use Test::Cpanel::LogMeIn;
+use Cpanel::LogMeIn::Session ();
 
 plan skip_all => 'PostgreSQL is not installed' if !Database::installed();
 plan skip_all => 'this build has no PostgreSQL'
@@ -39,4 +40,115 @@ for my $test (qw(session redeem attempts reuse ends suspended)) {
     my $said = `$^X -MOnDatabase t/$test.t 2>&1`;
     is( $?, 0, "t/$test.t" ) or diag $said;
 }
+
+# As an operator uses it
+my ( $url, $admin ) = $server->database;
+my $mine = $url =~ s{//logmein}{//panel}r;
+my $site = Test::Cpanel::LogMeIn->new;
+my $dir  = $site->dir;
+
+sub answers {
+    my ( $status, $text, $name, @words ) = @_;
+    my $answer = logmein(@words);
+    is( $answer->{status}, $status, $name );
+    return like( "$answer->{out}$answer->{err}", $text, '... and says so' );
+}
+answers( 3, qr/made when it is first used/, 'a store in LMDB needs no init', qw(store init) );
+answers( 2, qr/write postgresql:/, 'no URL', qw(store init --admin), 'host=db' );
+my $copied = ( $site->login )[2];
+$site->settings( store => $mine, key_file => "$dir/key" );
+answers( 3, qr/role "panel" does not exist/, 'before it', qw(session list) );
+answers( 3, qr/panel.* can't be prepared/,   'by nobody', qw(store init --admin), $mine );
+answers( 0, qr/The store is ready/,          'init',      qw(store init --admin), $admin );
+answers( 3, qr/no synchronous standbys .*store_alone = yes/, 'a server alone', qw(session list) );
+is( $site->login, 0, '... a login is refused' );
+like( $Cpanel::LogMeIn::detail, qr/no synchronous standbys/, '... as a fault' );
+$site->settings( store_alone => 'yes' );
+my $session = $site->redeem( ( $site->login )[2] );
+ok( $session, 'store_alone: a login' );
+answers( 0, qr/alice .* cpanel/x,      '... that is listed', qw(session list) );
+answers( 0, qr/the database server's/, 'doctor',             qw(doctor --verbose) );
+answers( 0, qr/The store is ready/,    'init once more',     qw(store init --admin), $admin );
+answers( 0, qr/alice .* cpanel/x,      '... loses nothing',  qw(session list) );
+
+# The store's user
+my ($name) = $url =~ m{/(\w+)[?]};
+for my $statement (
+    'SELECT * FROM logmein.entry',
+    'DELETE FROM logmein.batch',
+    'SELECT logmein.lmi_remove(0::smallint, 1, 1)',
+    q{SELECT logmein.lmi_admit('panel', NULL)},
+    'CREATE TABLE logmein.own (x integer)',
+    )
+{
+    ok( !eval { $server->sql( $name, "SET ROLE panel; $statement" ); 1 }, "refused: $statement" );
+}
+ok( eval { $server->sql( $name, 'SET ROLE panel; SELECT * FROM logmein.lmi_hello_v1()' ) },
+    'control: a function is allowed' );
+
+# What the settings may not say
+for my $case (
+    [ "$mine&sslmode=disable",            qr/another sslmode than verify-full/ ],
+    [ $mine =~ s/panel@/panel:secret@/r,  qr/holds a password/ ],
+    [ "$mine&nonsense=1",                 qr/not a URL as libpq reads it/ ],
+    [ 'postgresql://panel@127.0.0.1:1/x', qr/Connection refused.* can't be connected to/ ],
+    )
+{
+    my ( $store, $why ) = @{$case};
+    $site->settings( store => $store );
+    answers( 3, $why, $store, qw(session list) );
+}
+$site->settings( store => $mine, store_password_file => "$dir/password" );
+answers( 3, qr/password.*No such file/, 'no password file', qw(session list) );
+$site->write_file( "$dir/password", "secret\n", oct 644 );
+answers( 3, qr/others than its owner may read/, 'one that others read', qw(session list) );
+chmod oct 600, "$dir/password" or die $!;
+answers( 0, qr/alice/, 'one that they don\'t', qw(session list) );
+answers( 0, qr/The store is ready/, 'init with a password', qw(store init --admin), $admin );
+like( $server->sql( $name, q{SELECT rolpassword FROM pg_authid WHERE rolname = 'panel'} ),
+    qr/\ASCRAM-SHA-256/, '... which the server knows by a verifier' );
+$site->settings( store_password_file => undef );
+
+# Clocks that differ
+$server->sql( $name,
+    'ALTER FUNCTION logmein.lmi_hello_v1() RENAME TO hello; CREATE FUNCTION logmein.lmi_hello_v1('
+        . 'OUT incarnation text, OUT clock bigint, OUT promises boolean, OUT standbys boolean)'
+        . 'LANGUAGE sql SECURITY DEFINER AS '
+        . q{'SELECT incarnation, clock - 7, promises, standbys FROM logmein.hello()'} );
+answers(
+    3,
+    qr/the server's clock differs/,
+    'clocks that are seven seconds apart',
+    qw(session list)
+);
+$server->sql( $name,
+    'DROP FUNCTION logmein.lmi_hello_v1(); ALTER FUNCTION logmein.hello() RENAME TO lmi_hello_v1' );
+answers( 0, qr/alice/, 'control: equal ones', qw(session list) );
+
+# Another store in its place, while a handle is open
+my $sessions = Cpanel::LogMeIn::Session->new;
+my @access   = ( cookie => $session->{cookie}, token => $session->{token}, service => 'cpanel' );
+my $check    = sub { ( $sessions->check(@access) )[1] };
+is( $check->(), 'granted', 'an open handle' );
+$server->sql( $name, 'UPDATE logmein.identity SET incarnation = gen_random_uuid()' );
+$server->sql( 'postgres',
+    q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'panel'} );
+is( $check->(), 'fault',   '... whose store was replaced: a fault' );
+is( $check->(), 'granted', '... and then it is opened again' );
+
+# There and back, with the key where it is
+my ( $there, $by ) = $server->database;
+rename "$dir/store/key", "$dir/own.key" or die $!;
+$site->settings( store => $there, key_file => "$dir/own.key" );
+answers( 0, qr/The store is ready/, 'another database', qw(store init --admin), $by );
+$site->settings( store => undef );
+answers( 0, qr/1 ticket .* are in \Q$there\E/, 'a copy', qw(store copy), "lmdb:$dir/store",
+    $there );
+answers( 3, qr/has moved/, '... the old store refuses', qw(session list) );
+$site->settings( store => $there );
+answers( 0, qr/not redeemed/,             '... the new one has the session', qw(session list) );
+answers( 0, qr/1 ticket .* are in lmdb:/, 'back', qw(store copy), $there, "lmdb:$dir/back" );
+answers( 3, qr/has moved/,                '... the database refuses', qw(session list) );
+$site->settings( store => "lmdb:$dir/back" );
+ok( $site->redeem($copied), '... and the ticket opens a session' );
 done_testing();

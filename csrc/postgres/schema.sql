@@ -310,7 +310,7 @@ CREATE OR REPLACE FUNCTION logmein.lmi_hello_v1(
     OUT incarnation text, OUT clock bigint, OUT promises boolean, OUT standbys boolean
 ) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT s.system_identifier::text || ' ' || i.incarnation::text,
-        extract(epoch FROM clock_timestamp())::bigint,
+        floor(extract(epoch FROM clock_timestamp()))::bigint,
         current_setting('fsync')::boolean AND current_setting('full_page_writes')::boolean,
         current_setting('synchronous_standby_names') <> ''
     FROM logmein.identity i, pg_control_system() s
