@@ -402,7 +402,7 @@ connect_host(struct lmi_pg *pg, int host, int64_t deadline, struct lmi_err *err)
     if (status == PGRES_POLLING_OK && PQsetnonblocking(pg->conn, 1) == 0)
         return ANSWERED;
     say(pg, LMI_STORE,
-        late ? "it does not answer within a second" : PQerrorMessage(pg->conn),
+        late ? "it does not answer in time" : PQerrorMessage(pg->conn),
         "can't be connected to", NULL, err);
     lmi_err_name(err, "store.away");
     disconnect(pg);
@@ -486,7 +486,7 @@ connect_any(struct lmi_pg *pg, int64_t deadline, struct lmi_err *err)
     int first = pg->host;
 
     for (int i = 0; verdict == LOST && i < pg->hosts; i++) {
-        int64_t until = now_ms() + CONNECT_MS;
+        int64_t until = pg->hosts > 1 ? now_ms() + CONNECT_MS : deadline;
         pg->host = (first + i) % pg->hosts;
         verdict = connect_host(pg, pg->host,
                                until < deadline ? until : deadline, err);
@@ -584,7 +584,7 @@ lmi_pg_call(struct lmi_pg *pg, const struct lmi_pg_call *call, PGresult **out,
                 disconnect(pg);
         }
     } while (verdict == LOST && now_ms() < deadline);
-    if (verdict == LOST)
+    if (verdict == LOST && sent)
         return not_known(pg, err);
     return verdict == ANSWERED ? LMI_OK : err->code;
 }
