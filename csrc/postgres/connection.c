@@ -22,8 +22,8 @@
 
 static const char *const statements[LMI_PG_FUNCTIONS] = {
     [LMI_PG_GET] = "SELECT * FROM logmein.lmi_get_v1($1, $2, $3)",
-    [LMI_PG_APPLY] = "SELECT * FROM logmein.lmi_apply_v1($1, $2, $3, $4, $5, "
-                     "$6, $7, $8, $9, $10, $11)",
+    [LMI_PG_APPLY] = ("SELECT * FROM logmein.lmi_apply_v1"
+                      "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"),
     [LMI_PG_NEXT] =
         "SELECT * FROM logmein.lmi_next_v1($1, $2, $3, $4, $5, $6, $7)",
     [LMI_PG_WALK] = "SELECT * FROM logmein.lmi_walk_v1($1, $2, $3, $4)",

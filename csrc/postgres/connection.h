@@ -4,8 +4,8 @@
  * writes, and again whenever it is lost.
  *
  *  - A call ends within two seconds, whatever the network does; connecting to
- *    one of several hosts may take one of them. Only names are looked up
- * without a limit of ours, by libpq.
+ *    one of several hosts may take one of them. libpq looks up the names of
+ *    hosts without a limit of ours.
  *  - Every call may be sent again: reads because they read, batches because the
  *    database knows which it has done. So a lost answer is asked for again, on
  *    a new connection, until the time is over; then the outcome is not known,

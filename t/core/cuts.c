@@ -369,7 +369,8 @@ arm(unsigned cut_at)
 {
     proxy.passed = 0;
     proxy.cut_at = cut_at;
-    proxy.acted = proxy.has_cut = false;
+    proxy.acted = false;
+    proxy.has_cut = false;
     proxy.armed = true;
 }
 
