@@ -507,7 +507,7 @@ start_proxy(unsigned number)
     static char url[300];
     const char *host = strstr(where.url, "host=");
     struct sockaddr_un address;
-    pthread_t thread;
+    pthread_t thread = 0;
 
     if (host == NULL)
         bail_out("a URL without host=");
