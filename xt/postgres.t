@@ -86,6 +86,11 @@ for my $statement (
 ok( eval { $server->sql( $name, 'SET ROLE panel; SELECT * FROM logmein.lmi_hello_v1()' ) },
     'control: a function is allowed' );
 
+# A key that other machines have, too
+answers( 3, qr/machines that share the store/, 'no rotation of the key', qw(key rotate) );
+ok( !-e "$dir/key.old", '... and nothing has changed' );
+answers( 0, qr/key/, 'its state can be seen', qw(key status) );
+
 # What the settings may not say
 for my $case (
     [ "$mine&sslmode=disable",            qr/another sslmode than verify-full/ ],

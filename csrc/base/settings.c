@@ -300,6 +300,12 @@ default_key(const char *store, char out[LMI_PLACE_SIZE])
 }
 
 bool
+lmi_settings_shared(const struct lmi_settings *settings)
+{
+    return is_database(settings->store);
+}
+
+bool
 lmi_settings_place(const struct lmi_settings *settings, const char *store,
                    struct lmi_store_place *out)
 {

@@ -104,6 +104,9 @@ LMI_CHECK bool lmi_settings_place(const struct lmi_settings *settings,
                                   const char *store,
                                   struct lmi_store_place *out);
 
+/* May other machines use the store, too? */
+LMI_CHECK bool lmi_settings_shared(const struct lmi_settings *settings);
+
 /* Seconds since 1970: test_clock if set, else the server's clock. */
 int64_t lmi_settings_now(const struct lmi_settings *settings);
 

@@ -159,6 +159,10 @@ lmi_key_rotate(struct lmi *lmi, bool *done_out, struct lmi_err *err)
     enum lmi_rc rc = lmi_open_existing(lmi, err);
 
     *done_out = false;
+    if (rc == LMI_OK && lmi_settings_shared(lmi_settings_of(lmi)))
+        rc = lmi_fail(err, LMI_KEY, 0, lmi_settings_of(lmi)->key_file,
+                      "machines that share the store would not know a new key",
+                      "move the store to LMDB, or empty it and start anew");
     if (rc == LMI_OK) /* who else rotates waits */
         rc = lmi_store_hold(lmi_store_of(lmi), LMI_DURABLE, err);
     if (rc != LMI_OK)

@@ -174,6 +174,9 @@ The change happens in one step; if the command is interrupted before it, the key
 it is, and the next C<rotate> goes on. While there is an old key, there is no other
 rotation: exit status 1.
 
+The key of a store in PostgreSQL can't be changed so: other machines that share the store
+would not know the new one, and the command refuses.
+
 A key that somebody has seen stays dangerous as long as it is accepted: use
 C<retire --force> then, and all users log in again.
 
