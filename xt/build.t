@@ -168,12 +168,17 @@ ok( $status == 0 && -e "$bare/Makefile", 'control: with all of them, one' ) or d
 my $built = 0;
 for my $case ( [ CURL => 'libcurl4-openssl-dev' ], [ JANSSON => 'libjansson-dev' ] ) {
     my ( $env, $package ) = @{$case};
-    local $ENV{"${env}_LIBS"}   = '-lnowhere';
-    local $ENV{"${env}_CFLAGS"} = ' ';
+    local @ENV{ "${env}_LIBS",   'LIBPQ_LIBS' }   = ('-lnowhere') x 2;
+    local @ENV{ "${env}_CFLAGS", 'LIBPQ_CFLAGS' } = (' ') x 2;
     delete local $ENV{CI};
     my $without = clone();
     ( $status, $out ) = run( $without, 'perl Makefile.PL' );
     like( $out, qr/will not be possible.*install \Q$package\E /s, "without $package: a sentence" );
+    like(
+        $out,
+        qr/PostgreSQL will not be possible.*install libpq-dev /s,
+        '... one without libpq-dev'
+    );
     next if $built++ && !$ENV{XT_LONG};    # it is the same one for each
     ( $status, $out ) = run( $without, 'make -j2 && prove -bj2 t/call.t t/hosts.t t/remote-*.t' );
     is( $status, 0, '... and a build whose tests pass, or are skipped' ) or diag($out);
@@ -188,6 +193,10 @@ for my $case ( [ CURL => 'libcurl4-openssl-dev' ], [ JANSSON => 'libjansson-dev'
         qr/\(LIBRARY\)[.] .*libcurl4-openssl-dev and libjansson-dev/s,
         '... and a remote login that names what is missing'
     );
+    ( $status, $out ) = run( $without,
+              'echo store = postgresql://logmein@/logmein >database.conf'
+            . ' && perl -Mblib blib/script/logmein session list --config database.conf' );
+    like( $out, qr/logmein-postgres[.]so.*install libpq-dev/s, '... and so does a store there' );
 }
 
 # Objects export their boot function only, and the second one contains no store.
@@ -197,6 +206,14 @@ for my $object (qw(LogMeIn/LogMeIn LogMeIn/Remote/Remote)) {
     my @shown = $out =~ /^[0-9a-f]+ \w (\w+)$/mg;
     is( scalar( grep { !/\Aboot_/ } @shown ), 0, "$object.so shows its boot function only" );
     is( scalar @shown,                        1, '... which it has' );
+}
+( undef, $out ) =
+    run( '.', "nm -D --defined-only '$folder/blib/arch/auto/Cpanel/LogMeIn/logmein-postgres.so'" );
+is_deeply( [ $out =~ /^[0-9a-f]+ \w (\w+)$/mg ],
+    ['lmi_store_postgres'], 'logmein-postgres.so shows its backend only' );
+for my $program ( 'arch/auto/Cpanel/LogMeIn/LogMeIn.so', 'bin/logmeind' ) {
+    ( undef, $out ) = run( '.', "ldd '$folder/blib/$program'" );
+    unlike( $out, qr/libpq/, "$program does not load libpq" );
 }
 ( undef, $out ) = run( '.', "nm '$folder/blib/arch/auto/Cpanel/LogMeIn/Remote/Remote.so'" );
 unlike( $out, qr/ (?:mdb_|lmi_store)/, 'Remote.so has no store' );
