@@ -24,7 +24,7 @@ is( $setting{'port.whm'},     2087,        'a default' );
 is( $setting{site_hostnames}, 'yes',       '... a switch' );
 is( $setting{accounts},       q{},         '... one that is unset' );
 is( $setting{test_clock},     q{},         '... and another' );
-is( scalar keys %setting,     40,          'all of them' );
+is( scalar keys %setting,     42,          'all of them' );
 $site->settings( hsts => 'no', accounts => 'cpanel', test_clock => 1_700_000_000 );
 %setting = Cpanel::LogMeIn::settings();
 is_deeply(
