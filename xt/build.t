@@ -104,7 +104,10 @@ my @installed;
 find( sub { push @installed, $_ if -f }, $destination );
 is_deeply(
     [ sort grep { !/[.](?:[1358](?:p\w*)?|packlist)\z|\Aperllocal/ } @installed ],
-    [ sort qw(LogMeIn.so Remote.so logmein logmeind), map { s{.*/}{}r } tracked(qr{\Alib/}) ],
+    [
+        sort qw(LogMeIn.so Remote.so logmein-postgres.so logmein logmeind),
+        map { s{.*/}{}r } tracked(qr{\Alib/})
+    ],
     '... installs the modules, the objects and the command'
 );
 ok( ( grep { /\ACpanel::LogMeIn[.]3/ } @installed ), '... and the manual' );

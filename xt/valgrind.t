@@ -19,7 +19,7 @@ plan skip_all => 'valgrind is not installed' if !has_program('valgrind');
 
 # Children are not checked: they must not close a parent's LMDB environment.
 my $valgrind = 'valgrind -q --error-exitcode=99 --leak-check=full --num-callers=30'
-    . ' --child-silent-after-fork=yes';
+    . ' --child-silent-after-fork=yes --suppressions=xt/valgrind.supp';
 
 # The C tests: no errors, and no definite leaks. decide, decoy, known, password and race
 # take minutes with valgrind, and are run with the sanitizers; faults and wipe check
