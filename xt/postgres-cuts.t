@@ -10,9 +10,7 @@ use Database ();
 use Test::More;
 use Time::HiRes qw(time);
 
-plan skip_all => 'PostgreSQL is not installed' if !Database::installed();
-plan skip_all => 'this build has no PostgreSQL'
-    if !-e 'blib/arch/auto/Cpanel/LogMeIn/logmein-postgres.so';
+plan skip_all => $_ for Database::lacks();
 
 my $server = Database->new;
 $server->sql( 'postgres', 'CREATE ROLE logmein LOGIN' );

@@ -14,9 +14,7 @@ use List::Util qw(max);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-plan skip_all => 'PostgreSQL is not installed' if !Database::installed();
-plan skip_all => 'this build has no PostgreSQL'
-    if !-e 'blib/arch/auto/Cpanel/LogMeIn/logmein-postgres.so';
+plan skip_all => $_ for Database::lacks();
 
 my $LOGINS   = $ENV{LOGMEIN_CYCLES} || 1000;
 my $CRASHES  = 8;

@@ -19,10 +19,8 @@ use IO::Socket::UNIX ();
 use Test::More;
 use Test::Cpanel::LogMeIn;
 
-plan skip_all => 'nginx is not installed'      if !has_program('nginx');
-plan skip_all => 'PostgreSQL is not installed' if !Database::installed();
-plan skip_all => 'this build has no PostgreSQL'
-    if !-e 'blib/arch/auto/Cpanel/LogMeIn/logmein-postgres.so';
+plan skip_all => 'nginx is not installed' if !has_program('nginx');
+plan skip_all => $_ for Database::lacks();
 
 my $server = Database->new;
 my ( $url, $admin ) = $server->database;

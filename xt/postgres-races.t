@@ -16,9 +16,7 @@ use Test::More;
 use Test::Cpanel::LogMeIn;
 use Time::HiRes qw(sleep time);
 
-plan skip_all => 'PostgreSQL is not installed' if !Database::installed();
-plan skip_all => 'this build has no PostgreSQL'
-    if !-e 'blib/arch/auto/Cpanel/LogMeIn/logmein-postgres.so';
+plan skip_all => $_ for Database::lacks();
 
 my $TICKETS = $ENV{LMI_ROUNDS} || ( $ENV{XT_LONG} ? 5000 : 500 );
 

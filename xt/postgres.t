@@ -7,16 +7,13 @@ use strict;
 use warnings;
 use blib;
 use lib      qw(t/lib xt/lib);
-use Author   qw(run);
 use Database ();
 use Run      qw(logmein);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 use Cpanel::LogMeIn::Session ();
 
-plan skip_all => 'PostgreSQL is not installed' if !Database::installed();
-plan skip_all => 'this build has no PostgreSQL'
-    if !-e 'blib/arch/auto/Cpanel/LogMeIn/logmein-postgres.so';
+plan skip_all => $_ for Database::lacks();
 
 my $server = Database->new;
 $server->sql( 'postgres', 'CREATE ROLE logmein LOGIN' );

@@ -15,8 +15,13 @@ use Time::HiRes qw(sleep time);
 
 my ($BIN) = reverse sort glob '/usr/lib/postgresql/*/bin';
 
-# Is one installed?
-sub installed { return defined $BIN && -x "$BIN/postgres" && -x "$BIN/initdb" }
+# Why there can be no store on such a server; nothing if there can.
+sub lacks {
+    return 'PostgreSQL is not installed' if !defined $BIN || !-x "$BIN/postgres";
+    return 'this build has no PostgreSQL'
+        if !-e 'blib/arch/auto/Cpanel/LogMeIn/logmein-postgres.so';
+    return;
+}
 
 # Runs a command as an ordinary user, to its end.
 sub _run {
@@ -154,16 +159,22 @@ sub database {
 # A site whose sessions are in a new database, and that database's name.
 sub site {
     my ( $self, %given ) = @_;
-    my ( $url,  $admin ) = $self->database;
-    require Cpanel::LogMeIn::Session;
     require Test::Cpanel::LogMeIn;
+    return $self->site_by( sub { Test::Cpanel::LogMeIn->new(@_) }, %given );
+}
+
+# The same, made by this function.
+sub site_by {
+    my ( $self, $make, %given ) = @_;
+    my ( $url, $admin ) = $self->database;
+    require Cpanel::LogMeIn::Session;
     my %settings = (
         store       => $url,
         store_alone => 'yes',
         key_file    => tempdir( CLEANUP => 1 ) . '/key',
         %{ $given{settings} // {} }
     );
-    my $site     = Test::Cpanel::LogMeIn->new( %given, settings => \%settings );
+    my $site     = $make->( %given, settings => \%settings );
     my $sessions = Cpanel::LogMeIn::Session->new;
     my $done     = $sessions->_store_init($admin);
     croak $Cpanel::LogMeIn::detail if $done->{code};

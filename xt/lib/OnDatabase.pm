@@ -5,10 +5,9 @@ package OnDatabase;
 
 use strict;
 use warnings;
-use Cpanel::LogMeIn::Session ();
-use Database                 ();
-use Stored                   ();
-use Test::Cpanel::LogMeIn    ();
+use Database              ();
+use Stored                ();
+use Test::Cpanel::LogMeIn ();
 
 my $server = Database->at( $ENV{LOGMEIN_TEST_SERVER} );
 
@@ -32,19 +31,7 @@ no warnings 'redefine';    ## no critic (ProhibitNoWarnings)
 my $new = \&Test::Cpanel::LogMeIn::new;
 *Test::Cpanel::LogMeIn::new = sub {
     my ( $class, %given ) = @_;
-    my ( $url,   $admin ) = $server->database;
-    my $keys = File::Temp::tempdir( CLEANUP => 1 );
-    $given{settings} = {
-        store       => $url,
-        store_alone => 'yes',
-        key_file    => "$keys/key",
-        %{ $given{settings} // {} }
-    };
-    my $site     = $new->( $class, %given );
-    my $sessions = Cpanel::LogMeIn::Session->new;
-    my $done     = $sessions->_store_init($admin);
-    die $Cpanel::LogMeIn::detail if $done->{code};
-    return $site;
+    return ( $server->site_by( sub { $new->( $class, @_ ) }, %given ) )[0];
 };
 my $forget = \&Test::Cpanel::LogMeIn::forget;
 *Test::Cpanel::LogMeIn::forget = sub {
