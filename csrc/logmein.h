@@ -32,7 +32,7 @@ enum lmi_rc {
     LMI_KEY,       /* the store's key */
     LMI_CRYPTO,    /* OpenSSL gave no random bytes, or no hash */
     LMI_ELSEWHERE, /* the hostname is another machine's */
-    LMI_LIBRARY,   /* libcurl or jansson is missing */
+    LMI_LIBRARY,   /* libcurl, jansson or libpq is missing */
     LMI_SOCKET,    /* the gateway's socket is not trusted, or does not answer */
     LMI_LOG,       /* the log can't be written; no login fails for that */
 };
@@ -784,7 +784,8 @@ LMI_RC lmi_site_report_get(struct lmi *lmi, struct lmi_site_report *out,
  * that is known: "store." or "key.", and a word.
  */
 struct lmi_store_report {
-    int64_t clock; /* of the last commit that noted it; 0: none did */
+    int64_t clock; /* of the last commit that noted it; 0: none did; of a
+                      database, its server's now, and all else is 0 */
     uint32_t readers, readers_max;
     uint64_t behind;     /* commits since the oldest view that is read from */
     int64_t behind_pid;  /* the process that has it; 0: none has */
@@ -820,7 +821,8 @@ LMI_RC lmi_key_report_get(struct lmi *lmi, struct lmi_key_report *out,
  * Writes a new key, and keeps the one before it for reading. It is done at the
  * moment when the new one gets its name; until then the old one is the key.
  * done_out is false if there is an old one already. Processes with an open
- * handle follow at their next call, pinned ones within a second.
+ * handle follow at their next call, pinned ones within a second. A fault for a
+ * store in a database: machines that share it would not know the new one.
  */
 LMI_RC lmi_key_rotate(struct lmi *lmi, bool *done_out, struct lmi_err *err);
 

@@ -63,7 +63,7 @@ find_owner(const struct lmi_settings *settings, struct stat *st)
 
     if (stat(settings->key_file, st) == 0)
         return true;
-    if (strncmp(settings->store, "lmdb:", 5) == 0)
+    if (!lmi_settings_shared(settings))
         return stat(settings->store + strlen("lmdb:"), st) == 0;
     lmi_file_folder(settings->key_file, folder);
     return stat(folder, st) == 0;

@@ -73,14 +73,40 @@ now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static const char *
-option_value(const struct lmi_pg *pg, const char *keyword)
+const char *
+lmi_pg_option(const PQconninfoOption *options, const char *keyword)
 {
-    for (PQconninfoOption *option = pg->options; option->keyword != NULL;
-         option++)
-        if (strcmp(option->keyword, keyword) == 0 && option->val != NULL)
-            return option->val;
+    for (; options->keyword != NULL; options++)
+        if (strcmp(options->keyword, keyword) == 0 && options->val != NULL)
+            return options->val;
     return "";
+}
+
+enum lmi_rc
+lmi_pg_fail(struct lmi_err *err, enum lmi_rc code, const char *location,
+            const char *message, const char *text, const char *remedy)
+{
+    size_t len = strcspn(message, "\r\n");
+
+    lmi_fail(err, code, 0, location, text, remedy);
+    if (len > 0)
+        lmi_err_add_location(err, " (%.*s)", (int)(len < 180 ? len : 180),
+                             message);
+    return code;
+}
+
+/* How many hosts the URL names. */
+static int
+count_hosts(const PQconninfoOption *options)
+{
+    const char *list = lmi_pg_option(options, "host");
+    int count = 1;
+
+    if (list[0] == '\0')
+        list = lmi_pg_option(options, "hostaddr");
+    for (; *list != '\0'; list++)
+        count += *list == ',';
+    return count;
 }
 
 static enum lmi_rc
@@ -97,18 +123,14 @@ options_read(struct lmi_pg *pg, const char *url, struct lmi_err *err)
     pg->options = PQconninfoParse(url, NULL);
     if (pg->options == NULL)
         return url_fail(err, "is not a URL as libpq reads it", NULL);
-    mode = option_value(pg, "sslmode");
+    mode = lmi_pg_option(pg->options, "sslmode");
     if (mode[0] != '\0' && strcmp(mode, "verify-full") != 0)
         return url_fail(err, "names another sslmode than verify-full",
                         "leave sslmode out: certificates are always verified");
-    if (option_value(pg, "password")[0] != '\0')
+    if (lmi_pg_option(pg->options, "password")[0] != '\0')
         return url_fail(err, "holds a password",
                         "write it to a file, and set store_password_file");
-    pg->hosts = 1;
-    mode = option_value(pg, option_value(pg, "host")[0] != '\0' ? "host"
-                                                                : "hostaddr");
-    for (; *mode != '\0'; mode++)
-        pg->hosts += *mode == ',';
+    pg->hosts = count_hosts(pg->options);
     return LMI_OK;
 }
 
@@ -222,20 +244,6 @@ wait_socket(PGconn *conn, short events, int64_t deadline)
     return ready > 0;
 }
 
-/* The fault that the server or libpq tells, by its first line. */
-static enum lmi_rc
-say(const struct lmi_pg *pg, enum lmi_rc code, const char *message,
-    const char *text, const char *remedy, struct lmi_err *err)
-{
-    size_t len = strcspn(message, "\r\n");
-
-    lmi_fail(err, code, 0, pg->location, text, remedy);
-    if (len > 0)
-        lmi_err_add_location(err, " (%.*s)", (int)(len < 180 ? len : 180),
-                             message);
-    return code;
-}
-
 /* A message of the server while a call runs. */
 static void
 heed_notice(void *self, const PGresult *notice)
@@ -263,14 +271,15 @@ judge(const struct lmi_pg *pg, const PGresult *result, struct lmi_err *err)
         if (strncmp(state, again[i], strlen(again[i])) == 0)
             return LOST;
     if (strncmp(state, "53", 2) == 0) {
-        say(pg, LMI_STOREFULL, message, "the database has no room", NULL, err);
+        lmi_pg_fail(err, LMI_STOREFULL, pg->location, message,
+                    "the database has no room", NULL);
     } else if (strcmp(state, "3F000") == 0 || strcmp(state, "42883") == 0) {
-        say(pg, LMI_STORE, message, "holds no store of this version",
-            "run logmein store init", err);
+        lmi_pg_fail(err, LMI_STORE, pg->location, message,
+                    "holds no store of this version", "run logmein store init");
         lmi_err_name(err, "store.none");
     } else {
-        say(pg, LMI_STORE, message, "the database refuses what it is asked",
-            NULL, err);
+        lmi_pg_fail(err, LMI_STORE, pg->location, message,
+                    "the database refuses what it is asked", NULL);
     }
     return REFUSED;
 }
@@ -351,10 +360,10 @@ static void
 parameters_of(const struct lmi_pg *pg, int host, struct parameters *out)
 {
     *out = (struct parameters){.count = 0};
-    item(option_value(pg, "host"), host, out->host, sizeof out->host);
-    item(option_value(pg, "hostaddr"), host, out->hostaddr,
+    item(lmi_pg_option(pg->options, "host"), host, out->host, sizeof out->host);
+    item(lmi_pg_option(pg->options, "hostaddr"), host, out->hostaddr,
          sizeof out->hostaddr);
-    item(option_value(pg, "port"), host, out->port, sizeof out->port);
+    item(lmi_pg_option(pg->options, "port"), host, out->port, sizeof out->port);
     for (PQconninfoOption *option = pg->options; option->keyword != NULL;
          option++) {
         if (strcmp(option->keyword, "host") == 0)
@@ -401,9 +410,9 @@ connect_host(struct lmi_pg *pg, int host, int64_t deadline, struct lmi_err *err)
     }
     if (status == PGRES_POLLING_OK && PQsetnonblocking(pg->conn, 1) == 0)
         return ANSWERED;
-    say(pg, LMI_STORE,
-        late ? "it does not answer in time" : PQerrorMessage(pg->conn),
-        "can't be connected to", NULL, err);
+    lmi_pg_fail(err, LMI_STORE, pg->location,
+                late ? "it does not answer in time" : PQerrorMessage(pg->conn),
+                "can't be connected to", NULL);
     lmi_err_name(err, "store.away");
     disconnect(pg);
     return LOST;
@@ -470,8 +479,8 @@ greet(struct lmi_pg *pg, int64_t deadline, struct lmi_err *err)
     if (verdict == ANSWERED)
         verdict = examine(pg, hello, err);
     else if (verdict == LOST)
-        say(pg, LMI_STORE, PQerrorMessage(pg->conn),
-            "the database does not answer", NULL, err);
+        lmi_pg_fail(err, LMI_STORE, pg->location, PQerrorMessage(pg->conn),
+                    "the database does not answer", NULL);
     PQclear(hello);
     if (verdict != ANSWERED)
         disconnect(pg);

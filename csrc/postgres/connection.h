@@ -30,6 +30,14 @@ LMI_RC lmi_pg_new(const struct lmi_store_where *where, struct lmi_pg **out,
                   struct lmi_err *err);
 void lmi_pg_free(struct lmi_pg *pg);
 
+/* What a URL says; empty if it does not. Borrowed. */
+const char *lmi_pg_option(const PQconninfoOption *options, const char *keyword);
+
+/* The fault `text`, with the first line of libpq's or the server's message. */
+enum lmi_rc lmi_pg_fail(struct lmi_err *err, enum lmi_rc code,
+                        const char *location, const char *message,
+                        const char *text, const char *remedy);
+
 /*
  * The first line of a file that its owner alone may read; NULL if path is NULL
  * or empty. For lmi_pg_password_free(), which wipes it.

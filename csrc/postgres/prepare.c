@@ -19,13 +19,9 @@ __asm__(".pushsection .rodata\n"
 static enum lmi_rc
 say(PGconn *conn, struct lmi_err *err)
 {
-    const char *message = PQerrorMessage(conn);
-    size_t len = strcspn(message, "\r\n");
-
-    lmi_fail(err, LMI_STORE, 0, "the database", "can't be prepared",
-             "name a user who may make schemas and users there");
-    lmi_err_add_location(err, " (%.*s)", (int)(len < 200 ? len : 200), message);
-    return LMI_STORE;
+    return lmi_pg_fail(err, LMI_STORE, "the database", PQerrorMessage(conn),
+                       "can't be prepared",
+                       "name a user who may make schemas and users there");
 }
 
 /* The user that a URL names; for free(). */
@@ -34,11 +30,9 @@ role_of(const char *url, char **out, struct lmi_err *err)
 {
     PQconninfoOption *options = PQconninfoParse(url, NULL);
 
-    *out = NULL;
-    for (PQconninfoOption *option = options;
-         option != NULL && option->keyword != NULL; option++)
-        if (strcmp(option->keyword, "user") == 0 && option->val != NULL)
-            *out = strdup(option->val);
+    const char *user = options != NULL ? lmi_pg_option(options, "user") : "";
+
+    *out = user[0] != '\0' ? strdup(user) : NULL;
     PQconninfoFree(options);
     return *out != NULL
                ? LMI_OK

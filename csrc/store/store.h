@@ -82,7 +82,9 @@ struct lmi_store_where {
 
 /*
  * Opens a store and makes it if need be. The volatile part is opened, and
- * made, when it is first used.
+ * made, when it is first used. A database is not connected to before the first
+ * call, which is a fault, "store.none", if lmi_store_prepare() was never called
+ * for it.
  */
 LMI_RC lmi_store_open(const struct lmi_store_where *where,
                       struct lmi_store **out, struct lmi_err *err);
