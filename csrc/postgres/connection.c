@@ -14,11 +14,15 @@
 #include "base/file.h"
 
 #define CALL_MS 2000
-#define CONNECT_MS 1000
+#define HOST_MS 1000  /* one of several may take so long */
 #define NAP_MS 50     /* before another try */
 #define CLOCK_SLACK 5 /* seconds between the server's clock and ours */
+#define LEASE_MS 1500 /* reads count for so long, */
+#define RENEW_MS 500  /* and after so long a new lease is asked for */
+#define LOOK_MS 20    /* between two looks for notifications */
 #define PASSWORD_MAX 1024
 #define IDENTITY_SIZE 80
+#define PROMISE 1200 /* bytes; with a longer one nothing is promised */
 
 static const char *const statements[LMI_PG_FUNCTIONS] = {
     [LMI_PG_GET] = "SELECT * FROM logmein.lmi_get_v1($1, $2, $3)",
@@ -32,6 +36,8 @@ static const char *const statements[LMI_PG_FUNCTIONS] = {
     [LMI_PG_RELEASE] = "SELECT logmein.lmi_release_v1($1)",
     [LMI_PG_MARK_PUT] = "SELECT logmein.lmi_mark_put_v1($1, $2, $3, $4)",
     [LMI_PG_MARK_GET] = "SELECT * FROM logmein.lmi_mark_get_v1($1)",
+    [LMI_PG_LEASE] = "SELECT logmein.lmi_lease_v1()",
+    [LMI_PG_AFTER] = "SELECT logmein.lmi_after_v1($1)",
 };
 
 /* Sent first on each connection. */
@@ -39,6 +45,7 @@ static const char greeting[] =
     "SET default_transaction_isolation = 'read committed';"
     "SET statement_timeout = 2000;"
     "SET client_connection_check_interval = 1000;"
+    "LISTEN logmein_endings;"
     "SELECT * FROM logmein.lmi_hello_v1()";
 
 struct lmi_pg {
@@ -52,6 +59,11 @@ struct lmi_pg {
     bool warned;       /* by the server, during a call */
     bool held[2];      /* of each part */
     bool replaced;
+    bool majority;         /* acknowledges what is durable */
+    char promise[PROMISE]; /* what the server said of that */
+    int64_t lease;         /* when the write for it was begun; 0: none */
+    int64_t took, looked;  /* milliseconds; for notifications */
+    uint64_t doubts;
     int64_t clock;
     char identity[IDENTITY_SIZE]; /* of the store; empty: not known yet */
     char location[280];
@@ -60,16 +72,17 @@ struct lmi_pg {
 /* How a try has ended. */
 enum verdict {
     ANSWERED,
+    AGAIN,   /* not done, because of others: to be tried again here */
     LOST,    /* perhaps done, perhaps not: to be tried again */
     REFUSED, /* not done; err is filled in */
 };
 
-static int64_t
-now_ms(void)
+int64_t
+lmi_pg_now(void)
 {
     struct timespec now = {0};
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_BOOTTIME, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
@@ -216,6 +229,8 @@ disconnect(struct lmi_pg *pg)
     PQfinish(pg->conn);
     pg->conn = NULL;
     pg->prepared = 0;
+    pg->lease = 0;
+    pg->doubts++;
 }
 
 void
@@ -238,7 +253,7 @@ wait_socket(PGconn *conn, short events, int64_t deadline)
     int ready;
 
     do {
-        left = deadline - now_ms();
+        left = deadline - lmi_pg_now();
         ready = left <= 0 ? 0 : poll(&fd, 1, (int)left);
     } while (ready < 0 && errno == EINTR);
     return ready > 0;
@@ -257,19 +272,21 @@ heed_notice(void *self, const PGresult *notice)
         pg->warned = true;
 }
 
-/* Why a function can't be called, or LOST where it may be called again. */
+/* Why a command failed. */
 static enum verdict
 judge(const struct lmi_pg *pg, const PGresult *result, struct lmi_err *err)
 {
-    static const char *const again[] = {"08", "57", "40001", "40P01", "25006"};
+    static const char *const lost[] = {"08", "57", "25006"};
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *message = PQresultErrorMessage(result);
 
     if (state == NULL)
         return LOST;
-    for (size_t i = 0; i < sizeof again / sizeof again[0]; i++)
-        if (strncmp(state, again[i], strlen(again[i])) == 0)
+    for (size_t i = 0; i < sizeof lost / sizeof lost[0]; i++)
+        if (strncmp(state, lost[i], strlen(lost[i])) == 0)
             return LOST;
+    if (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0)
+        return AGAIN;
     if (strncmp(state, "53", 2) == 0) {
         lmi_pg_fail(err, LMI_STOREFULL, pg->location, message,
                     "the database has no room", NULL);
@@ -284,48 +301,42 @@ judge(const struct lmi_pg *pg, const PGresult *result, struct lmi_err *err)
     return REFUSED;
 }
 
-/*
- * Sends what is left to send, and reads until the server is ready for the next
- * command; the last of the results comes out, or the first that is an error.
- */
+/* The next result, NULL where libpq puts one between two commands; LOST if none
+ * comes in time. */
 static enum verdict
-receive(struct lmi_pg *pg, int64_t deadline, PGresult **out,
-        struct lmi_err *err)
+await(struct lmi_pg *pg, int64_t deadline, PGresult **out)
 {
-    enum verdict verdict = ANSWERED;
-    PGresult *result;
     int left;
 
     *out = NULL;
-    for (;;) {
-        while ((left = PQflush(pg->conn)) > 0 || PQisBusy(pg->conn)) {
-            if (left < 0 ||
-                !wait_socket(pg->conn,
-                             (short)(POLLIN | (left > 0 ? POLLOUT : 0)),
-                             deadline) ||
-                !PQconsumeInput(pg->conn)) {
-                PQclear(*out);
-                *out = NULL;
-                return LOST;
-            }
-        }
-        result = PQgetResult(pg->conn);
-        if (result == NULL)
-            break;
-        if (PQresultStatus(result) == PGRES_FATAL_ERROR && verdict == ANSWERED)
-            verdict = judge(pg, result, err);
+    while ((left = PQflush(pg->conn)) > 0 || PQisBusy(pg->conn)) {
+        short events = (short)(POLLIN | (left > 0 ? POLLOUT : 0));
+        if (left < 0 || !wait_socket(pg->conn, events, deadline) ||
+            !PQconsumeInput(pg->conn))
+            return LOST;
+    }
+    *out = PQgetResult(pg->conn);
+    return PQstatus(pg->conn) == CONNECTION_OK ? ANSWERED : LOST;
+}
+
+/* The answer of the last of the commands in a text; or the first error. */
+static enum verdict
+receive_text(struct lmi_pg *pg, int64_t deadline, PGresult **out,
+             struct lmi_err *err)
+{
+    enum verdict verdict;
+    PGresult *result;
+
+    *out = NULL;
+    while ((verdict = await(pg, deadline, &result)) == ANSWERED &&
+           result != NULL) {
         PQclear(*out);
         *out = result;
+        if (PQresultStatus(result) == PGRES_FATAL_ERROR)
+            return judge(pg, result, err);
     }
-    if (verdict == ANSWERED &&
-        (*out == NULL || PQtransactionStatus(pg->conn) != PQTRANS_IDLE ||
-         pg->warned))
-        verdict = LOST;
-    if (verdict != ANSWERED) {
-        PQclear(*out);
-        *out = NULL;
-    }
-    return verdict;
+    PQclear(result);
+    return verdict == ANSWERED && *out == NULL ? LOST : verdict;
 }
 
 /* What the URL says, for one of its hosts; NULL beyond the last option. */
@@ -433,38 +444,66 @@ is_true(const PGresult *result, int column)
     return strcmp(PQgetvalue(result, 0, column), "t") == 0;
 }
 
+/* The columns of the greeting's answer. */
+enum { IDENTITY, CLOCK, SAFE, MAJORITY, PROMISED, UNSETTLED, COLUMNS };
+
+/* Does what the server promises to who commits suffice? */
+static enum verdict
+examine_promise(struct lmi_pg *pg, const PGresult *hello, struct lmi_err *err)
+{
+    const char *promise = PQgetvalue(hello, 0, PROMISED);
+
+    if (!is_true(hello, SAFE))
+        return refuse(pg, "store.fsync",
+                      "the server runs with fsync or full_page_writes off",
+                      "switch them on", err);
+    pg->majority =
+        is_true(hello, MAJORITY) && strlen(promise) < sizeof pg->promise;
+    snprintf(pg->promise, sizeof pg->promise, "%s", promise);
+    if (!pg->majority && !pg->alone)
+        return refuse(
+            pg, "store.alone",
+            "no majority of the machines acknowledges what the server commits",
+            "name enough in its synchronous_standby_names, none by *; or set "
+            "store_alone = yes here if it has no standbys",
+            err);
+    return ANSWERED;
+}
+
 /* Is this the store that we know, on a server that keeps what it promises? */
 static enum verdict
 examine(struct lmi_pg *pg, const PGresult *hello, struct lmi_err *err)
 {
     const char *identity;
 
-    if (PQntuples(hello) != 1 || PQnfields(hello) != 4)
+    if (PQntuples(hello) != 1 || PQnfields(hello) != COLUMNS)
         return refuse(pg, "store.none", "holds no store of this version",
                       "run logmein store init", err);
     pg->clock =
-        strtoll(PQgetvalue(hello, 0, 1), NULL, 10) - (int64_t)time(NULL);
+        strtoll(PQgetvalue(hello, 0, CLOCK), NULL, 10) - (int64_t)time(NULL);
     if (pg->clock > CLOCK_SLACK || pg->clock < -CLOCK_SLACK)
         return refuse(pg, "store.clock",
                       "the server's clock differs from this machine's",
                       "keep both by NTP", err);
-    if (!is_true(hello, 2))
-        return refuse(pg, "store.fsync",
-                      "the server runs with fsync or full_page_writes off",
-                      "switch them on", err);
-    if (!is_true(hello, 3) && !pg->alone)
-        return refuse(
-            pg, "store.alone", "the server has no synchronous standbys",
-            "set synchronous_standby_names there, or store_alone = yes here",
-            err);
-    identity = PQgetvalue(hello, 0, 0);
+    identity = PQgetvalue(hello, 0, IDENTITY);
     if (pg->identity[0] != '\0' && strcmp(pg->identity, identity) != 0) {
         pg->replaced = true;
         return refuse(pg, "store.replaced",
                       "another store has come in this one's place", NULL, err);
     }
-    snprintf(pg->identity, sizeof pg->identity, "%s", identity);
-    return ANSWERED;
+    enum verdict verdict = examine_promise(pg, hello, err);
+    if (verdict == ANSWERED)
+        snprintf(pg->identity, sizeof pg->identity, "%s", identity);
+    return verdict;
+}
+
+static void
+nap(int64_t milliseconds, int64_t deadline)
+{
+    int64_t left = deadline - lmi_pg_now();
+
+    if (left > 0)
+        poll(NULL, 0, (int)(left < milliseconds ? left : milliseconds));
 }
 
 static enum verdict
@@ -473,14 +512,18 @@ greet(struct lmi_pg *pg, int64_t deadline, struct lmi_err *err)
     PGresult *hello = NULL;
     enum verdict verdict = LOST;
 
-    pg->warned = false;
+    lmi_pg_fail(err, LMI_STORE, pg->location, "",
+                "the database does not answer", NULL);
     if (PQsendQuery(pg->conn, greeting))
-        verdict = receive(pg, deadline, &hello, err);
+        verdict = receive_text(pg, deadline, &hello, err);
     if (verdict == ANSWERED)
         verdict = examine(pg, hello, err);
-    else if (verdict == LOST)
-        lmi_pg_fail(err, LMI_STORE, pg->location, PQerrorMessage(pg->conn),
-                    "the database does not answer", NULL);
+    if (verdict == ANSWERED && !PQenterPipelineMode(pg->conn))
+        verdict = LOST;
+    /* After the server has read its configuration, some of its processes may
+     * act on the old one for a moment. */
+    if (verdict == ANSWERED && pg->majority)
+        nap(strtoll(PQgetvalue(hello, 0, UNSETTLED), NULL, 10), deadline);
     PQclear(hello);
     if (verdict != ANSWERED)
         disconnect(pg);
@@ -495,54 +538,215 @@ connect_any(struct lmi_pg *pg, int64_t deadline, struct lmi_err *err)
     int first = pg->host;
 
     for (int i = 0; verdict == LOST && i < pg->hosts; i++) {
-        int64_t until = pg->hosts > 1 ? now_ms() + CONNECT_MS : deadline;
+        int64_t until = pg->hosts > 1 ? lmi_pg_now() + HOST_MS : deadline;
         pg->host = (first + i) % pg->hosts;
         verdict = connect_host(pg, pg->host,
                                until < deadline ? until : deadline, err);
         if (verdict == ANSWERED)
             verdict = greet(pg, deadline, err);
     }
-    /* Next time, a host that hangs is not asked first again. */
     if (verdict != ANSWERED)
         pg->host = (first + 1) % pg->hosts;
     return verdict;
+}
+
+/*
+ * A round trip: commands, each of which the server has ended, and committed,
+ * before it begins the next one.
+ */
+struct trip {
+    struct lmi_pg *pg;
+    enum lmi_pg_function functions[4];
+    bool preparing[4];
+    int count;
+    PGresult *answer;
+};
+
+static bool
+command(struct trip *trip, const struct lmi_pg_call *call)
+{
+    static const int formats[LMI_PG_ARGUMENTS] = {1, 1, 1, 1, 1, 1,
+                                                  1, 1, 1, 1, 1};
+    struct lmi_pg *pg = trip->pg;
+    unsigned bit = 1U << call->function;
+    char name[8];
+
+    snprintf(name, sizeof name, "f%d", (int)call->function);
+    for (int i = (pg->prepared & bit) != 0; i < 2; i++) {
+        bool preparing = i == 0;
+        trip->functions[trip->count] = call->function;
+        trip->preparing[trip->count++] = preparing;
+        if (!(preparing ? PQsendPrepare(pg->conn, name,
+                                        statements[call->function], 0, NULL)
+                        : PQsendQueryPrepared(pg->conn, name, call->count,
+                                              call->values, call->lengths,
+                                              formats, 1)) ||
+            !PQpipelineSync(pg->conn))
+            return false;
+    }
+    return true;
+}
+
+/* A durable command, and behind its commit what the server promises then. */
+static bool
+durable_command(struct trip *trip, const struct lmi_pg_call *call)
+{
+    const struct lmi_pg_call after = {.function = LMI_PG_AFTER,
+                                      .count = 1,
+                                      .values = {call->ends ? "\1" : "\0"},
+                                      .lengths = {1}};
+
+    return command(trip, call) && command(trip, &after);
+}
+
+/* What one of the commands has answered. */
+static enum verdict
+take(struct trip *trip, int number, PGresult *result, struct lmi_err *err)
+{
+    struct lmi_pg *pg = trip->pg;
+    enum lmi_pg_function function = trip->functions[number];
+    enum verdict verdict = ANSWERED;
+
+    if (PQresultStatus(result) == PGRES_FATAL_ERROR) {
+        verdict = judge(pg, result, err);
+    } else if (trip->preparing[number]) {
+        pg->prepared |= 1U << function;
+    } else if (function != LMI_PG_AFTER) {
+        trip->answer = result;
+        return ANSWERED;
+    } else if (strcmp(PQgetvalue(result, 0, 0), pg->promise) != 0) {
+        verdict = LOST; /* the commit may have waited for nobody */
+    }
+    PQclear(result);
+    return verdict;
+}
+
+/* Reads all answers, to the end of the last command. */
+static enum verdict
+receive(struct trip *trip, int64_t deadline, struct lmi_err *err)
+{
+    enum verdict first = ANSWERED, verdict;
+    PGresult *result;
+
+    for (int ended = 0; ended < trip->count;) {
+        if (await(trip->pg, deadline, &result) == LOST) {
+            PQclear(result);
+            return LOST;
+        }
+        if (result == NULL)
+            continue;
+        if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
+            PQclear(result);
+            ended++;
+            continue;
+        }
+        verdict = take(trip, ended, result, err);
+        if (first == ANSWERED)
+            first = verdict;
+    }
+    return first;
+}
+
+static void
+heed_notifications(struct lmi_pg *pg)
+{
+    PGnotify *notification;
+
+    while ((notification = PQnotifies(pg->conn)) != NULL) {
+        pg->doubts++;
+        PQfreemem(notification);
+    }
 }
 
 static enum verdict
 exchange(struct lmi_pg *pg, const struct lmi_pg_call *call, int64_t deadline,
          PGresult **out, struct lmi_err *err)
 {
-    const int formats[LMI_PG_ARGUMENTS] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    unsigned bit = 1U << call->function;
-    char name[8];
-    enum verdict verdict = ANSWERED;
+    struct trip trip = {.pg = pg};
+    int64_t start = lmi_pg_now(), until = start + HOST_MS;
+    enum verdict verdict = LOST;
 
+    *out = NULL;
     pg->warned = false;
-    snprintf(name, sizeof name, "f%d", (int)call->function);
-    if ((pg->prepared & bit) == 0) {
-        verdict =
-            !PQsendPrepare(pg->conn, name, statements[call->function], 0, NULL)
-                ? LOST
-                : receive(pg, deadline, out, err);
-        PQclear(*out);
-        *out = NULL;
-        if (verdict != ANSWERED)
-            return verdict;
-        pg->prepared |= bit;
+    if (call->durable ? durable_command(&trip, call) : command(&trip, call))
+        verdict = receive(
+            &trip, pg->hosts > 1 && until < deadline ? until : deadline, err);
+    heed_notifications(pg);
+    if (verdict == ANSWERED && (trip.answer == NULL || pg->warned ||
+                                PQtransactionStatus(pg->conn) != PQTRANS_IDLE))
+        verdict = LOST;
+    if (verdict != ANSWERED) {
+        PQclear(trip.answer);
+        return verdict;
     }
-    if (!PQsendQueryPrepared(pg->conn, name, call->count, call->values,
-                             call->lengths, formats, 1))
-        return LOST;
-    return receive(pg, deadline, out, err);
+    if (call->function == LMI_PG_LEASE) {
+        pg->lease = start;
+        pg->took = lmi_pg_now() - start;
+    }
+    *out = trip.answer;
+    return verdict;
 }
 
-static void
-nap(int64_t deadline)
+bool
+lmi_pg_reads_count(const struct lmi_pg *pg)
 {
-    int64_t left = deadline - now_ms();
+    return pg->conn != NULL && pg->pid == getpid() &&
+           (!pg->majority || lmi_pg_now() - pg->lease < LEASE_MS);
+}
 
-    if (left > 0)
-        poll(NULL, 0, (int)(left < NAP_MS ? left : NAP_MS));
+static enum verdict
+keep_lease(struct lmi_pg *pg, int64_t deadline, struct lmi_err *err)
+{
+    static const struct lmi_pg_call call = {.function = LMI_PG_LEASE,
+                                            .durable = true};
+    PGresult *result;
+
+    if (!pg->majority || lmi_pg_now() - pg->lease < RENEW_MS)
+        return ANSWERED;
+    enum verdict verdict = exchange(pg, &call, deadline, &result, err);
+    PQclear(result);
+    return verdict;
+}
+
+/* A call, and before one that reads, if need be, a lease. */
+static enum verdict
+attempt(struct lmi_pg *pg, const struct lmi_pg_call *call, int64_t deadline,
+        PGresult **out, struct lmi_err *err)
+{
+    enum verdict verdict =
+        call->leased ? keep_lease(pg, deadline, err) : ANSWERED;
+
+    if (verdict == ANSWERED)
+        verdict = exchange(pg, call, deadline, out, err);
+    if (verdict == ANSWERED && call->leased && !lmi_pg_reads_count(pg)) {
+        PQclear(*out);
+        *out = NULL;
+        verdict = LOST;
+    }
+    return verdict;
+}
+
+uint64_t
+lmi_pg_doubts(struct lmi_pg *pg)
+{
+    int64_t now = lmi_pg_now();
+
+    if (pg->conn == NULL || pg->pid != getpid() || now - pg->looked < LOOK_MS)
+        return pg->doubts;
+    pg->looked = now;
+    if (PQconsumeInput(pg->conn))
+        heed_notifications(pg);
+    else
+        disconnect(pg);
+    return pg->doubts;
+}
+
+/* Another host is asked first. */
+static void
+leave_host(struct lmi_pg *pg)
+{
+    disconnect(pg);
+    pg->host = (pg->host + 1) % pg->hosts;
 }
 
 static enum lmi_rc
@@ -568,7 +772,7 @@ enum lmi_rc
 lmi_pg_call(struct lmi_pg *pg, const struct lmi_pg_call *call, PGresult **out,
             struct lmi_err *err)
 {
-    int64_t deadline = now_ms() + CALL_MS;
+    int64_t deadline = lmi_pg_now() + CALL_MS;
     enum verdict verdict = ANSWERED;
     unsigned failed = 0; /* to connect */
     bool sent = false;
@@ -577,8 +781,8 @@ lmi_pg_call(struct lmi_pg *pg, const struct lmi_pg_call *call, PGresult **out,
     if (pg->pid != getpid())
         disconnect(pg);
     do {
-        if (verdict == LOST)
-            nap(deadline);
+        if (verdict != ANSWERED)
+            nap(NAP_MS, deadline);
         verdict = ANSWERED;
         if (pg->conn == NULL && (pg->held[0] || pg->held[1]))
             return hold_lost(pg, err);
@@ -588,12 +792,12 @@ lmi_pg_call(struct lmi_pg *pg, const struct lmi_pg_call *call, PGresult **out,
             return err->code;
         if (verdict == ANSWERED) {
             sent = true;
-            verdict = exchange(pg, call, deadline, out, err);
+            verdict = attempt(pg, call, deadline, out, err);
             if (verdict == LOST)
-                disconnect(pg);
+                leave_host(pg);
         }
-    } while (verdict == LOST && now_ms() < deadline);
-    if (verdict == LOST && sent)
+    } while ((verdict == LOST || verdict == AGAIN) && lmi_pg_now() < deadline);
+    if ((verdict == LOST || verdict == AGAIN) && sent)
         return not_known(pg, err);
     return verdict == ANSWERED ? LMI_OK : err->code;
 }
@@ -626,6 +830,18 @@ const char *
 lmi_pg_location(const struct lmi_pg *pg)
 {
     return pg->location;
+}
+
+bool
+lmi_pg_majority(const struct lmi_pg *pg)
+{
+    return pg->majority;
+}
+
+int64_t
+lmi_pg_lease_took(const struct lmi_pg *pg)
+{
+    return pg->lease > 0 ? pg->took : -1;
 }
 
 int64_t

@@ -11,7 +11,15 @@
  *    a new connection, until the time is over; then the outcome is not known,
  *    and that is a fault. A deadlock or a serialization failure is tried again
  *    likewise. A purge that is sent again tells what it has then removed.
- *  - Where connecting fails, it is tried once more; then it is a fault.
+ *  - What a durable call has changed counts as done only if the server waited
+ *    for a majority of its machines: it says before that it will, and is asked
+ *    again behind the commit, in the same round trip. If it has read its
+ *    configuration between, or warned that it did not wait, the outcome is not
+ *    known, and the call is sent again.
+ *  - Reads count only under a lease, unless the server is one without others:
+ *    see lmi_pg_reads_count().
+ *  - Where connecting fails, it is tried once more; then it is a fault. A host
+ *    that let a call wait is asked last next time.
  *  - A connection whose state is not the expected one is closed.
  *  - In a process forked from the one that made it, it is given up without a
  *    word to the server, and made again.
@@ -56,6 +64,8 @@ enum lmi_pg_function {
     LMI_PG_RELEASE,
     LMI_PG_MARK_PUT,
     LMI_PG_MARK_GET,
+    LMI_PG_LEASE,
+    LMI_PG_AFTER,
     LMI_PG_FUNCTIONS
 };
 
@@ -63,6 +73,9 @@ enum lmi_pg_function {
 #define LMI_PG_ARGUMENTS 11
 struct lmi_pg_call {
     enum lmi_pg_function function;
+    bool durable; /* what it changes must outlive the server */
+    bool ends;    /* durable: other machines are told that sessions may end */
+    bool leased;  /* it reads what decides */
     int count;
     const char *values[LMI_PG_ARGUMENTS];
     int lengths[LMI_PG_ARGUMENTS];
@@ -80,6 +93,33 @@ void lmi_pg_held(struct lmi_pg *pg, enum lmi_store_part part, bool held);
 LMI_CHECK bool lmi_pg_holds(const struct lmi_pg *pg, enum lmi_store_part part);
 void lmi_pg_leave(struct lmi_pg *pg);
 
+/*
+ * May a read of this connection decide? A server that was replaced by another
+ * one, and can't know it, still answers reads, but gets no write acknowledged
+ * any more. So a connection has a lease, for 1.5 seconds from the start of the
+ * last durable write of its own; a read that ends later does not count. It is
+ * renewed with a read, when half a second has passed.
+ *
+ * This bounds how late a stale answer can be if a majority of the machines
+ * acknowledges each durable write, and each of them follows one server at a
+ * time: whatever the new server has acknowledged, a machine of both majorities
+ * knew, which acknowledges nothing of the old server's from then on.
+ *
+ * A server without synchronous standbys, which is used because `alone` was
+ * said, has no lease, and needs none.
+ */
+LMI_CHECK bool lmi_pg_reads_count(const struct lmi_pg *pg);
+
+/* Milliseconds of a clock that goes on while the machine sleeps. */
+int64_t lmi_pg_now(void);
+
+/*
+ * How often something was heard that makes earlier reads doubtful: a session
+ * may have ended somewhere, or the connection was lost. Looks for it at most
+ * fifty times a second, and does not wait.
+ */
+uint64_t lmi_pg_doubts(struct lmi_pg *pg);
+
 /* Has a connection found another store than the one before? */
 LMI_CHECK bool lmi_pg_replaced(const struct lmi_pg *pg);
 
@@ -88,5 +128,10 @@ const char *lmi_pg_location(const struct lmi_pg *pg);
 
 /* The server's clock less ours, in seconds, as the last connection found it. */
 int64_t lmi_pg_clock(const struct lmi_pg *pg);
+
+/* Whether the server waits for a majority, and how many milliseconds the last
+ * lease took: -1 if there was none. */
+LMI_CHECK bool lmi_pg_majority(const struct lmi_pg *pg);
+int64_t lmi_pg_lease_took(const struct lmi_pg *pg);
 
 #endif

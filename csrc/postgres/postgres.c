@@ -146,6 +146,7 @@ postgres_get_many(void *context, struct lmi_store_want *wants, size_t count,
     if (count == 0)
         return LMI_OK;
     lmi_pg_begin(&args, LMI_PG_GET);
+    args.call.leased = true;
     lmi_pg_add_array(&args, LMI_PG_INT4, count);
     for (size_t i = 0; i < count; i++)
         lmi_pg_item_int4(&args, (int32_t)wants[i].part);
@@ -175,6 +176,16 @@ static bool
 writes(const struct lmi_store_op *op)
 {
     return op->verb != LMI_STORE_DROP && op->verb != LMI_STORE_DROP_GROUP;
+}
+
+/* May a session be ended by it? */
+static bool
+may_end(const struct lmi_store_op *ops, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!writes(&ops[i]))
+            return true;
+    return false;
 }
 
 static void
@@ -227,6 +238,8 @@ postgres_apply(void *context, enum lmi_store_part part,
     if (rc != LMI_OK)
         return rc;
     lmi_pg_begin(&args, LMI_PG_APPLY);
+    args.call.durable = part == LMI_DURABLE;
+    args.call.ends = may_end(ops, count);
     lmi_pg_add_bytes(&args, batch, BATCH_SIZE);
     lmi_pg_add_int2(&args, (int)part);
     lmi_pg_add_bool(&args, !self->ignore_mark);
@@ -415,6 +428,8 @@ postgres_mark_put(void *context, enum lmi_store_part part,
     struct lmi_pg_arguments args;
 
     lmi_pg_begin(&args, LMI_PG_MARK_PUT);
+    args.call.durable = true;
+    args.call.ends = true;
     lmi_pg_add_int2(&args, (int)part);
     lmi_pg_add_int2(&args, (int)mark->state);
     lmi_pg_add_bytes(&args, mark->other, strlen(mark->other));

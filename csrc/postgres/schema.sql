@@ -78,6 +78,17 @@ BEGIN
     END IF;
 END $$;
 
+-- Nobody may make the durable part less durable, or wait for the volatile one.
+CREATE OR REPLACE FUNCTION logmein.lmi_wait_for(durable boolean) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT durable THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    ELSIF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+END $$;
+
 -- A batch, as a whole or not at all: 0 not done, 1 done, 2 the part is marked. One that
 -- is sent again is not done twice, and one that was on its way for a minute not at all.
 --
@@ -102,12 +113,7 @@ BEGIN
     IF batch < int8send(extract(epoch FROM clock_timestamp())::bigint - 60) THEN
         RAISE EXCEPTION 'the batch is too old';
     END IF;
-    -- Nobody may make the durable part less durable, or wait for the volatile one.
-    IF which = 1 THEN
-        PERFORM set_config('synchronous_commit', 'off', true);
-    ELSIF current_setting('synchronous_commit') IN ('off', 'local') THEN
-        PERFORM set_config('synchronous_commit', 'on', true);
-    END IF;
+    PERFORM logmein.lmi_wait_for(which = 0);
     SELECT e.mark, e.other INTO mark, other FROM logmein.lmi_enter(which, heed) e;
     IF mark <> 0 THEN
         RETURN;
@@ -295,6 +301,7 @@ CREATE OR REPLACE FUNCTION logmein.lmi_mark_put_v1(
 ) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    PERFORM logmein.lmi_wait_for(true);
     PERFORM pg_advisory_xact_lock(logmein.lmi_lock_class(1), which);
     UPDATE logmein.part p SET mark = state, other = place WHERE p.part = which;
     IF emptied THEN
@@ -308,14 +315,69 @@ CREATE OR REPLACE FUNCTION logmein.lmi_mark_get_v1(
     SELECT p.mark, p.other FROM logmein.part p WHERE p.part = which
 $$;
 
--- Which store, by which clock, and what its server promises.
+-- Do this server and the standbys that acknowledge a commit make a majority of all
+-- machines, which are this server and those in the list? own is this server's name, which
+-- may stand there, too. Of what "*" names it can't be told.
+CREATE OR REPLACE FUNCTION logmein.lmi_is_majority(standbys text, own text) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    counted CONSTANT text[] :=
+        regexp_match(standbys, '^\s*(?:(?:any|first)\s*)?([0-9]+)\s*\((.*)\)\s*$', 'i');
+    needed CONSTANT integer := coalesce(counted[1]::integer, 1);
+    named integer;
+    stars integer;
+BEGIN
+    SELECT count(DISTINCT name) FILTER (WHERE name <> lower(own)), count(*) FILTER (WHERE name = '*')
+    INTO named, stars
+    FROM (SELECT lower(coalesce(replace(word[1], '""', '"'), word[2])) AS name
+          FROM regexp_matches(coalesce(counted[2], standbys),
+              '"((?:[^"]|"")*)"|([^\s,"]+)', 'g') AS word) words;
+    RETURN stars = 0 AND named > 0 AND (needed + 1) * 2 > named + 1;
+END $$;
+
+-- What a commit relies on. It differs once the server has read its configuration again,
+-- even if that says the same.
+CREATE OR REPLACE FUNCTION logmein.lmi_promise() RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT extract(epoch FROM pg_conf_load_time()) || ' ' || current_setting('fsync') || ' '
+        || current_setting('full_page_writes') || ' ' || current_setting('synchronous_standby_names')
+$$;
+
+-- Asked behind each durable commit, in the same round trip; and who listens hears that
+-- sessions may have ended. That is not in the transaction itself, for those that notify
+-- wait for each other.
+CREATE OR REPLACE FUNCTION logmein.lmi_after_v1(ends boolean) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF ends THEN
+        PERFORM logmein.lmi_wait_for(false);
+        PERFORM pg_notify('logmein_endings', '');
+    END IF;
+    RETURN logmein.lmi_promise();
+END $$;
+
+-- A durable write of no consequence: who is acknowledged it was not replaced before.
+CREATE OR REPLACE FUNCTION logmein.lmi_lease_v1() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM logmein.lmi_wait_for(true);
+    PERFORM pg_logical_emit_message(true, 'logmein', '');
+END $$;
+
+-- Which store, by which clock, and what its server promises; and for how many
+-- milliseconds some of its processes may act on an older configuration.
 CREATE OR REPLACE FUNCTION logmein.lmi_hello_v1(
-    OUT incarnation text, OUT clock bigint, OUT promises boolean, OUT standbys boolean
+    OUT incarnation text, OUT clock bigint, OUT safe boolean, OUT majority boolean,
+    OUT promise text, OUT unsettled integer
 ) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT s.system_identifier::text || ' ' || i.incarnation::text,
         floor(extract(epoch FROM clock_timestamp()))::bigint,
         current_setting('fsync')::boolean AND current_setting('full_page_writes')::boolean,
-        current_setting('synchronous_standby_names') <> ''
+        logmein.lmi_is_majority(current_setting('synchronous_standby_names'),
+            current_setting('cluster_name')),
+        logmein.lmi_promise(),
+        greatest(0, 1000 - floor(extract(epoch FROM clock_timestamp() - pg_conf_load_time())
+            * 1000))::integer
     FROM logmein.identity i, pg_control_system() s
 $$;
 
