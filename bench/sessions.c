@@ -69,7 +69,7 @@ note(struct context *context, const struct client *client)
     struct lmi_entry entry;
     struct lmi_err err;
 
-    bench_need(lmi_entry_find_cookie(context->lmi, cookie, NULL, &entry,
+    bench_need(lmi_entry_find_cookie(context->lmi, cookie, NULL, 0, &entry,
                                      &err) == LMI_OK &&
                    lmi_entry_touch(context->lmi, &entry, lmi_now(context->lmi),
                                    &err) == LMI_OK,

@@ -10,14 +10,27 @@
 #include "base/text.h"
 #include "postgres/arguments.h"
 #include "postgres/prepare.h"
+#include "postgres/recent.h"
 
 #define ID_SIZE (1 + LMI_STORE_KEY)
 #define BATCH_SIZE (8 + 16)
 
 struct postgres {
     struct lmi_pg *pg;
+    struct lmi_pg_recent *recent;
+    uint64_t doubts; /* that have cleared it */
     bool ignore_mark;
 };
+
+static void
+postgres_close(void *context)
+{
+    struct postgres *self = context;
+
+    lmi_pg_recent_free(self->recent);
+    lmi_pg_free(self->pg);
+    free(self);
+}
 
 static enum lmi_rc
 postgres_open(const struct lmi_store_where *where, void **out,
@@ -30,21 +43,14 @@ postgres_open(const struct lmi_store_where *where, void **out,
     if (self == NULL)
         return lmi_no_memory(err);
     self->ignore_mark = where->ignore_mark;
-    rc = lmi_pg_new(where, &self->pg, err);
+    rc = lmi_pg_recent_new(&self->recent, err);
+    if (rc == LMI_OK)
+        rc = lmi_pg_new(where, &self->pg, err);
     if (rc == LMI_OK)
         *out = self;
     else
-        free(self);
+        postgres_close(self);
     return rc;
-}
-
-static void
-postgres_close(void *context)
-{
-    struct postgres *self = context;
-
-    lmi_pg_free(self->pg);
-    free(self);
 }
 
 static bool
@@ -135,16 +141,13 @@ wants_read(const struct postgres *self, const PGresult *result,
 }
 
 static enum lmi_rc
-postgres_get_many(void *context, struct lmi_store_want *wants, size_t count,
-                  struct lmi_err *err)
+ask(struct postgres *self, struct lmi_store_want *wants, size_t count,
+    struct lmi_err *err)
 {
-    struct postgres *self = context;
     struct lmi_pg_arguments args;
     PGresult *result;
     enum lmi_rc rc;
 
-    if (count == 0)
-        return LMI_OK;
     lmi_pg_begin(&args, LMI_PG_GET);
     args.call.leased = true;
     lmi_pg_add_array(&args, LMI_PG_INT4, count);
@@ -159,6 +162,52 @@ postgres_get_many(void *context, struct lmi_store_want *wants, size_t count,
         rc = wants_read(self, result, wants, count, err);
     PQclear(result);
     return rc;
+}
+
+/* What was read before a doubt is not used any more. */
+static uint64_t
+heed_doubts(struct postgres *self)
+{
+    uint64_t doubts = lmi_pg_doubts(self->pg);
+
+    if (doubts != self->doubts)
+        lmi_pg_recent_clear(self->recent);
+    self->doubts = doubts;
+    return doubts;
+}
+
+/* Where the first entry is not found, the answer is not kept: whoever makes
+ * secrets up moves nobody else's session out of its place. */
+static enum lmi_rc
+postgres_get_many(void *context, struct lmi_store_want *wants, size_t count,
+                  unsigned age, struct lmi_err *err)
+{
+    struct postgres *self = context;
+    int64_t asked = lmi_pg_now();
+    uint64_t doubts = heed_doubts(self);
+    enum lmi_rc rc;
+
+    if (count == 0)
+        return LMI_OK;
+    if (age > 0 && lmi_pg_reads_count(self->pg) &&
+        lmi_pg_recent_get(self->recent, wants, count, asked - age))
+        return LMI_OK;
+    rc = ask(self, wants, count, err);
+    if (rc == LMI_OK && wants[0].found && lmi_pg_doubts(self->pg) == doubts)
+        lmi_pg_recent_put(self->recent, wants, count, asked);
+    return rc;
+}
+
+/* What this handle changes, it does not find as it was. */
+static void
+forget(struct postgres *self, enum lmi_store_part part,
+       const struct lmi_store_op *ops, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ops[i].verb == LMI_STORE_DROP_GROUP)
+            lmi_pg_recent_clear(self->recent);
+        else
+            lmi_pg_recent_drop(self->recent, part, &ops[i].id);
 }
 
 /* By this, the database knows a batch that is sent again. */
@@ -237,6 +286,7 @@ postgres_apply(void *context, enum lmi_store_part part,
 
     if (rc != LMI_OK)
         return rc;
+    forget(self, part, ops, count);
     lmi_pg_begin(&args, LMI_PG_APPLY);
     args.call.durable = part == LMI_DURABLE;
     args.call.ends = may_end(ops, count);

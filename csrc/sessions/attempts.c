@@ -116,7 +116,8 @@ lmi_attempt_find(struct lmi *lmi, enum lmi_store_part part,
             wants[wanted++].id = rows[i].old_id;
         }
     }
-    enum lmi_rc rc = lmi_store_get_many(lmi_store_of(lmi), wants, wanted, err);
+    enum lmi_rc rc =
+        lmi_store_get_many(lmi_store_of(lmi), wants, wanted, 0, err);
     for (size_t i = 0; i < count; found += rows[i++].has_old ? 2 : 1) {
         out[i].there = found->found;
         out[i].there_old = !found->found && rows[i].has_old && found[1].found;

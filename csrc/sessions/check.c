@@ -4,6 +4,8 @@
 
 #include "sessions/deferred.h"
 
+#define AGE 500 /* milliseconds, of an answer of the store */
+
 const char *
 lmi_outcome_name(enum lmi_outcome outcome)
 {
@@ -123,16 +125,27 @@ is_barred(const struct lmi_store_value *foreign, const struct lmi_due *due)
     return lmi_misses_full(&misses);
 }
 
+/*
+ * How old, in milliseconds, what the store answers may be. A session that ended
+ * on another machine is accepted there for so long; but tokens that foreign
+ * requests try are always counted.
+ */
+static unsigned
+age_allowed(const struct lmi_access *access, bool logout, int round)
+{
+    return logout || access->foreign || round > 0 ? 0 : AGE;
+}
+
 static enum lmi_rc
-gather(struct lmi *lmi, const struct lmi_access *access, bool logout,
+gather(struct lmi *lmi, const struct lmi_access *access, bool logout, int round,
        struct lmi_check_facts *facts, struct lmi_err *err)
 {
     struct lmi_store_want foreign = {.part = LMI_VOLATILE,
                                      .id.kind = LMI_KIND_FOREIGN};
     struct lmi_due due;
-    enum lmi_rc rc = lmi_entry_find_cookie(lmi, access->cookie,
-                                           access->foreign ? &foreign : NULL,
-                                           &facts->cookie, err);
+    enum lmi_rc rc = lmi_entry_find_cookie(
+        lmi, access->cookie, access->foreign ? &foreign : NULL,
+        age_allowed(access, logout, round), &facts->cookie, err);
 
     if (rc == LMI_OK)
         rc = lmi_entry_life(lmi, &facts->cookie, &facts->life, err);
@@ -384,12 +397,12 @@ note(struct lmi *lmi, struct lmi_check_facts *facts, struct lmi_text address,
 /* One try; *done_out is false if another request was faster. */
 static enum lmi_rc
 check_once(struct lmi *lmi, const struct lmi_access *access, bool logout,
-           enum lmi_outcome *outcome_out, struct lmi_session *out,
+           int round, enum lmi_outcome *outcome_out, struct lmi_session *out,
            bool *done_out, struct lmi_err *err)
 {
     struct lmi_check_facts facts;
     uint64_t removals = removals_now(lmi);
-    enum lmi_rc rc = gather(lmi, access, logout, &facts, err);
+    enum lmi_rc rc = gather(lmi, access, logout, round, &facts, err);
 
     *done_out = rc != LMI_OK || removals_now(lmi) == removals;
     if (rc != LMI_OK || !*done_out)
@@ -421,7 +434,7 @@ check(struct lmi *lmi, const struct lmi_access *access, bool logout,
     for (int i = 0; rc == LMI_OK && !done; i++) {
         memset(out, 0, sizeof *out);
         rc = i < LMI_ROUNDS
-                 ? check_once(lmi, access, logout, &outcome, out, &done, err)
+                 ? check_once(lmi, access, logout, i, &outcome, out, &done, err)
                  : lmi_too_busy(err);
     }
     if (rc == LMI_OK)

@@ -121,7 +121,7 @@ seen_of(const struct lmi_store_want *want)
 /* A cookie's entries of both parts, in one step. */
 static enum lmi_rc
 find_seen(struct lmi *lmi, const struct lmi_store_id *id,
-          struct lmi_store_want *more, struct lmi_entry *out,
+          struct lmi_store_want *more, unsigned age, struct lmi_entry *out,
           struct lmi_err *err)
 {
     struct lmi_store_want wants[3];
@@ -131,8 +131,8 @@ find_seen(struct lmi *lmi, const struct lmi_store_id *id,
     if (more != NULL)
         ask(&wants[2], more->part, more->id.kind, id);
     init(out, id);
-    enum lmi_rc rc =
-        lmi_store_get_many(lmi_store_of(lmi), wants, more != NULL ? 3 : 2, err);
+    enum lmi_rc rc = lmi_store_get_many(lmi_store_of(lmi), wants,
+                                        more != NULL ? 3 : 2, age, err);
     if (rc == LMI_OK && more != NULL)
         *more = wants[2];
     if (rc != LMI_OK || !wants[0].found)
@@ -144,8 +144,8 @@ find_seen(struct lmi *lmi, const struct lmi_store_id *id,
 
 enum lmi_rc
 lmi_entry_find_cookie(struct lmi *lmi, struct lmi_text cookie,
-                      struct lmi_store_want *more, struct lmi_entry *out,
-                      struct lmi_err *err)
+                      struct lmi_store_want *more, unsigned age,
+                      struct lmi_entry *out, struct lmi_err *err)
 {
     char user[LMI_USER_MAX + 1], secret[LMI_SECRET_CHARS + 1];
     struct lmi_store_id id;
@@ -157,7 +157,7 @@ lmi_entry_find_cookie(struct lmi *lmi, struct lmi_text cookie,
         return LMI_OK;
     rc = secret_id(lmi, LMI_KIND_COOKIE, secret, &id, err);
     if (rc == LMI_OK)
-        rc = find_seen(lmi, &id, more, out, err);
+        rc = find_seen(lmi, &id, more, age, out, err);
     out->named = out->good && strcmp(user, out->record.user) == 0;
     return rc;
 }
@@ -170,7 +170,7 @@ lmi_entry_find_ticket(struct lmi *lmi, struct lmi_text ticket,
     struct lmi_store_id id;
 
     if (!lmi_ticket_parse(ticket, secret))
-        return lmi_entry_find_cookie(lmi, ticket, NULL, out, err);
+        return lmi_entry_find_cookie(lmi, ticket, NULL, 0, out, err);
     enum lmi_rc rc = secret_id(lmi, LMI_KIND_TICKET, secret, &id, err);
     out->good = false;
     return rc != LMI_OK ? rc : lmi_entry_find(lmi, &id, out, err);
@@ -264,7 +264,7 @@ read_seen(struct lmi *lmi, struct lmi_walk *walk, struct lmi_err *err)
                 asked[count++] = at;
             }
         if (count > 0)
-            rc = lmi_store_get_many(lmi_store_of(lmi), wants, count, err);
+            rc = lmi_store_get_many(lmi_store_of(lmi), wants, count, 0, err);
         for (size_t i = 0; rc == LMI_OK && i < count; i++)
             walk->seen[asked[i]] = seen_of(&wants[i]);
     }

@@ -38,11 +38,12 @@ LMI_RC lmi_entry_read(struct lmi *lmi, const struct lmi_store_entry *entry,
 /*
  * The record of a cookie, in any state; and that of a ticket, or of a dual-use
  * cookie in the place of a ticket. more, if not NULL, is asked for in the same
- * step: its part and kind are the caller's, its key is the cookie's.
+ * step: its part and kind are the caller's, its key is the cookie's. age is
+ * that of lmi_store_get_many().
  */
 LMI_RC lmi_entry_find_cookie(struct lmi *lmi, struct lmi_text cookie,
-                             struct lmi_store_want *more, struct lmi_entry *out,
-                             struct lmi_err *err);
+                             struct lmi_store_want *more, unsigned age,
+                             struct lmi_entry *out, struct lmi_err *err);
 LMI_RC lmi_entry_find_ticket(struct lmi *lmi, struct lmi_text ticket,
                              struct lmi_entry *out, struct lmi_err *err);
 

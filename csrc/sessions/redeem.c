@@ -196,7 +196,7 @@ gather(struct lmi *lmi, const struct lmi_access *access, struct redemption *out,
     if (rc == LMI_OK)
         rc = lmi_entry_life(lmi, &facts->ticket, &facts->ticket_life, err);
     if (rc == LMI_OK)
-        rc = lmi_entry_find_cookie(lmi, access->cookie, NULL, &facts->cookie,
+        rc = lmi_entry_find_cookie(lmi, access->cookie, NULL, 0, &facts->cookie,
                                    err);
     if (rc == LMI_OK)
         rc = lmi_entry_life(lmi, &facts->cookie, &facts->cookie_life, err);

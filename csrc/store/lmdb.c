@@ -269,11 +269,12 @@ get_part(struct lmi_lmdb *lmdb, enum lmi_store_part part,
 
 static enum lmi_rc
 lmdb_get_many(void *self, struct lmi_store_want *wants, size_t count,
-              struct lmi_err *err)
+              unsigned age, struct lmi_err *err)
 {
     bool is_wanted[] = {[LMI_DURABLE] = false, [LMI_VOLATILE] = false};
     enum lmi_rc rc = LMI_OK;
 
+    (void)age; /* always as it is now */
     for (size_t i = 0; i < count; i++)
         is_wanted[wants[i].part] = true;
     if (is_wanted[LMI_DURABLE])

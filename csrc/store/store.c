@@ -124,13 +124,13 @@ lmi_store_replaced(struct lmi_store *store, bool at_once)
 
 enum lmi_rc
 lmi_store_get_many(struct lmi_store *store, struct lmi_store_want *wants,
-                   size_t count, struct lmi_err *err)
+                   size_t count, unsigned age, struct lmi_err *err)
 {
     for (size_t i = 0; i < count; i++) {
         wants[i].found = false;
         wants[i].value.len = 0;
     }
-    return store->backend->get_many(store->self, wants, count, err);
+    return store->backend->get_many(store->self, wants, count, age, err);
 }
 
 enum lmi_rc
@@ -142,7 +142,7 @@ lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
 
     want.part = part;
     want.id = *id;
-    enum lmi_rc rc = lmi_store_get_many(store, &want, 1, err);
+    enum lmi_rc rc = lmi_store_get_many(store, &want, 1, 0, err);
     *found_out = rc == LMI_OK && want.found;
     value_out->len = *found_out ? want.value.len : 0;
     memcpy(value_out->bytes, want.value.bytes, value_out->len);

@@ -125,13 +125,14 @@ struct lmi_store_want {
 /*
  * Reads entries of one or both parts, at most LMI_STORE_WANTS, in one round
  * trip where the store is at the end of a network. Each is as it was at some
- * moment of the call, not all at the same.
+ * moment of the call, not all at the same; or up to `age` milliseconds before,
+ * but no earlier than the last change by this handle.
  */
 #define LMI_STORE_WANTS 8
 LMI_RC lmi_store_get_many(struct lmi_store *store, struct lmi_store_want *wants,
-                          size_t count, struct lmi_err *err);
+                          size_t count, unsigned age, struct lmi_err *err);
 
-/* The same for one entry. */
+/* The same for one entry, as it is now. */
 LMI_RC lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
                      const struct lmi_store_id *id, bool *found_out,
                      struct lmi_store_value *value_out, struct lmi_err *err);
@@ -238,7 +239,7 @@ struct lmi_store_backend {
     void (*close)(void *self);
     bool (*replaced)(void *self, bool at_once); /* NULL: never */
     enum lmi_rc (*get_many)(void *self, struct lmi_store_want *wants,
-                            size_t count, struct lmi_err *err);
+                            size_t count, unsigned age, struct lmi_err *err);
     enum lmi_rc (*apply)(void *self, enum lmi_store_part part,
                          const struct lmi_store_op *ops, size_t count,
                          int64_t now, bool *done_out, struct lmi_err *err);

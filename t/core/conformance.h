@@ -452,7 +452,7 @@ get_many(void)
         wants[i].id = id_of(910 + i / 2 % 3);
         wants[i].found = true;
     }
-    ok(lmi_store_get_many(store, wants, LMI_STORE_WANTS, &err) == LMI_OK,
+    ok(lmi_store_get_many(store, wants, LMI_STORE_WANTS, 0, &err) == LMI_OK,
        "as many as may be wanted, of both parts");
     ok(wanted(&wants[1], "durable") && wanted(&wants[2], "volatile"),
        "what is there is found, in its part");
@@ -461,10 +461,10 @@ get_many(void)
        "and what is not there, is not");
     ok(wanted(&wants[7], "durable") && wanted(&wants[6], NULL),
        "what is wanted twice is found twice");
-    ok(lmi_store_get_many(store, wants + 1, 1, &err) == LMI_OK &&
+    ok(lmi_store_get_many(store, wants + 1, 1, 0, &err) == LMI_OK &&
            wanted(&wants[1], "durable"),
        "one alone");
-    ok(lmi_store_get_many(store, wants, 0, &err) == LMI_OK, "or none");
+    ok(lmi_store_get_many(store, wants, 0, 0, &err) == LMI_OK, "or none");
 }
 
 static void

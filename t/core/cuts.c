@@ -302,7 +302,7 @@ get_all(struct lmi_store *store, char out[STATE_SIZE], struct lmi_err *err)
     for (char i = 0; i < LMI_STORE_WANTS; i++)
         wants[(int)i] = (struct lmi_store_want){
             .part = kind->part, .id = id_of((char)('1' + i)), .found = true};
-    if (lmi_store_get_many(store, wants, LMI_STORE_WANTS, err) != LMI_OK)
+    if (lmi_store_get_many(store, wants, LMI_STORE_WANTS, 0, err) != LMI_OK)
         return "fault";
     out[0] = '\0';
     for (int i = 0; i < LMI_STORE_WANTS; i++) {

@@ -196,9 +196,9 @@ some_faults(struct lmi_store *used, enum lmi_store_part part, const char *name)
                                      {.part = part, .id = id_of(61)},
                                      {.part = part, .id = id_of(60)}};
 
-    ok(lmi_store_get_many(used, wants, 1, &err) == LMI_OK && wants[0].found,
+    ok(lmi_store_get_many(used, wants, 1, 0, &err) == LMI_OK && wants[0].found,
        "control: what is there is found");
-    ok(is_fault(lmi_store_get_many(used, wants, 3, &err), name),
+    ok(is_fault(lmi_store_get_many(used, wants, 3, 0, &err), name),
        "what is not is a fault, also among others");
 }
 

@@ -26,11 +26,12 @@ entry_find(struct entry *list, const struct lmi_store_id *id)
 
 static enum lmi_rc
 memory_get_many(void *self, struct lmi_store_want *wants, size_t count,
-                struct lmi_err *e)
+                unsigned age, struct lmi_err *e)
 {
     struct memory *memory = self;
 
     (void)e;
+    (void)age;
     for (size_t i = 0; i < count; i++) {
         const struct entry *entry =
             entry_find(memory->entries[wants[i].part], &wants[i].id);

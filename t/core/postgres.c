@@ -5,6 +5,12 @@
  */
 #include "conformance.h"
 
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HOUR 3600000U /* milliseconds */
+
 static struct lmi_store_where where = {.alone = true};
 
 static void
@@ -28,6 +34,78 @@ preparing(const char *admin)
        "but not by the store's own user");
 }
 
+/* Does an answer that may be an hour old say this of an entry? NULL: none. */
+static bool
+finds(struct lmi_store *handle, unsigned number, const char *text)
+{
+    struct lmi_store_want want = {.part = LMI_DURABLE, .id = id_of(number)};
+
+    return lmi_store_get_many(handle, &want, 1, HOUR, &err) == LMI_OK &&
+           wanted(&want, text);
+}
+
+/* The same, within a second. */
+static bool
+comes_to_find(struct lmi_store *handle, unsigned number, const char *text)
+{
+    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+
+    for (int i = 0; i < 100 && !finds(handle, number, text); i++)
+        nanosleep(&pause, NULL);
+    return finds(handle, number, text);
+}
+
+static bool
+found_by_child(unsigned number, const char *text)
+{
+    int status = 1;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(finds(store, number, text) ? 0 : 1);
+    return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static bool
+puts_text_by(struct lmi_store *handle, unsigned number, const char *text)
+{
+    struct lmi_store *own = store;
+
+    store = handle;
+    bool done = puts_text(number, text);
+    store = own;
+    return done;
+}
+
+static void
+ages(void)
+{
+    struct lmi_store *other;
+    struct lmi_store_op op = op_of(LMI_STORE_DROP_GROUP, 0, NULL);
+
+    if (lmi_store_open(&where, &other, &err) != LMI_OK)
+        exit(2);
+    ok(finds(other, 950, NULL) && puts_text(950, "one") &&
+           finds(other, 950, "one"),
+       "that there is nothing is no answer that is used again");
+    ok(puts_text(950, "two") && finds(other, 950, "one"),
+       "what another one has written is found later");
+    ok(finds(store, 950, "two") && puts_text(950, "three") &&
+           finds(store, 950, "three"),
+       "but what it has written itself at once");
+    ok(finds(other, 950, "one") && does(op_of(LMI_STORE_DROP, 950, NULL)) &&
+           comes_to_find(other, 950, NULL),
+       "that another one has removed something is heard");
+    ok(puts_text(951, "old") && finds(other, 951, "old") &&
+           puts_text(951, "new") && finds(other, 951, "old") &&
+           does(grouped(op, "nobody")) && comes_to_find(other, 951, "new"),
+       "or a group, and nothing read before counts");
+    ok(finds(store, 951, "new") && puts_text_by(other, 951, "newer") &&
+           finds(store, 951, "new") && found_by_child(951, "newer"),
+       "a child does not answer with what its parent has read");
+    lmi_store_close(other);
+}
+
 int
 main(void)
 {
@@ -42,6 +120,7 @@ main(void)
     if (lmi_store_open(&where, &store, &err) != LMI_OK)
         return 2;
     conformance();
+    ages();
     lmi_store_close(store);
     return done();
 }

@@ -224,7 +224,7 @@ end_or_touch_naively(unsigned number)
         end_or_touch(number);
         return;
     }
-    if (lmi_entry_find_cookie(lmi, cookie, NULL, &entry, &err) != LMI_OK ||
+    if (lmi_entry_find_cookie(lmi, cookie, NULL, 0, &entry, &err) != LMI_OK ||
         !entry.good || usleep(50) != 0 ||
         lmi_entry_write(lmi, LMI_STORE_PUT, &entry.id, &entry.record, 0, NULL,
                         &value, &op, &err) != LMI_OK ||
