@@ -14,6 +14,7 @@ use POSIX       ();
 use Time::HiRes qw(sleep time);
 
 my ($BIN) = reverse sort glob '/usr/lib/postgresql/*/bin';
+my $PORT = 5432;
 
 # Why there can be no store on such a server; nothing if there can.
 sub lacks {
@@ -32,37 +33,113 @@ sub _run {
     return $said;
 }
 
-# Makes a server with these settings beside the usual ones, and starts it.
-sub new {
-    my ( $class, %settings ) = @_;
+# One without files yet, which listens at this port.
+sub _with_folder {
+    my ( $class, $port ) = @_;
     my $dir  = tempdir( 'postgres-XXXXXX', TMPDIR => 1, CLEANUP => 1 );
     my $self = bless {
         dir    => $dir,
+        port   => $port // $PORT,
         owner  => $$,
         before => $> == 0 ? [qw(setpriv --reuid nobody --regid nogroup --clear-groups)] : [],
         made   => 0
     }, $class;
     chmod 0755, $dir;
-    chown scalar getpwnam('nobody'), scalar getgrnam('nogroup'), $dir if $> == 0;
-    $self->_run( "$BIN/initdb", '-D', "$dir/data",
-        qw(-A trust -U postgres --no-sync -E UTF8 --locale=C) );
-    my %all = (
+    $self->_give($dir);
+    return $self;
+}
+
+# To the user who runs it.
+sub _give {
+    my ( $self, $path ) = @_;
+    chown scalar getpwnam('nobody'), scalar getgrnam('nogroup'), $path if $> == 0;
+    return $path;
+}
+
+# Writes a file of its own.
+sub _write {
+    my ( $self, $how, $name, @lines ) = @_;
+    my $path = "$self->{dir}/$name";
+    open my $file, $how, $path or croak "$path: $!";
+    print {$file} map { "$_\n" } @lines;
+    close $file or croak "$path: $!";
+    return $self->_give($path);
+}
+
+# Settings, which it has when it starts or is told to read them.
+sub configure {
+    my ( $self, %settings ) = @_;
+    $self->_write( '>>', 'data/postgresql.conf',
+        map { "$_ = '$settings{$_}'" } sort keys %settings );
+    return;
+}
+
+# Makes a server with these settings beside the usual ones, and starts it.
+sub new {
+    my ( $class, %settings ) = @_;
+    my $self = $class->_with_folder( $settings{port} );
+    $self->_run(
+        "$BIN/initdb",       '-D',
+        "$self->{dir}/data", qw(-A trust -U postgres --no-sync -E UTF8 --locale=C)
+    );
+    $self->configure(
         listen_addresses        => q{},
-        unix_socket_directories => $dir,
+        unix_socket_directories => $self->{dir},
         max_connections         => 200,
         %settings
     );
-    open my $file, '>>', "$dir/data/postgresql.conf" or croak "postgresql.conf: $!";
-    printf {$file} "%s = '%s'\n", $_, $all{$_} for sort keys %all;
-    close $file or croak "postgresql.conf: $!";
-    $self->start;
-    return $self;
+    return $self->start;
+}
+
+# A standby of this one, with other settings where these say so.
+sub standby {
+    my ( $self, %settings ) = @_;
+    my $standby = ( ref $self )->_with_folder( $settings{port} // $self->{port} );
+    $self->_run( "$BIN/pg_basebackup", qw(-R -c fast --no-sync -U postgres -h),
+        $self->{dir}, '-p', $self->{port}, '-D', "$standby->{dir}/data" );
+    $standby->configure( unix_socket_directories => $standby->{dir}, %settings );
+    return $standby->start;
+}
+
+# Has a running one use these settings, which a new session then shows.
+sub reload {
+    my ( $self, %settings ) = @_;
+    my $number = ++$self->{reloads};
+    $self->configure( %settings, 'logmein.reloads' => $number );
+    $self->signal('HUP');
+    for ( 1 .. 300 ) {
+        return if $self->sql( 'postgres', 'SHOW logmein.reloads' ) == $number;
+        sleep 0.1;
+    }
+    croak 'PostgreSQL does not read its settings';
+}
+
+# TLS with this certificate and its key: settings.
+sub tls {
+    my ( $self, $cert, $key ) = @_;
+    my %setting = ( ssl => 'on' );
+    for my $pair ( [ ssl_cert_file => $cert ], [ ssl_key_file => $key ] ) {
+        my ( $name, $from ) = @{$pair};
+        open my $file, '<', $from or croak "$from: $!";
+        chomp( my @lines = readline $file );
+        $setting{$name} =
+            $self->_write( '>', sprintf( '%s%d', $name, $self->{reloads} // 0 ), @lines );
+        chmod 0600, $setting{$name};
+    }
+    return %setting;
+}
+
+# Who may connect how, by lines as in pg_hba.conf, when it next reads its settings.
+sub admit {
+    my ( $self, @lines ) = @_;
+    $self->_write( '>', 'data/pg_hba.conf', @lines );
+    return;
 }
 
 # One that another process has started, by the folder of its socket.
 sub at {
     my ( $class, $dir ) = @_;
-    return bless { dir => $dir, owner => 0, made => 0 }, $class;
+    return bless { dir => $dir, port => $PORT, owner => 0, made => 0 }, $class;
 }
 
 sub start {
@@ -76,7 +153,7 @@ sub start {
     }
     my $until = time + 30;
     while ( time < $until ) {
-        return $self if system( "$BIN/pg_isready", '-q', '-h', $self->{dir} ) == 0;
+        return $self if system( "$BIN/pg_isready", '-q', $self->_at ) == 0;
         sleep 0.1;
     }
     croak 'PostgreSQL does not start: ' . $self->log_text;
@@ -110,8 +187,8 @@ sub log_text {
 # Runs a statement as the superuser; the rows as lines, their fields separated by "|".
 sub sql {
     my ( $self, $database, $statement ) = @_;
-    open my $psql, '-|', "$BIN/psql", qw(-X -q -A -t -v ON_ERROR_STOP=1 -U postgres -h),
-        $self->{dir}, '-d', $database, '-c', $statement
+    open my $psql, '-|', "$BIN/psql", qw(-X -q -A -t -v ON_ERROR_STOP=1 -U postgres),
+        $self->_at, '-d', $database, '-c', $statement
         or croak "psql: $!";
     local $/ = undef;
     my $said = readline $psql;
@@ -123,8 +200,8 @@ sub sql {
 # function that waits for the rows, which are as those of sql().
 sub session {
     my ( $self, $database ) = @_;
-    my $pid = open2( my $out, my $in, "$BIN/psql", qw(-X -q -A -t -U postgres -h),
-        $self->{dir}, '-d', $database );
+    my $pid = open2( my $out, my $in, "$BIN/psql", qw(-X -q -A -t -U postgres),
+        $self->_at, '-d', $database );
     my $number = 0;
     return sub {
         my ($statement) = @_;
@@ -142,10 +219,14 @@ sub session {
     };
 }
 
+# Where programs of PostgreSQL find it.
+sub _at { my ($self) = @_; return ( '-h', $self->{dir}, '-p', $self->{port} ) }
+
 # Where a user finds a database.
 sub url {
     my ( $self, $database, $user ) = @_;
-    return "postgresql://$user@/$database?host=$self->{dir}";
+    my $port = $self->{port} == $PORT ? q{} : "&port=$self->{port}";
+    return "postgresql://$user@/$database?host=$self->{dir}$port";
 }
 
 # A new database, as the setting `store` names it: for `logmein store init`.
