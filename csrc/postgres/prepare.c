@@ -16,6 +16,9 @@ __asm__(".pushsection .rodata\n"
         ".byte 0\n"
         ".popsection\n");
 
+/* Counted up with each change of schema.sql. */
+#define SCHEMA "1"
+
 static enum lmi_rc
 say(PGconn *conn, struct lmi_err *err)
 {
@@ -52,6 +55,39 @@ run(PGconn *conn, const char *sql, int count, const char *const *values)
     return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
 }
 
+/* Has a later program prepared the database? */
+static bool
+later_there(PGconn *conn, bool *later_out)
+{
+    PGresult *result = PQexec(
+        conn,
+        "SELECT substring(obj_description(to_regnamespace('logmein'), "
+        "'pg_namespace') FROM 'schema ([0-9]{1,9})$')::integer > " SCHEMA);
+    bool good = PQntuples(result) == 1;
+
+    *later_out = good && strcmp(PQgetvalue(result, 0, 0), "t") == 0;
+    PQclear(result);
+    return good;
+}
+
+/*
+ * One at a time. What a later program has made stays: it has the functions of
+ * this version, too, perhaps with better bodies.
+ */
+static bool
+update(PGconn *conn)
+{
+    bool later = false;
+
+    return run(conn, "SELECT pg_advisory_xact_lock(1280133376, 0)", 0, NULL) &&
+           later_there(conn, &later) &&
+           (later || (run(conn, lmi_pg_schema, 0, NULL) &&
+                      run(conn,
+                          "COMMENT ON SCHEMA logmein IS "
+                          "'Sessions of Cpanel::LogMeIn, schema " SCHEMA "'",
+                          0, NULL)));
+}
+
 /* The server is not told the password, but what it verifies it by. */
 static enum lmi_rc
 fill(PGconn *conn, const char *role, const char *password, struct lmi_err *err)
@@ -62,8 +98,8 @@ fill(PGconn *conn, const char *role, const char *password, struct lmi_err *err)
             : PQencryptPasswordConn(conn, password, role, "scram-sha-256");
     const char *const values[] = {role, verifier};
     bool good = (password == NULL || verifier != NULL) &&
-                run(conn, "BEGIN", 0, NULL) &&
-                run(conn, lmi_pg_schema, 0, NULL) &&
+                run(conn, "BEGIN ISOLATION LEVEL READ COMMITTED", 0, NULL) &&
+                update(conn) &&
                 run(conn, "SELECT logmein.lmi_admit($1, $2)", 2, values) &&
                 run(conn, "COMMIT", 0, NULL);
 

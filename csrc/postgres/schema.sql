@@ -3,7 +3,8 @@
 -- that programs of two versions work on one database; a new version adds functions
 -- and leaves the old ones.
 --
--- Running this again changes nothing but the functions' bodies.
+-- Running this again changes nothing but the functions' bodies. Who changes it counts
+-- SCHEMA in prepare.c up: an older program's init then leaves all of it alone.
 
 CREATE SCHEMA IF NOT EXISTS logmein;
 
@@ -44,7 +45,7 @@ CREATE TABLE IF NOT EXISTS logmein.batch (
     again integer NOT NULL DEFAULT 0
 );
 
--- Advisory locks, by their first number: 1 to change a part, which only
+-- Advisory locks, by their first number: 0 to run this; 1 to change a part, which only
 -- lmi_hold_v1() takes alone; 2 and 3 for a group of part 0 and 1; 4 to purge.
 CREATE OR REPLACE FUNCTION logmein.lmi_lock_class(which integer) RETURNS integer
 LANGUAGE sql IMMUTABLE AS $$ SELECT 1280133376 + which $$;

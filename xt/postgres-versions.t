@@ -1,0 +1,156 @@
+#!/usr/bin/perl
+
+# Programs of two versions on one store in PostgreSQL: this one, and a later one that has
+# prepared the database for itself. And a database that lacks what this one calls.
+
+use strict;
+use warnings;
+use blib;
+use lib      qw(t/lib xt/lib);
+use Database ();
+use POSIX    ();
+use Run      qw(logmein);
+use Test::More;
+use Test::Cpanel::LogMeIn;
+use Cpanel::LogMeIn::Command ();
+
+plan skip_all => $_ for Database::lacks();
+
+my $server = Database->new;
+my ( $site, $name ) = $server->site;
+my $admin = $server->url( $name, 'postgres' );
+
+sub answers {
+    my ( $status, $text, $what, @words ) = @_;
+    my $answer = logmein(@words);
+    my $said   = "$answer->{out}$answer->{err}" =~ s/\s+/ /gr;
+    is( $answer->{status}, $status, $what );
+    return like( $said, $text, '... and says so' );
+}
+
+# A login whose ticket opens a session: nothing if it does, or why not.
+sub why_not {
+    my ( $ok, undef, $url ) = $site->login;
+    return $Cpanel::LogMeIn::detail if !$ok;
+    return $site->redeem($url) ? q{} : "not redeemed: $Cpanel::LogMeIn::detail";
+}
+
+# The functions of the store: their texts, by their names.
+sub functions {
+    my $session = $server->session($name);
+    my @names   = split /\n/, $session->(<<'SQL')->();
+SELECT proname FROM pg_proc WHERE pronamespace = 'logmein'::regnamespace
+SQL
+    return map { $_ => $session->("SELECT pg_get_functiondef('logmein.$_'::regproc)")->() } @names;
+}
+
+# The server process of the connection that this process keeps.
+sub connection {
+    return $server->sql( 'postgres',
+        q{SELECT pid FROM pg_stat_activity WHERE usename = 'logmein'} );
+}
+
+is( why_not(), q{}, 'a handle is open' );
+my $before = connection();
+like( $before, qr/\A\d+\n\z/, '... which keeps one connection' );
+
+# What the next version's init might do: a column more, functions that use it, and a
+# body of its own where both versions call a function.
+my %own  = functions();
+my $next = $server->session($name);
+$next->('BEGIN')->();
+$next->('ALTER TABLE logmein.entry ADD COLUMN made bigint NOT NULL DEFAULT 7')->();
+for my $function ( sort grep { /_v1\z/ } keys %own ) {
+    $next->( $own{$function} =~ s/\b$function\b/$function =~ s{1\z}{2}r/ger )->();
+}
+$next->( $own{lmi_remove} =~ s/BEGIN/BEGIN -- of the next version/r )->();
+$next->(q{SELECT logmein.lmi_admit('logmein', NULL)})->();
+$next->(q{COMMENT ON SCHEMA logmein IS 'Sessions of Cpanel::LogMeIn, schema 2'})->();
+$next->('COMMIT')->();
+my %next = functions();
+is( scalar( grep { /_v2\z/ } keys %next ), 10, 'the next version prepares the database' );
+
+is( why_not(),    q{},     '... the open handle works on' );
+is( connection(), $before, '... by the same connection' );
+answers( 0, qr/alice/, 'a new process works, too', qw(session list) );
+is( $server->sql( $name, 'SELECT DISTINCT made FROM logmein.entry' ),
+    "7\n", '... and leaves the new column to its default' );
+ok( eval { $server->sql( $name, 'SET ROLE logmein; SELECT * FROM logmein.lmi_hello_v2()' ); },
+    'the store\'s user may call the new functions' );
+
+# This version's init afterwards
+answers( 0, qr/The store is ready/, 'init by this version', qw(store init --admin), $admin );
+is_deeply( { functions() }, \%next, '... leaves all functions as they are' );
+is( $server->sql( $name, 'SELECT DISTINCT made FROM logmein.entry' ),
+    "7\n", '... and the new column' );
+is( why_not(), q{}, '... and the store works' );
+my $other = $server->url( $name, 'another' );
+$site->settings( store => $other );
+answers( 3, qr/role "another" does not exist/, 'another user', qw(session list) );
+answers( 0, qr/The store is ready/, '... that init makes',   qw(store init --admin), $admin );
+answers( 0, qr/alice/,              '... may use the store', qw(session list) );
+ok( eval { $server->sql( $name, 'SET ROLE another; SELECT * FROM logmein.lmi_hello_v2()' ); },
+    '... by the functions of both' );
+$site->settings( store => $server->url( $name, 'logmein' ) );
+
+# Control: where this version was the last, its init repairs.
+$server->sql( $name, q{COMMENT ON SCHEMA logmein IS 'Sessions of Cpanel::LogMeIn, schema 1'} );
+answers(
+    0,
+    qr/The store is ready/,
+    'control: init of a store of this version',
+    qw(store init --admin), $admin
+);
+my %last = functions();
+is( $last{lmi_remove}, $own{lmi_remove}, '... puts this version\'s functions there' );
+is_deeply(
+    { map { /_v2\z/ ? ( $_ => $last{$_} ) : () } keys %last },
+    { map { /_v2\z/ ? ( $_ => $next{$_} ) : () } keys %next },
+    '... and leaves the others'
+);
+
+# What this version calls is missing.
+for my $function ( sort grep { /_v1\z/ } keys %own ) {
+    my ($call) = $function =~ /\Almi_(.*)_v1\z/;
+    next if $call !~ /\A(?:get|apply|hello)\z/;
+    is( why_not(), q{}, "$call: the handle works" );
+    $server->sql( $name, "DROP FUNCTION logmein.$function" );
+    if ( $call eq 'hello' ) {
+        $server->sql( 'postgres', <<'SQL' );
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'logmein'
+SQL
+    }
+    like(
+        why_not(),
+        qr/$function.* holds no store of this version \(run logmein store init\)/s,
+        '... and says what is missing, and what to do'
+    );
+    answers( 0, qr/The store is ready/, '... init', qw(store init --admin), $admin );
+    is( why_not(), q{}, '... and the same handle works again' );
+}
+$server->sql( $name, 'SET client_min_messages = error; DROP SCHEMA logmein CASCADE' );
+like( why_not(), qr/holds no store of this version/, 'everything is missing' );
+answers( 0, qr/The store is ready/, '... init', qw(store init --admin), $admin );
+is( why_not(), q{}, '... and the same handle works again' );
+
+# Several at once
+sub init_by {
+    my ($url) = @_;
+    my $pid = fork // die "fork: $!";
+    return $pid if $pid;
+    open STDOUT, '>', '/dev/null' or POSIX::_exit(9);
+    return POSIX::_exit( Cpanel::LogMeIn::Command->main( qw(store init --admin), $url ) );
+}
+my ( $empty, $by ) = $server->database;
+$site->settings( store => $empty );
+for my $what ( 'of an empty database', 'of a store' ) {
+    my @pids   = map { init_by($by) } 1 .. 6;
+    my $failed = 0;
+    for my $pid (@pids) {
+        waitpid $pid, 0;
+        $failed++ if $? != 0;
+    }
+    is( $failed, 0, "six inits at once $what" );
+}
+is( why_not(), q{}, '... after which it works' );
+done_testing();
