@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
 # Two machines on one PostgreSQL: a ticket that is redeemed at both at once opens one
-# session; and a redeem that commits while its user logs out opens none. With XT_LONG=1
-# ten times as many tickets.
+# session; and a redeem that commits while its user logs out opens none. Then the races of
+# t/core/race.c, by sixteen processes. With XT_LONG=1 ten times as many of all.
 
 use strict;
 use warnings;
@@ -221,5 +221,21 @@ for my $function (qw(lmi_apply_v1 lmi_unlocked)) {
     waitpid $pid, 0;
     is( $?,              0, '... and is done' );
     is( entries($group), 0, '... and what was added meanwhile is gone' );
+}
+
+# The races of t/core/race.c
+{
+    my ( $url, $admin ) = $server->database;
+    local @ENV{qw(LOGMEIN_TEST_STORE LOGMEIN_TEST_ADMIN)} = ( $url, $admin );
+    local $ENV{LMI_ROUNDS} = $TICKETS / 10;
+    $start = time;
+    my @lines = `blib/core/race 2>&1`;
+    is( $?,                               0,  "races in $ENV{LMI_ROUNDS} rounds" ) or diag(@lines);
+    is( scalar( grep { /\Aok/ } @lines ), 10, '... with their controls' )          or diag(@lines);
+    my ($rows) = $url =~ m{/(\w+)[?]};
+    cmp_ok( $server->sql( $rows, 'SELECT count(*) FROM logmein.entry' ),
+        '>', 10, 'control: in the database' );
+    note( map { s{\A# }{}r } @lines );
+    note( sprintf '%.0f s', time - $start );
 }
 done_testing();
