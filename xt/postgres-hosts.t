@@ -15,6 +15,7 @@ use IO::Socket::INET ();
 use IO::Socket::UNIX ();
 use POSIX            ();
 use Program          ();
+use Run              qw(logmein);
 use Servers          qw(certificate ca_file);
 use Test::More;
 use Test::Cpanel::LogMeIn;
@@ -29,7 +30,10 @@ my ( $cert, $key ) = certificate('good');
 my @tcp     = ( listen_addresses => '127.0.0.1' );
 my $primary = Database->new( port => Servers::free_port(), @tcp );
 $primary->reload( $primary->tls( $cert, $key ) );
-my ( $site, $name ) = $primary->site( accounts => { alice => 'secret' } );
+
+# Many names, for a login whose outcome is not known counts as failed.
+my @users = map { "user$_" } 1 .. 100;
+my ( $site, $name ) = $primary->site( accounts => { map { $_ => 'secret' } @users } );
 my $standby = $primary->standby( port => Servers::free_port() );
 my $empty   = tempdir( CLEANUP => 1 );
 
@@ -52,7 +56,7 @@ sub logins {
     if ( !$pid ) {
         for ( 1 .. $count ) {
             my $start = time;
-            my $ok    = $site->login;
+            my $ok    = $site->login( user => $users[ rand @users ] );
             my $why   = $ok ? q{} : $Cpanel::LogMeIn::detail =~ s/\n/ /gr;
             syswrite $out, sprintf "%.2f %s\n", time - $start, $why;
             $primary->sql( 'postgres', <<'SQL' ) if $count > 1;
@@ -148,7 +152,7 @@ sub relay {
 sub login {
     my ($what) = @_;
     my $start = time;
-    my ( $ok, undef, $url ) = $site->login;
+    my ( $ok, undef, $url ) = $site->login( user => $users[ rand @users ] );
     my $login = { url => $url, why => $ok ? q{} : $Cpanel::LogMeIn::detail, time => time - $start };
     note( sprintf '%s: %.2f s %s', $what, $login->{time}, $login->{why} =~ s/\n/ /gr );
     return $login;
@@ -170,11 +174,64 @@ is( $after[2]{why}, q{}, '... and the next' );
 cmp_ok( $after[2]{time}, '<', $HANG, '... at once' );
 $relay->signal('CONT');
 $relay->stop;
+unlink $path or die $!;
+
+# A database with the same content, on another server
+my $copy = Database->new( port => $primary->{port} );
+$copy->sql( 'postgres', "CREATE DATABASE $name" );
+my $init = logmein( qw(store init --admin), $copy->url( $name, 'postgres' ) );
+is( $init->{status}, 0, 'another server, with a store in it' );
+chomp( my $incarnation = $primary->sql( $name, 'SELECT incarnation FROM logmein.identity' ) );
+$copy->sql( $name, "UPDATE logmein.identity SET incarnation = '$incarnation'" );
+$relay = relay( $path, "$primary->{dir}/.s.PGSQL.$primary->{port}" );
+at( $empty, $copy );
+is( login('at the one')->{why}, q{}, 'two servers: a login at the one' );
+$relay->stop;
+unlink $path or die $!;
+like(
+    join( q{}, map { login('at the other')->{why} } 1 .. 2 ),
+    qr/another store has come in this one's place/,
+    '... whose place is taken by the other: a fault'
+);
+$copy->stop;
+
+# What standbys have not acknowledged is not acknowledged.
+$primary->sql( 'postgres', 'ALTER ROLE logmein SET synchronous_commit = local' );
+$primary->reload( synchronous_standby_names => 'nobody' );
+at( $standby, $primary );
+$site->settings( store_alone => undef );
+my $unheard = login('no standby acknowledges');
+like( $unheard->{why}, qr/has not answered within two seconds/,
+    'no standby acknowledges: a fault' );
+cmp_ok( $unheard->{time}, '<', 2 * $SOON, '... after two seconds' );
+my $own = 'CREATE TABLE own (); SET synchronous_commit = local';
+ok(
+    eval { $primary->sql( $name, "BEGIN; $own; COMMIT" ); 1 },
+    '... control: who asks for less does not wait'
+);
+my $pid = fork // die "fork: $!";
+
+if ( !$pid ) {
+    my $until = time + 2;
+    while ( time < $until ) {
+        POSIX::_exit(0) if $primary->sql( 'postgres', <<'SQL' );
+SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = 'logmein' AND wait_event = 'SyncRep'
+SQL
+    }
+    POSIX::_exit(1);
+}
+$unheard = login('the wait is cancelled');
+waitpid $pid, 0;
+is( $?, 0, 'the wait for a standby is cancelled' );
+like( $unheard->{why}, qr/has not answered within two seconds/, '... a fault, too' );
+like(
+    $primary->log_text,
+    qr/WARNING:  canceling wait for synchronous replication/,
+    '... control: of which the server warns'
+);
 
 # The standby takes the primary's place. What was acknowledged lies at both.
 $primary->reload( synchronous_standby_names => 'walreceiver' );
-at( $standby, $primary );
-$site->settings( store_alone => undef );
 my @before = map { login('before') } 1 .. 3;
 is( join( q{}, map { $_->{why} } @before ), q{}, 'a primary with a synchronous standby' );
 ok( $site->redeem( $before[0]{url} ), '... one of three tickets is used' );

@@ -104,10 +104,13 @@ is_deeply( races( 20, @machines ), { 'granted spent' => 20 }, '... and with it o
 # SQL for a batch of operations: verb, entry, value and old value. The group is SQL, too.
 my $batches = 0;
 
+my $age = 0;    # seconds
+
 sub batch {
     my ( $function, $group, @ops ) = @_;
-    my $id = sprintf q{int8send(extract(epoch FROM clock_timestamp())::bigint) || '\x%032x'::bytea},
-        ++$batches;
+    my $id =
+        sprintf q{int8send(extract(epoch FROM clock_timestamp())::bigint - %d) || '\x%032x'::bytea},
+        $age, ++$batches;
     my @columns;
     for my $op (@ops) {
         my ( $verb, $entry, $value, $old ) = @{$op};
@@ -194,33 +197,67 @@ for my $function (qw(lmi_apply_v1 lmi_unlocked)) {
     );
 }
 
-# The same by the module: its logout waits for a transaction that adds to the group.
-{
+# What was on its way for long
+for ( 50, 70 ) {
+    $age = $_;
+    my $group = "'$age'::bytea";
+    eval { $server->sql( $database, batch( 'lmi_apply_v1', $group, [ $ADD, "at $age", 'x' ] ) ) };
+    is( entries($group), $age < 60 ? 1 : 0, "a batch that comes after $age seconds" );
+}
+$age = 0;
+
+# A session in the database: how to end it, and its group as SQL.
+sub new_session {
     $one[0]->('DELETE FROM logmein.entry')->();
     my $session = $site->redeem( ( $site->login( user => $users[0] ) )[2] );
     my $hex     = $server->sql( $database,
         q{SELECT encode(grp, 'hex') FROM logmein.entry WHERE grp <> '' AND part = 0 LIMIT 1} );
     chomp $hex;
-    my $group  = "decode('$hex', 'hex')";
-    my $before = entries($group);
-    cmp_ok( $before, '>', 0, "control: the session's group has $before entries" );
-    $one[0]->('BEGIN')->();
-    $one[0]->( batch( 'lmi_apply_v1', $group, [ $ADD, 'cookie of another browser', 'live' ] ) )->();
-    my $pid = fork // die "fork: $!";
-
-    if ( !$pid ) {
+    my $end = sub {
+        my $pid = fork // die "fork: $!";
+        return $pid if $pid;
         my ( undef, $reason ) = Cpanel::LogMeIn::Session->end(
             cookie  => $session->{cookie},
             token   => $session->{token},
             service => 'cpanel'
         );
-        POSIX::_exit( $reason eq 'granted' ? 0 : 1 );
-    }
+        return POSIX::_exit( $reason eq 'granted' ? 0 : 1 );
+    };
+    return ( $end, "decode('$hex', 'hex')" );
+}
+
+# The same by the module: its logout waits for a transaction that adds to the group.
+{
+    my ( $end, $group ) = new_session();
+    my $before = entries($group);
+    cmp_ok( $before, '>', 0, "control: the session's group has $before entries" );
+    $one[0]->('BEGIN')->();
+    $one[0]->( batch( 'lmi_apply_v1', $group, [ $ADD, 'cookie of another browser', 'live' ] ) )->();
+    my $pid = $end->();
     ok( somebody_waits(), 'a logout waits' );
     $one[0]->('COMMIT')->();
     waitpid $pid, 0;
     is( $?,              0, '... and is done' );
     is( entries($group), 0, '... and what was added meanwhile is gone' );
+}
+
+# A deadlock: the logout has the group and waits for a row, the other has the row.
+{
+    my ( $end, $group ) = new_session();
+    $one[0]->('BEGIN')->();
+    $one[0]->("SELECT 1 FROM logmein.entry WHERE grp = $group FOR UPDATE")->();
+    my $pid = $end->();
+    sleep 0.02 while !$server->sql( $database, <<'SQL' );
+SELECT 1 FROM pg_stat_activity WHERE usename = 'logmein' AND wait_event = 'transactionid'
+SQL
+    my $answer =
+        $one[0]->( batch( 'lmi_apply_v1', $group, [ $ADD, 'cookie of a third browser', 'live' ] ) );
+    is( $answer->(), "1\n", 'a deadlock: the other goes on' );
+    like( $server->log_text, qr/ERROR:  deadlock detected/, '... control: it was one' );
+    $one[0]->('COMMIT')->();
+    waitpid $pid, 0;
+    is( $?,              0, '... and the logout is tried again' );
+    is( entries($group), 0, '... after which nothing is left' );
 }
 
 # The races of t/core/race.c

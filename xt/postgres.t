@@ -8,6 +8,7 @@ use warnings;
 use blib;
 use lib      qw(t/lib xt/lib);
 use Database ();
+use POSIX    ();
 use Run      qw(logmein);
 use Test::More;
 use Test::Cpanel::LogMeIn;
@@ -54,9 +55,9 @@ answers( 3, qr/made when it is first used/, 'a store in LMDB needs no init', qw(
 answers( 2, qr/write postgresql:/, 'no URL', qw(store init --admin), 'host=db' );
 my $copied = ( $site->login )[2];
 $site->settings( store => $mine, key_file => "$dir/key" );
-answers( 3, qr/role "panel" does not exist/, 'before it', qw(session list) );
-answers( 3, qr/panel.* can't be prepared/,   'by nobody', qw(store init --admin), $mine );
-answers( 0, qr/The store is ready/,          'init',      qw(store init --admin), $admin );
+answers( 3, qr/role "panel" does not exist/,     'before it',      qw(session list) );
+answers( 3, qr/panel.* can't be prepared/,       'by nobody',      qw(store init --admin), $mine );
+answers( 0, qr/The store is ready/,              'init',           qw(store init --admin), $admin );
 answers( 3, qr/no majority .*store_alone = yes/, 'a server alone', qw(session list) );
 is( $site->login, 0, '... a login is refused' );
 like( $Cpanel::LogMeIn::detail, qr/no majority/, '... as a fault' );
@@ -102,8 +103,11 @@ for my $case (
 }
 $site->settings( store => $mine, store_password_file => "$dir/password" );
 answers( 3, qr/password.*No such file/, 'no password file', qw(session list) );
-$site->write_file( "$dir/password", "secret\n", oct 644 );
-answers( 3, qr/others than its owner may read/, 'one that others read', qw(session list) );
+$site->write_file( "$dir/password", "secret\n" );
+for my $mode (qw(604 640)) {
+    chmod oct $mode, "$dir/password" or die $!;
+    answers( 3, qr/others than its owner may read/, "one of mode $mode", qw(session list) );
+}
 chmod oct 600, "$dir/password" or die $!;
 answers( 0, qr/alice/, 'one that they don\'t', qw(session list) );
 answers( 0, qr/The store is ready/, 'init with a password', qw(store init --admin), $admin );
@@ -113,21 +117,39 @@ $site->settings( store_password_file => undef );
 
 # Clocks that differ
 my $hello = $server->sql( $name, q{SELECT pg_get_functiondef('logmein.lmi_hello_v1'::regproc)} );
-$server->sql( $name, $hello =~ s/(clock_timestamp[(][)][)][)])::bigint/$1::bigint - 7/r );
-answers(
-    3,
-    qr/the server's clock differs/,
-    'clocks that are seven seconds apart',
-    qw(session list)
-);
-$server->sql( $name, $hello );
+for my $seconds ( -7, 7 ) {
+    $server->sql( $name,
+        $hello =~ s/(clock_timestamp[(][)][)][)])::bigint/$1::bigint + $seconds/r );
+    answers(
+        3,
+        qr/the server's clock differs/,
+        "a clock that is $seconds seconds ahead",
+        qw(session list)
+    );
+    $server->sql( $name, $hello );
+}
 answers( 0, qr/alice/, 'control: equal ones', qw(session list) );
 
-# Another store in its place, while a handle is open
+# The server's processes for the store's user
+sub connections {
+    return split /\n/,
+        $server->sql( 'postgres', q{SELECT pid FROM pg_stat_activity WHERE usename = 'panel'} );
+}
+
+# A handle that is open, while its process forks and another store comes in its place
 my $sessions = Cpanel::LogMeIn::Session->new;
 my @access   = ( cookie => $session->{cookie}, token => $session->{token}, service => 'cpanel' );
 my $check    = sub { ( $sessions->check(@access) )[1] };
 is( $check->(), 'granted', 'an open handle' );
+my @kept = connections();
+my $pid  = fork // die "fork: $!";
+POSIX::_exit( $check->() eq 'granted' ? 0 : 1 ) if !$pid;
+waitpid $pid, 0;
+is( $?,         0,         '... a forked process uses it' );
+is( $check->(), 'granted', '... and so does this one' );
+my %now = map { $_ => 1 } connections();
+is_deeply( [ grep { !$now{$_} } @kept ], [], '... which has kept its connections' );
+cmp_ok( scalar @kept, '>', 0, '... control: it had some' );
 $server->sql( $name, 'UPDATE logmein.identity SET incarnation = gen_random_uuid()' );
 $server->sql( 'postgres',
     q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'panel'} );
