@@ -178,7 +178,8 @@ set, it gets the password that is there. The database must exist already:
     logmein store init --admin postgresql://postgres@/logmein
 
 Run it again after an upgrade: what is stored stays, and so do functions of versions that
-run on other machines.
+run on other machines. Where a later version was the last to run it, an earlier one does
+nothing but to let the user in.
 
 =head1 OPTIONS
 
