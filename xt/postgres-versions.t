@@ -133,6 +133,30 @@ like( why_not(), qr/holds no store of this version/, 'everything is missing' );
 answers( 0, qr/The store is ready/, '... init', qw(store init --admin), $admin );
 is( why_not(), q{}, '... and the same handle works again' );
 
+# A schema that somebody has put there, to have its functions run by who prepares the store
+{
+    my ( $url, $by ) = $server->database;
+    my ($there) = $url =~ m{/(\w+)[?]};
+    $site->settings( store => $url );
+    $server->sql( $there, <<"SQL" );
+CREATE ROLE mallory LOGIN; GRANT CREATE ON DATABASE $there TO mallory; SET ROLE mallory;
+CREATE SCHEMA logmein; COMMENT ON SCHEMA logmein IS 'Sessions of Cpanel::LogMeIn, schema 9';
+CREATE FUNCTION logmein.lmi_admit(role text, verifier text) RETURNS void
+LANGUAGE plpgsql AS \$\$ BEGIN ALTER ROLE mallory SUPERUSER; END \$\$;
+SQL
+    my $super = q{SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'};
+    answers(
+        3,
+        qr/the schema logmein belongs to another user.* can't be prepared/,
+        'a schema of another user',
+        qw(store init --admin), $by
+    );
+    is( $server->sql( $there, $super ), "f\n", '... whose functions are not called' );
+    $server->sql( $there, 'ALTER SCHEMA logmein OWNER TO postgres' );
+    answers( 0, qr/ready/, 'control: one of its own', qw(store init --admin), $by );
+    is( $server->sql( $there, $super ), "t\n", '... whose functions are' );
+}
+
 # Several at once
 sub init_by {
     my ($url) = @_;

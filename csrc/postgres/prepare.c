@@ -55,6 +55,15 @@ run(PGconn *conn, const char *sql, int count, const char *const *values)
     return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
 }
 
+/* Whoever owns the schema could have what this user runs there do anything. */
+static const char owner_check[] =
+    "DO $$ BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_namespace n "
+    "JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner "
+    "WHERE n.nspname = 'logmein' AND r.rolname <> current_user "
+    "AND NOT r.rolsuper) "
+    "THEN RAISE 'the schema logmein belongs to another user'; "
+    "END IF; END $$";
+
 /* Has a later program prepared the database? */
 static bool
 later_there(PGconn *conn, bool *later_out)
@@ -80,7 +89,7 @@ update(PGconn *conn)
     bool later = false;
 
     return run(conn, "SELECT pg_advisory_xact_lock(1280133376, 0)", 0, NULL) &&
-           later_there(conn, &later) &&
+           run(conn, owner_check, 0, NULL) && later_there(conn, &later) &&
            (later || (run(conn, lmi_pg_schema, 0, NULL) &&
                       run(conn,
                           "COMMENT ON SCHEMA logmein IS "
