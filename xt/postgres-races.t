@@ -129,13 +129,15 @@ sub batch {
     return "SELECT outcome FROM logmein.$function($id, 0::smallint, true, 0, $arrays)";
 }
 
-# Does a process wait for a lock on a group, within a second?
+# Does a process wait for a lock of this class, or on a group, within a second?
 sub somebody_waits {
+    my ($class) = @_;
+    $class //= 2;
     my $until = time + 1;
     while ( time < $until ) {
-        return 1 if $server->sql( $database, <<'SQL' ) > 0;
+        return 1 if $server->sql( $database, <<"SQL" ) > 0;
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
-AND classid = logmein.lmi_lock_class(2)::oid
+AND classid = logmein.lmi_lock_class($class)::oid
 SQL
         sleep 0.02;
     }
@@ -195,6 +197,24 @@ for my $function (qw(lmi_apply_v1 lmi_unlocked)) {
         ? 'a cookie that is added during a logout is gone'
         : 'control: without the locks it stays'
     );
+}
+
+# A store that is marked and emptied while a batch has not committed
+{
+    my $group = q{'marked'::bytea};
+    my $mark  = 'SELECT logmein.lmi_mark_put_v1(0::smallint, %d::smallint, %s, %s)';
+    $one[0]->('BEGIN')->();
+    $one[0]->( batch( 'lmi_apply_v1', $group, [ $ADD, 'marked', 'live' ] ) )->();
+    my $answer = $one[1]->( sprintf $mark, 1, q{'there'}, 'true' );
+    ok( somebody_waits(1), 'a mark waits for a batch' );
+    $one[0]->('COMMIT')->();
+    $answer->();
+    is( entries($group), 0, '... and then nothing is left' );
+    is( $one[0]->( batch( 'lmi_apply_v1', $group, [ $ADD, 'marked', 'live' ] ) )->(),
+        "2\n", '... and the next batch hears of it' );
+    $one[1]->( sprintf $mark, 0, q{''}, 'false' )->();
+    is( $one[0]->( batch( 'lmi_apply_v1', $group, [ $ADD, 'marked', 'live' ] ) )->(),
+        "1\n", '... control: without a mark it is done' );
 }
 
 # What was on its way for long
