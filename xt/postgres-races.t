@@ -255,12 +255,13 @@ sub new_session {
     $one[0]->( batch( 'lmi_apply_v1', $group, [ $ADD, 'cookie of another browser', 'live' ] ) )->();
     my $pid = $end->();
     ok( somebody_waits(), 'a logout waits' );
-    my $ended = $server->sql( 'postgres', <<'SQL' );
-SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
-WHERE usename = 'logmein' AND wait_event = 'advisory'
+    for my $how ( 'pg_cancel_backend(pid)', 'pg_terminate_backend(pid, 1000)' ) {
+        my $done = $server->sql( 'postgres', <<"SQL" );
+SELECT $how FROM pg_stat_activity WHERE usename = 'logmein' AND wait_event = 'advisory'
 SQL
-    is( $ended, "t\n", '... whose connection the server ends' );
-    ok( somebody_waits(), '... and waits again' );
+        is( $done, "t\n", "... which is ended by $how" );
+        ok( somebody_waits(), '... and waits again' );
+    }
     $one[0]->('COMMIT')->();
     waitpid $pid, 0;
     is( $?,              0, '... and is done' );
