@@ -57,6 +57,7 @@ struct lmi_pg {
     pid_t pid;         /* whose the connection is */
     unsigned prepared; /* a bit for each function */
     bool warned;       /* by the server, during a call */
+    bool silent;       /* the server let a call wait for too long */
     bool held[2];      /* of each part */
     bool replaced;
     bool majority;         /* acknowledges what is durable */
@@ -311,8 +312,10 @@ await(struct lmi_pg *pg, int64_t deadline, PGresult **out)
     *out = NULL;
     while ((left = PQflush(pg->conn)) > 0 || PQisBusy(pg->conn)) {
         short events = (short)(POLLIN | (left > 0 ? POLLOUT : 0));
-        if (left < 0 || !wait_socket(pg->conn, events, deadline) ||
-            !PQconsumeInput(pg->conn))
+        if (left < 0)
+            return LOST;
+        pg->silent = !wait_socket(pg->conn, events, deadline);
+        if (pg->silent || !PQconsumeInput(pg->conn))
             return LOST;
     }
     *out = PQgetResult(pg->conn);
@@ -741,12 +744,14 @@ lmi_pg_doubts(struct lmi_pg *pg)
     return pg->doubts;
 }
 
-/* Another host is asked first. */
+/* Of a host that is silent another one is asked first. */
 static void
-leave_host(struct lmi_pg *pg)
+leave(struct lmi_pg *pg)
 {
     disconnect(pg);
-    pg->host = (pg->host + 1) % pg->hosts;
+    if (pg->silent)
+        pg->host = (pg->host + 1) % pg->hosts;
+    pg->silent = false;
 }
 
 static enum lmi_rc
@@ -794,7 +799,7 @@ lmi_pg_call(struct lmi_pg *pg, const struct lmi_pg_call *call, PGresult **out,
             sent = true;
             verdict = attempt(pg, call, deadline, out, err);
             if (verdict == LOST)
-                leave_host(pg);
+                leave(pg);
         }
     } while ((verdict == LOST || verdict == AGAIN) && lmi_pg_now() < deadline);
     if ((verdict == LOST || verdict == AGAIN) && sent)
