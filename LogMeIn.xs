@@ -935,6 +935,11 @@ store_key_report(pTHX_ HV *hash, const struct lmi_key_report *report)
     (void)hv_stores(hash, "path", newSVpv(report->path, 0));
     (void)hv_stores(hash, "old_path", newSVpv(report->old_path, 0));
     (void)hv_stores(hash, "has_old", newSViv(report->has_old));
+    (void)hv_stores(hash, "next_path", newSVpv(report->next_path, 0));
+    (void)hv_stores(hash, "shared", newSViv(report->shared));
+    (void)hv_stores(hash, "has_next", newSViv(report->has_next));
+    (void)hv_stores(hash, "next_made", newSVnv((NV)report->next_made));
+    store_figure(aTHX_ hash, "behind", report->behind);
     (void)hv_stores(hash, "unfinished", newSViv(report->unfinished));
     (void)hv_stores(hash, "old_is_set", newSViv(report->old_is_set));
     (void)hv_stores(hash, "made", newSVnv((NV)report->made));
@@ -944,6 +949,38 @@ store_key_report(pTHX_ HV *hash, const struct lmi_key_report *report)
     store_figure(aTHX_ hash, "known", report->known);
     (void)hv_stores(hash, "needed", newSViv(report->needed));
     (void)hv_stores(hash, "needed_until", newSVnv((NV)report->needed_until));
+}
+
+/* What a step of a rotation has come to. */
+static void
+store_step(pTHX_ HV *hash, enum lmi_key_step step)
+{
+    (void)hv_stores(hash, "done", newSViv(step > LMI_STEP_WAITS));
+    (void)hv_stores(hash, "waits", newSViv(step == LMI_STEP_WAITS));
+    (void)hv_stores(hash, "is_next", newSViv(step == LMI_STEP_NEXT));
+}
+
+static SV *
+machine_hash(pTHX_ const struct lmi_machine *machine)
+{
+    HV *hash = newHV();
+    AV *differs = newAV();
+    unsigned i;
+
+    for (i = 0; i < LMI_SITE_FILES; i++)
+        if ((machine->differs & (UINT32_C(1) << i)) != 0)
+            av_push(differs, newSVpv(lmi_site_file_path(i), 0));
+    (void)hv_stores(hash, "name", newSVpv(machine->name, 0));
+    (void)hv_stores(hash, "here", newSViv(machine->here));
+    (void)hv_stores(hash, "sound", newSViv(machine->sound));
+    (void)hv_stores(hash, "behind", newSViv(machine->behind));
+    (void)hv_stores(hash, "seen", newSVnv((NV)machine->seen));
+    (void)hv_stores(hash, "present", newSVpv(machine->present, 0));
+    (void)hv_stores(hash, "next", newSVpv(machine->next, 0));
+    (void)hv_stores(hash, "old", newSVpv(machine->old, 0));
+    (void)hv_stores(hash, "looked", newSVnv((NV)machine->looked));
+    (void)hv_stores(hash, "differs", newRV_noinc((SV *)differs));
+    return sv_2mortal(newRV_noinc((SV *)hash));
 }
 
 MODULE = Cpanel::LogMeIn    PACKAGE = Cpanel::LogMeIn
@@ -1501,18 +1538,19 @@ OUTPUT:
     RETVAL
 
 SV *
-_key_rotate(self)
+_key_rotate(self, force)
     SV *self
+    bool force
 PREINIT:
+    enum lmi_key_step step;
     struct lmi_err err;
-    bool done;
     HV *hash;
 CODE:
     hash = outcome_hash(
-        aTHX_ lmi_key_rotate(sessions_or_die(aTHX_ self), &done, &err), &err,
-        &RETVAL);
+        aTHX_ lmi_key_rotate(sessions_or_die(aTHX_ self), force, &step, &err),
+        &err, &RETVAL);
     if (hash != NULL)
-        (void)hv_stores(hash, "done", newSViv(done));
+        store_step(aTHX_ hash, step);
     SvREFCNT_inc_simple_void(RETVAL);
 OUTPUT:
     RETVAL
@@ -1522,18 +1560,39 @@ _key_retire(self, force)
     SV *self
     bool force
 PREINIT:
+    enum lmi_key_step step;
     struct lmi_err err;
-    bool done;
     HV *hash;
 CODE:
     hash = outcome_hash(
-        aTHX_ lmi_key_retire(sessions_or_die(aTHX_ self), force, &done, &err),
+        aTHX_ lmi_key_retire(sessions_or_die(aTHX_ self), force, &step, &err),
         &err, &RETVAL);
     if (hash != NULL)
-        (void)hv_stores(hash, "done", newSViv(done));
+        store_step(aTHX_ hash, step);
     SvREFCNT_inc_simple_void(RETVAL);
 OUTPUT:
     RETVAL
+
+void
+_machines(self, site)
+    SV *self
+    bool site
+PREINIT:
+    struct lmi_machine_list list;
+    struct lmi_machine machine;
+    struct lmi *lmi;
+    struct lmi_err err;
+    bool found;
+PPCODE:
+    lmi = sessions_or_die(aTHX_ self);
+    Zero(&list, 1, struct lmi_machine_list);
+    list.site = site;
+    do {
+        die_of(aTHX_ lmi_machine_next(lmi, &list, &found, &machine, &err),
+               &err);
+        if (found)
+            XPUSHs(machine_hash(aTHX_ &machine));
+    } while (found);
 
 SV *
 _backup_make(self, folder)

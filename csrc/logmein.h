@@ -798,41 +798,112 @@ LMI_RC lmi_store_report_get(struct lmi *lmi, struct lmi_store_report *out,
  * The store's key, and the one before it, which is accepted for reading. The
  * old one is needed while an entry of the store was made with it, and for a
  * day by the waits after failed logins. Both files are dated by the system's
- * clock.
+ * clock. The next one, which is accepted likewise, there can be with a store
+ * that machines share only.
  */
 #define LMI_PATH_SIZE 320
 struct lmi_key_report {
-    char path[LMI_PATH_SIZE], old_path[LMI_PATH_SIZE];
-    bool has_old;
+    char path[LMI_PATH_SIZE], old_path[LMI_PATH_SIZE], next_path[LMI_PATH_SIZE];
+    bool shared; /* the store is in a database */
+    bool has_old, has_next;
     bool unfinished; /* both are the same: a rotation was interrupted */
     bool old_is_set; /* key_file_old names it: the settings go first */
     int64_t made;    /* when the key was written; 0: not known */
-    int64_t old_made;
-    int64_t rotated;      /* when the old one became old */
+    int64_t old_made, next_made;
+    int64_t rotated;      /* when the old one became old, on the last machine */
     uint64_t sessions;    /* tickets and cookies made with the old one */
     uint64_t known;       /* sources known since before */
+    uint64_t behind;      /* machines that the next step waits for */
     bool needed;          /* the old one */
     int64_t needed_until; /* at the latest */
 };
 LMI_RC lmi_key_report_get(struct lmi *lmi, struct lmi_key_report *out,
                           struct lmi_err *err);
 
+/* What a step has come to. */
+enum lmi_key_step {
+    LMI_STEP_KEPT = 0, /* nothing has changed, and the report says why */
+    LMI_STEP_WAITS,    /* likewise: there are machines behind */
+    LMI_STEP_NEXT,     /* there is a next key now, to be copied */
+    LMI_STEP_DONE,
+};
+
 /*
  * Writes a new key, and keeps the one before it for reading. It is done at the
  * moment when the new one gets its name; until then the old one is the key.
- * done_out is false if there is an old one already. Processes with an open
- * handle follow at their next call, pinned ones within a second. A fault for a
- * store in a database: machines that share it would not know the new one.
+ * LMI_STEP_KEPT: there is an old one already. Processes with an open handle
+ * follow at their next call, pinned ones within a second.
+ *
+ * With a store in a database the new key comes beside the present one first,
+ * for the operator to copy to all machines; the second call, on each machine,
+ * puts it in the place of the present one. Between these calls machines are at
+ * different steps, and read what the others write, for each has both keys. A
+ * machine that was seen during the last day and has not come so far is waited
+ * for, unless forced: what is made with the new key can't be read there.
  */
-LMI_RC lmi_key_rotate(struct lmi *lmi, bool *done_out, struct lmi_err *err);
+LMI_RC lmi_key_rotate(struct lmi *lmi, bool force, enum lmi_key_step *out,
+                      struct lmi_err *err);
 
 /*
- * Removes the old key. done_out is false if there is none; if it is needed,
- * unless forced: what was made with it is lost then; or if key_file_old names
- * it.
+ * Removes the old key. LMI_STEP_KEPT: there is none; it is needed, unless
+ * forced: what was made with it is lost then; or key_file_old names it.
+ * LMI_STEP_WAITS, unless forced: a machine writes with another key than this
+ * one.
  */
-LMI_RC lmi_key_retire(struct lmi *lmi, bool force, bool *done_out,
+LMI_RC lmi_key_retire(struct lmi *lmi, bool force, enum lmi_key_step *out,
                       struct lmi_err *err);
+
+/*
+ * The files of a site that decide who may log in. Path: below site_root, but
+ * for the mailboxes. Static.
+ */
+enum lmi_site_file {
+    LMI_SITE_PASSWD,
+    LMI_SITE_SHADOW,
+    LMI_SITE_SHELLS,
+    LMI_SITE_DOMAINS,
+    LMI_SITE_RESELLERS,
+    LMI_SITE_USERS,
+    LMI_SITE_SUSPENDED,
+    LMI_SITE_MAILBOXES,
+};
+#define LMI_SITE_FILES 8
+const char *lmi_site_file_path(enum lmi_site_file file);
+
+/*
+ * The machines that share a store in a database, and were seen during the last
+ * day, this one among them: each leaves a note when it opens the store, and
+ * every hour. A machine is known by its host name and /etc/machine-id. Of a
+ * store in LMDB there are none.
+ *
+ * Keys are named by the first digits of a MAC made with them; "" for none. With
+ * `site` the account files are looked at before the first machine comes, which
+ * is noted, and `differs` has a bit for each file that was another there when
+ * that was done last; a machine's own `looked` is then the present time. Begin
+ * with zeros.
+ */
+#define LMI_MACHINE_NAME 65
+#define LMI_KEY_NAME 9
+struct lmi_machine {
+    char name[LMI_MACHINE_NAME]; /* "?" if the note's form is not known */
+    bool here;                   /* this one */
+    bool sound;   /* the note was made with a key that is accepted here */
+    bool behind;  /* the next step of a rotation waits for it */
+    int64_t seen; /* at least; it is written once an hour */
+    char present[LMI_KEY_NAME], next[LMI_KEY_NAME], old[LMI_KEY_NAME];
+    int64_t looked;   /* when its account files were; 0: not known, or not
+                         comparable */
+    uint32_t differs; /* 1 << LMI_SITE_PASSWD, and so on */
+};
+struct lmi_machine_list {
+    bool site;
+    bool begun;
+    uint8_t at[33];                   /* whose note was read last */
+    uint8_t sums[LMI_SITE_FILES][32]; /* of this machine's files */
+};
+LMI_RC lmi_machine_next(struct lmi *lmi, struct lmi_machine_list *list,
+                        bool *found_out, struct lmi_machine *out,
+                        struct lmi_err *err);
 
 /*
  * Writes a backup into a folder, which is made, mode 0700, or is empty: the

@@ -84,10 +84,12 @@ for my $statement (
 ok( eval { $server->sql( $name, 'SET ROLE panel; SELECT * FROM logmein.lmi_hello_v1()' ) },
     'control: a function is allowed' );
 
-# A key that other machines have, too
-answers( 3, qr/machines that share the store/, 'no rotation of the key', qw(key rotate) );
-ok( !-e "$dir/key.old", '... and nothing has changed' );
-answers( 0, qr/key/, 'its state can be seen', qw(key status) );
+# A key that other machines have, too: xt/postgres-keys.t has them
+answers( 0, qr/is the next\s+key.*Copy\s+it/s, 'a rotation begins', qw(key rotate) );
+ok( !-e "$dir/key.old" && -e "$dir/key.next", '... with a next key' );
+answers( 0, qr/MACHINE +SEEN +PRESENT +NEXT/, 'its state can be seen',   qw(key status) );
+answers( 0, qr/is the new\s+key/,             'the next key is the key', qw(key rotate) );
+answers( 0, qr/alice .* cpanel/x,             '... which loses nothing', qw(session list) );
 
 # What the settings may not say
 for my $case (

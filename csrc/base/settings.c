@@ -332,6 +332,7 @@ lmi_settings_place(const struct lmi_settings *settings, const char *store,
     snprintf(out->password_file, sizeof out->password_file, "%s",
              settings->store_password_file);
     out->alone = settings->store_alone;
+    out->shared = is_database(store);
     return true;
 }
 

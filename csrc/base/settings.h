@@ -99,6 +99,7 @@ struct lmi_store_place {
     char key_file_old[LMI_PLACE_SIZE];  /* empty: not set */
     char password_file[LMI_PLACE_SIZE]; /* empty: none */
     bool alone;
+    bool shared; /* as lmi_settings_shared() */
 };
 LMI_CHECK bool lmi_settings_place(const struct lmi_settings *settings,
                                   const char *store,

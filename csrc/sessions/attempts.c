@@ -99,29 +99,69 @@ row_wait(const struct row *row, uint32_t free_failures, uint32_t max,
     return row->open == 0 ? 0 : 1;
 }
 
+/* Adds up what lies in two places. What can't be open here has failed. */
+static void
+row_unite(struct row *row, const struct row *other)
+{
+    row->failures = row->failures < UINT32_MAX - other->failures
+                        ? row->failures + other->failures
+                        : UINT32_MAX;
+    row->last = row->last > other->last ? row->last : other->last;
+    for (size_t i = 0; i < other->open; i++)
+        if (row->open < OPEN_MAX)
+            row->starts[row->open++] = other->starts[i];
+        else
+            row_fail(row, other->starts[i]);
+}
+
+/* All that is there of a row, settled. */
+static void
+row_gather(const struct lmi_attempt_found *found, int64_t now, struct row *out)
+{
+    struct row other;
+
+    row_read(&found->value, out);
+    row_settle(out, now);
+    for (size_t i = 0; i < LMI_FURTHER_KEYS; i++) {
+        if (!found->further[i])
+            continue;
+        row_read(&found->further_values[i], &other);
+        row_settle(&other, now);
+        row_unite(out, &other);
+    }
+}
+
 enum lmi_rc
 lmi_attempt_find(struct lmi *lmi, enum lmi_store_part part,
                  const struct lmi_attempt_row *rows, size_t count,
                  struct lmi_attempt_found *out, struct lmi_err *err)
 {
-    struct lmi_store_want wants[2 * ROWS];
+    struct lmi_store_want wants[LMI_KEYS * ROWS];
     const struct lmi_store_want *found = wants;
     size_t wanted = 0;
 
+    _Static_assert(LMI_KEYS * ROWS <= LMI_STORE_WANTS, "one question");
     for (size_t i = 0; i < count; i++) {
         wants[wanted].part = part;
         wants[wanted++].id = rows[i].id;
-        if (rows[i].has_old) {
+        for (size_t j = 0; j < rows[i].further_count; j++) {
             wants[wanted].part = part;
-            wants[wanted++].id = rows[i].old_id;
+            wants[wanted++].id = rows[i].further[j];
         }
     }
     enum lmi_rc rc =
         lmi_store_get_many(lmi_store_of(lmi), wants, wanted, 0, err);
-    for (size_t i = 0; i < count; found += rows[i++].has_old ? 2 : 1) {
-        out[i].there = found->found;
-        out[i].there_old = !found->found && rows[i].has_old && found[1].found;
-        out[i].value = found[out[i].there_old ? 1 : 0].value;
+    for (size_t i = 0; i < count; i++) {
+        memset(&out[i], 0, sizeof out[i]);
+        if (rc != LMI_OK)
+            continue;
+        out[i].there = out[i].anywhere = found->found;
+        out[i].value = found++->value;
+        for (size_t j = 0; j < rows[i].further_count; j++, found++) {
+            out[i].further[j] = found->found;
+            out[i].anywhere = out[i].anywhere || found->found;
+            out[i].further_values[j] = found->value;
+        }
     }
     return rc;
 }
@@ -132,6 +172,7 @@ struct slot {
     struct lmi_attempt_found old;
     struct lmi_store_value value;
 };
+#define SLOT_OPS (1 + 2 * LMI_FURTHER_KEYS)
 
 /* All rows of the attempt. */
 static enum lmi_rc
@@ -144,13 +185,25 @@ slots_read(struct lmi *lmi, const struct lmi_attempt *attempt, int64_t now,
 
     for (size_t i = 0; i < attempt->count; i++) {
         slots[i].old = found[i];
-        row_read(&found[i].value, &slots[i].row);
-        row_settle(&slots[i].row, now);
+        row_gather(&found[i], now, &slots[i].row);
     }
     return rc;
 }
 
-/* Writes the row; what was found under the old id moves. */
+/* Drops an entry, if it is still what was found. */
+static void
+drop_ops(const struct lmi_store_id *id, const struct lmi_store_value *found,
+         int64_t now, struct lmi_store_op *ops, size_t *count)
+{
+    ops[(*count)++] = (struct lmi_store_op){.verb = LMI_STORE_SWAP,
+                                            .id = *id,
+                                            .expires = now,
+                                            .value = found,
+                                            .old = found};
+    ops[(*count)++] = (struct lmi_store_op){.verb = LMI_STORE_DROP, .id = *id};
+}
+
+/* Writes the row; what was found under further ids moves. */
 static void
 slot_ops(struct slot *slot, const struct lmi_attempt_row *row, int64_t now,
          struct lmi_store_op *ops, size_t *count)
@@ -168,9 +221,10 @@ slot_ops(struct slot *slot, const struct lmi_attempt_row *row, int64_t now,
         .cap = LMI_ATTEMPT_ROWS,
         .value = &slot->value,
         .old = &slot->old.value};
-    if (slot->old.there_old)
-        ops[(*count)++] =
-            (struct lmi_store_op){.verb = LMI_STORE_DROP, .id = row->old_id};
+    for (size_t i = 0; i < row->further_count; i++)
+        if (slot->old.further[i])
+            drop_ops(&row->further[i], &slot->old.further_values[i], now, ops,
+                     count);
 }
 
 void
@@ -178,6 +232,16 @@ lmi_attempt_group(uint8_t kind, uint8_t out[LMI_ATTEMPT_GROUP])
 {
     out[0] = '!';
     out[1] = kind;
+}
+
+/* Not that of a key which there is twice, in the middle of a rotation? */
+static bool
+is_another(const struct lmi_attempt_row *row, const struct lmi_store_id *id)
+{
+    for (size_t i = 0; i < row->further_count; i++)
+        if (memcmp(row->further[i].key, id->key, LMI_STORE_KEY) == 0)
+            return false;
+    return memcmp(row->id.key, id->key, LMI_STORE_KEY) != 0;
 }
 
 /* Where something of a name, a source or both lies: under their MAC. */
@@ -196,11 +260,17 @@ row_id(struct lmi *lmi, uint8_t kind, uint8_t purpose, const char *user,
     }
     memcpy(bytes + len, user, user_len);
     len += user_len;
-    out->id.kind = out->old_id.kind = kind;
+    out->id.kind = kind;
+    out->further_count = 0;
     enum lmi_rc rc = lmi_keys_mac(keys, purpose, bytes, len, out->id.key, err);
-    return rc != LMI_OK ? rc
-                        : lmi_keys_mac_old(keys, purpose, bytes, len,
-                                           &out->has_old, out->old_id.key, err);
+    for (enum lmi_key i = LMI_KEY_NEXT; rc == LMI_OK && i < LMI_KEYS; i++) {
+        struct lmi_store_id *id = &out->further[out->further_count];
+        bool has;
+        id->kind = kind;
+        rc = lmi_keys_mac_of(keys, i, purpose, bytes, len, &has, id->key, err);
+        out->further_count += rc == LMI_OK && has && is_another(out, id);
+    }
+    return rc;
 }
 
 /* What is one source: of an IPv6 address 64 bits. */
@@ -269,6 +339,12 @@ lmi_attempt_state_of(const struct lmi *lmi, uint8_t kind,
     return row.failures > 0;
 }
 
+static int64_t
+known_time(const struct lmi_store_value *value)
+{
+    return value->len == 8 ? lmi_get_time(value->bytes) : 0;
+}
+
 /* When did the name last log in from this source? */
 static enum lmi_rc
 find_known(struct lmi *lmi, const char *user, const struct lmi_address *network,
@@ -284,9 +360,13 @@ find_known(struct lmi *lmi, const char *user, const struct lmi_address *network,
     if (rc != LMI_OK)
         return rc;
     attempt->known = known.id;
-    attempt->known_anew = !found.there && known.has_old;
-    if (found.value.len == 8)
-        attempt->known_since = lmi_get_time(found.value.bytes);
+    attempt->known_anew = !found.there && known.further_count > 0;
+    attempt->known_since = known_time(&found.value);
+    for (size_t i = 0; i < LMI_FURTHER_KEYS; i++) {
+        int64_t since = known_time(&found.further_values[i]);
+        if (since > attempt->known_since)
+            attempt->known_since = since;
+    }
     return LMI_OK;
 }
 
@@ -355,7 +435,7 @@ reserve(struct lmi *lmi, const struct lmi_attempt *attempt, uint32_t *wait_out,
         bool *done_out, struct lmi_err *err)
 {
     struct slot slots[ROWS];
-    struct lmi_store_op ops[2 * ROWS];
+    struct lmi_store_op ops[SLOT_OPS * ROWS];
     size_t count = 0;
     int64_t now = attempt->started;
     enum lmi_rc rc = slots_read(lmi, attempt, now, slots, err);
@@ -412,8 +492,7 @@ row_end(struct slot *slot, int64_t started, int64_t now, bool is_first,
         i++;
     if (i < row->open)
         row_close(row, i);
-    else if (end == LMI_ATTEMPT_FAILED &&
-             (slot->old.there || slot->old.there_old))
+    else if (end == LMI_ATTEMPT_FAILED && slot->old.anywhere)
         return;
     if (end == LMI_ATTEMPT_FAILED)
         row_fail(row, now);
@@ -426,7 +505,7 @@ settle(struct lmi *lmi, const struct lmi_attempt *attempt,
        enum lmi_attempt_end end, bool *done_out, struct lmi_err *err)
 {
     struct slot slots[ROWS];
-    struct lmi_store_op ops[2 * ROWS];
+    struct lmi_store_op ops[SLOT_OPS * ROWS];
     size_t count = 0;
     int64_t now = lmi_now(lmi);
     enum lmi_rc rc = slots_read(lmi, attempt, now, slots, err);

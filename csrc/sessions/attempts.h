@@ -17,6 +17,10 @@
  *
  * An attempt is reserved before the hash is computed, or many at once would
  * see the same count.
+ *
+ * Of a row that lies under several keys, because machines write with different
+ * ones, the failures are added up, and who changes it moves it under its own
+ * key: in one step, so that of two machines one must look again.
  */
 #ifndef LMI_ATTEMPTS_H
 #define LMI_ATTEMPTS_H
@@ -32,8 +36,9 @@ struct lmi_attempt {
     size_t count;
     struct lmi_attempt_row {
         struct lmi_store_id id;
-        struct lmi_store_id old_id; /* under the key before this one */
-        bool has_old;
+        /* Under the further keys: there other machines may have it. */
+        struct lmi_store_id further[LMI_FURTHER_KEYS];
+        size_t further_count;
         uint32_t free_failures;
     } rows[3]; /* the name's or the pair's, then the source's, its network's */
     int64_t started;
@@ -51,11 +56,14 @@ LMI_RC lmi_attempt_row_of(struct lmi *lmi, uint8_t kind, const char *user,
                           const struct lmi_address *source,
                           struct lmi_attempt_row *out, struct lmi_err *err);
 
-/* What is there of rows, at most three: under their own ids, or under those
- * that the old key gave them. */
+/* What is there of rows, at most three: under their own ids, and under those
+ * that the further keys give them. */
 struct lmi_attempt_found {
-    bool there, there_old; /* one of them at most */
-    struct lmi_store_value value;
+    bool there;                     /* under its own id */
+    bool further[LMI_FURTHER_KEYS]; /* under that one */
+    bool anywhere;
+    struct lmi_store_value value; /* empty if it is not there */
+    struct lmi_store_value further_values[LMI_FURTHER_KEYS];
 };
 LMI_RC lmi_attempt_find(struct lmi *lmi, enum lmi_store_part part,
                         const struct lmi_attempt_row *rows, size_t count,

@@ -110,8 +110,8 @@ make_tail(struct backup *backup, uint8_t out[TAIL_SIZE], struct lmi_err *err)
     memset(out, 0, TAIL_SIZE);
     out[0] = 'z';
     lmi_put_time(out + 1, (int64_t)backup->count);
-    return lmi_keys_mac_old(backup->keys, LMI_MAC_BACKUP, "old", 3, &has_old,
-                            out + 9, err);
+    return lmi_keys_mac_of(backup->keys, LMI_KEY_OLD, LMI_MAC_BACKUP, "old", 3,
+                           &has_old, out + 9, err);
 }
 
 static enum lmi_rc
@@ -121,12 +121,13 @@ make_mac(struct backup *backup, uint8_t out[LMI_HASH], struct lmi_err *err)
                         out, err);
 }
 
+/* next_path: as for lmi_keys_load(). */
 static enum lmi_rc
-keys_load(struct backup *backup, struct lmi_err *err)
+keys_load(struct backup *backup, const char *next_path, struct lmi_err *err)
 {
     bool found = false;
     enum lmi_rc rc = lmi_keys_load(lmi_crypto_of(backup->lmi), backup->key,
-                                   NULL, &found, &backup->keys, err);
+                                   NULL, next_path, &found, &backup->keys, err);
 
     return rc == LMI_OK && !found ? damaged(backup, err) : rc;
 }
@@ -233,21 +234,26 @@ file_make(struct backup *backup, struct lmi_err *err)
     return backup_fail(backup, errno, "can't be written", NULL, err);
 }
 
-/* The keys first: what they are rotated to meanwhile is not in the backup. */
+/*
+ * The keys first: what they are rotated to meanwhile is not in the backup, nor
+ * is the next one, with which another machine may write already.
+ */
 static enum lmi_rc
 keys_save(struct backup *backup, struct lmi_err *err)
 {
     const struct lmi_settings *settings = lmi_settings_of(backup->lmi);
     struct lmi_crypto *crypto = lmi_crypto_of(backup->lmi);
-    char old[PATH_MAX];
+    char old[PATH_MAX], next[PATH_MAX];
     enum lmi_rc rc =
         lmi_keys_copy(crypto, settings->key_file, backup->key, false, err);
 
     lmi_keys_old_path(settings->key_file, settings->key_file_old, old);
     if (rc == LMI_OK && access(old, F_OK) == 0)
         rc = lmi_keys_copy(crypto, old, backup->old_key, false, err);
+    lmi_keys_next_path(settings->key_file, next);
     if (rc == LMI_OK)
-        rc = keys_load(backup, err);
+        rc =
+            keys_load(backup, lmi_settings_shared(settings) ? next : NULL, err);
     return rc != LMI_OK
                ? rc
                : lmi_open_keys_fit(lmi_store_of(backup->lmi), backup->keys,
@@ -364,7 +370,7 @@ backup_open(struct backup *backup, struct lmi_err *err)
     backup->dir_fd = open(backup->folder, OPEN_FLAGS);
     if (backup->dir_fd < 0)
         return backup_fail(backup, errno, "can't be opened", NULL, err);
-    rc = keys_load(backup, err);
+    rc = keys_load(backup, NULL, err);
     if (rc == LMI_OK)
         rc = lmi_file_open(backup->dir_fd, "known", &rules, &fd, err);
     if (rc == LMI_OK && fd < 0)

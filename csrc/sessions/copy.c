@@ -50,7 +50,8 @@ stream_peek(struct stream *stream, const struct lmi_store_entry **out,
     return rc;
 }
 
-/* The next one that is to be moved: the key's own entry comes last. */
+/* The next one that is to be moved: the key's own entry comes last, and what
+ * machines tell of themselves stays. */
 static enum lmi_rc
 stream_next(struct stream *stream, int64_t now,
             const struct lmi_store_entry **out, struct lmi_err *err)
@@ -58,7 +59,8 @@ stream_next(struct stream *stream, int64_t now,
     enum lmi_rc rc = stream_peek(stream, out, err);
 
     while (rc == LMI_OK && *out != NULL &&
-           ((*out)->expires < now || (*out)->id.kind == LMI_KIND_META)) {
+           ((*out)->expires < now || (*out)->id.kind == LMI_KIND_META ||
+            (*out)->id.kind == LMI_KIND_MACHINE)) {
         stream->at++;
         rc = stream_peek(stream, out, err);
     }
@@ -215,6 +217,19 @@ merge_stores(const struct copy *copy, struct lmi_copied *copied,
     return rc;
 }
 
+/* What another machine writes with the next key could not be read any more. */
+static enum lmi_rc
+no_next_key(const struct lmi_store_place *place, struct lmi_err *err)
+{
+    char next[PATH_MAX];
+
+    lmi_keys_next_path(place->key_file, next);
+    return !place->shared || access(next, F_OK) != 0
+               ? LMI_OK
+               : lmi_fail(err, LMI_KEY, 0, next, "is to be the key soon",
+                          "end the rotation first: see logmein key status");
+}
+
 static enum lmi_rc
 open_from(struct copy *copy, struct lmi_err *err)
 {
@@ -222,15 +237,17 @@ open_from(struct copy *copy, struct lmi_err *err)
     struct lmi_store_mark mark;
     struct lmi_keys *keys = NULL;
     bool found = false;
-    enum lmi_rc rc = lmi_open_store(place, true, &copy->from, err);
+    enum lmi_rc rc = no_next_key(place, err);
 
+    if (rc == LMI_OK)
+        rc = lmi_open_store(place, true, &copy->from, err);
     if (rc == LMI_OK)
         rc = lmi_store_mark_get(copy->from, LMI_DURABLE, &mark, err);
     if (rc == LMI_OK && mark.state != LMI_STORE_USED)
         rc = lmi_store_marked(&mark, place->store, err);
     if (rc == LMI_OK)
         rc = lmi_keys_load(lmi_crypto_of(copy->lmi), place->key_file,
-                           place->key_file_old, &found, &keys, err);
+                           place->key_file_old, NULL, &found, &keys, err);
     if (rc == LMI_OK && !found)
         rc = lmi_fail(err, LMI_KEY, 0, place->key_file, "is not there", NULL);
     if (rc == LMI_OK)

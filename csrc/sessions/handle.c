@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "sessions/deferred.h"
+#include "sessions/machines.h"
 #include "sessions/record.h"
 
 #define YOUNG_SECONDS 2 /* an editor may still be writing the file */
@@ -27,6 +28,7 @@ struct lmi {
     struct lmi_store *store;
     struct lmi_keys *keys;
     time_t keys_looked; /* when a pinned handle looked for another key */
+    int64_t noted;      /* when this machine's note was looked at; 0: not */
 };
 
 enum lmi_rc
@@ -83,6 +85,7 @@ store_close(struct lmi *lmi)
     lmi_keys_free(lmi->keys);
     lmi->store = NULL;
     lmi->keys = NULL;
+    lmi->noted = 0;
 }
 
 /* Everything that depends on the settings, and the settings. */
@@ -253,12 +256,12 @@ const struct lmi_store_id lmi_key_entry = {.kind = LMI_KIND_META};
 
 enum lmi_rc
 lmi_key_entry_fits(struct lmi_keys *keys, const struct lmi_store_value *there,
-                   bool *out, bool *old_out, struct lmi_err *err)
+                   bool *out, enum lmi_key *which_out, struct lmi_err *err)
 {
     *out = false;
     return there->len == LMI_HASH
                ? lmi_keys_verify(keys, LMI_MAC_META, "", 0, there->bytes,
-                                 LMI_HASH, out, old_out, err)
+                                 LMI_HASH, out, which_out, err)
                : LMI_OK;
 }
 
@@ -274,11 +277,11 @@ another_key(struct lmi_err *err, const char *name, const char *path,
 
 static enum lmi_rc
 fingerprint_check(const struct lmi *lmi, struct lmi_keys *keys,
-                  const struct lmi_store_value *there, bool *old_out,
+                  const struct lmi_store_value *there, enum lmi_key *which_out,
                   struct lmi_err *err)
 {
     bool good;
-    enum lmi_rc rc = lmi_key_entry_fits(keys, there, &good, old_out, err);
+    enum lmi_rc rc = lmi_key_entry_fits(keys, there, &good, which_out, err);
 
     if (rc == LMI_OK && !good)
         rc = another_key(err, "key.other", lmi->settings->key_file,
@@ -298,7 +301,7 @@ fingerprint_leave(struct lmi *lmi, const struct lmi_store_value *old,
                               .expires = INT64_MAX,
                               .value = &mine,
                               .old = old};
-    bool done = false, found = false, is_old = false;
+    bool done = false, found = false;
     enum lmi_rc rc =
         lmi_keys_mac(lmi->keys, LMI_MAC_META, "", 0, mine.bytes, err);
 
@@ -310,9 +313,21 @@ fingerprint_leave(struct lmi *lmi, const struct lmi_store_value *old,
         return rc;
     /* Another process was first: its key must be ours as well. */
     rc = lmi_store_get(lmi->store, LMI_DURABLE, &op.id, &found, &there, err);
-    return rc != LMI_OK
-               ? rc
-               : fingerprint_check(lmi, lmi->keys, &there, &is_old, err);
+    return rc != LMI_OK ? rc
+                        : fingerprint_check(lmi, lmi->keys, &there, NULL, err);
+}
+
+enum lmi_rc
+lmi_keys_read(struct lmi *lmi, bool *found_out, struct lmi_keys **out,
+              struct lmi_err *err)
+{
+    const struct lmi_settings *settings = lmi->settings;
+    char next[PATH_MAX];
+
+    lmi_keys_next_path(settings->key_file, next);
+    return lmi_keys_load(
+        lmi->crypto, settings->key_file, settings->key_file_old,
+        lmi_settings_shared(settings) ? next : NULL, found_out, out, err);
 }
 
 /* The key, made if the store is new: `known` is what the store remembers. */
@@ -320,10 +335,8 @@ static enum lmi_rc
 keys_open(struct lmi *lmi, bool known, struct lmi_err *err)
 {
     const struct lmi_settings *settings = lmi->settings;
-    const char *old = settings->key_file_old;
     bool found = false;
-    enum lmi_rc rc = lmi_keys_load(lmi->crypto, settings->key_file, old, &found,
-                                   &lmi->keys, err);
+    enum lmi_rc rc = lmi_keys_read(lmi, &found, &lmi->keys, err);
 
     if (rc != LMI_OK || found)
         return rc;
@@ -332,8 +345,7 @@ keys_open(struct lmi *lmi, bool known, struct lmi_err *err)
                            "is missing, and the store was made with it");
     rc = lmi_keys_make(lmi->crypto, settings->key_file, err);
     if (rc == LMI_OK)
-        rc = lmi_keys_load(lmi->crypto, settings->key_file, old, &found,
-                           &lmi->keys, err);
+        rc = lmi_keys_read(lmi, &found, &lmi->keys, err);
     if (rc == LMI_OK && !found)
         rc = another_key(err, "key.missing", settings->key_file, "vanished");
     return rc;
@@ -350,7 +362,8 @@ store_open(struct lmi *lmi, struct lmi_err *err)
         .alone = settings->store_alone,
         .test_full = settings->test_fault == LMI_FAULT_STORE_FULL};
     struct lmi_store_value there;
-    bool known = false, old = false;
+    enum lmi_key which = LMI_KEY_PRESENT;
+    bool known = false;
     enum lmi_rc rc;
 
     if (settings->test_fault == LMI_FAULT_STORE_AWAY)
@@ -363,9 +376,9 @@ store_open(struct lmi *lmi, struct lmi_err *err)
     if (rc == LMI_OK)
         rc = keys_open(lmi, known, err);
     if (rc == LMI_OK && known)
-        rc = fingerprint_check(lmi, lmi->keys, &there, &old, err);
-    if (rc == LMI_OK && (!known || old))
-        rc = fingerprint_leave(lmi, old ? &there : NULL, err);
+        rc = fingerprint_check(lmi, lmi->keys, &there, &which, err);
+    if (rc == LMI_OK && (!known || which == LMI_KEY_OLD))
+        rc = fingerprint_leave(lmi, known ? &there : NULL, err);
     return rc;
 }
 
@@ -374,22 +387,21 @@ store_open(struct lmi *lmi, struct lmi_err *err)
 static enum lmi_rc
 keys_read_again(struct lmi *lmi, struct lmi_keys **out, struct lmi_err *err)
 {
-    const struct lmi_settings *settings = lmi->settings;
     struct lmi_keys *keys = NULL;
     struct lmi_store_value there;
-    bool found = false, known = false, old;
+    bool found = false, known = false;
     enum lmi_rc rc;
 
     *out = NULL;
     rc = lmi_store_get(lmi->store, LMI_DURABLE, &lmi_key_entry, &known, &there,
                        err);
     if (rc == LMI_OK)
-        rc = lmi_keys_load(lmi->crypto, settings->key_file,
-                           settings->key_file_old, &found, &keys, err);
+        rc = lmi_keys_read(lmi, &found, &keys, err);
     if (rc == LMI_OK && !found)
-        rc = another_key(err, "key.missing", settings->key_file, "is missing");
+        rc = another_key(err, "key.missing", lmi->settings->key_file,
+                         "is missing");
     else if (rc == LMI_OK && known)
-        rc = fingerprint_check(lmi, keys, &there, &old, err);
+        rc = fingerprint_check(lmi, keys, &there, NULL, err);
     if (rc == LMI_OK)
         *out = keys;
     else
@@ -422,6 +434,7 @@ lmi_keys_renew(struct lmi *lmi)
         return false;
     lmi_keys_free(lmi->keys);
     lmi->keys = keys;
+    lmi->noted = 0;
     return true;
 }
 
@@ -439,6 +452,28 @@ keys_follow(struct lmi *lmi)
                      "the key has been renewed");
 }
 
+/*
+ * Tells the other machines what this one has. A store that can't take it is a
+ * fault of what the store is needed for, if it is; here it is tried again in a
+ * minute.
+ */
+static void
+note_machine(struct lmi *lmi)
+{
+    struct lmi_err ignored;
+    int64_t now;
+
+    if (!lmi_settings_shared(lmi->settings))
+        return;
+    now = lmi_now(lmi);
+    if (lmi->noted != 0 && now < lmi->noted + LMI_MACHINE_AGAIN &&
+        now >= lmi->noted)
+        return;
+    lmi->noted = now;
+    if (lmi_machine_note(lmi, NULL, &ignored) != LMI_OK)
+        lmi->noted = now - LMI_MACHINE_AGAIN + WARN_SECONDS;
+}
+
 enum lmi_rc
 lmi_enter_store(struct lmi *lmi, bool at_once, struct lmi_err *err)
 {
@@ -448,12 +483,15 @@ lmi_enter_store(struct lmi *lmi, bool at_once, struct lmi_err *err)
         (!at_once || lmi_keys_in_place(lmi->keys))) {
         if (!at_once)
             keys_follow(lmi);
+        note_machine(lmi);
         return LMI_OK;
     }
     store_close(lmi);
     rc = store_open(lmi, err);
     if (rc != LMI_OK)
         store_close(lmi);
+    else
+        note_machine(lmi);
     return rc;
 }
 

@@ -48,12 +48,21 @@ int64_t lmi_now(const struct lmi *lmi);
  */
 LMI_CHECK bool lmi_keys_renew(struct lmi *lmi);
 
-/* The entry that says which key is the store's; and is what it holds for these
- * keys? old_out, unless NULL, tells whether it was made with the old one. */
+/* The keys as they lie there now, as lmi_keys_load() reads them: with the next
+ * one if the store is shared. */
+LMI_RC lmi_keys_read(struct lmi *lmi, bool *found_out, struct lmi_keys **out,
+                     struct lmi_err *err);
+
+/*
+ * The entry that says which key is the store's; and is what it holds for these
+ * keys? which_out, unless NULL, tells with which of them it was made. It only
+ * moves on: who finds the old key's puts the present one's there, and who finds
+ * the next one's leaves it, for another machine is ahead.
+ */
 extern const struct lmi_store_id lmi_key_entry;
 LMI_RC lmi_key_entry_fits(struct lmi_keys *keys,
                           const struct lmi_store_value *there, bool *out,
-                          bool *old_out, struct lmi_err *err);
+                          enum lmi_key *which_out, struct lmi_err *err);
 
 /* See lmi_health_look(); for the key, store and key have been opened. */
 LMI_RC lmi_settings_look(const struct lmi *lmi, struct lmi_err *err);

@@ -15,10 +15,9 @@
 #define KEY_SIZE 32
 
 struct lmi_keys {
-    struct lmi_mac *current;
-    struct lmi_mac *old; /* NULL: none */
-    char *path;
-    struct lmi_file_id file;
+    struct lmi_mac *macs[LMI_KEYS]; /* NULL: none */
+    char *path, *next_path;         /* next_path NULL: not looked for */
+    struct lmi_file_id file, next_file;
 };
 
 static enum lmi_rc
@@ -155,32 +154,67 @@ mac_load(struct lmi_crypto *crypto, const char *path, struct lmi_mac **out,
     return rc;
 }
 
-enum lmi_rc
-lmi_keys_load(struct lmi_crypto *crypto, const char *path, const char *old_path,
-              bool *found_out, struct lmi_keys **out, struct lmi_err *err)
+/* What can't be used is none: the operator may be copying it. */
+static enum lmi_rc
+next_load(struct lmi_crypto *crypto, struct lmi_keys *keys, struct lmi_err *err)
 {
-    struct lmi_keys *keys = calloc(1, sizeof *keys);
+    struct lmi_err why;
+    enum lmi_rc rc =
+        mac_load(crypto, keys->next_path, &keys->macs[LMI_KEY_NEXT], &why);
+
+    return rc == LMI_MEMORY ? lmi_no_memory(err) : LMI_OK;
+}
+
+/*
+ * In this order: who rotates gives the present key the name of the old one, and
+ * then the next one that of the present one.
+ */
+static enum lmi_rc
+load_all(struct lmi_crypto *crypto, struct lmi_keys *keys, const char *old_path,
+         struct lmi_err *err)
+{
     bool must = old_path != NULL && old_path[0] != '\0';
     char old[PATH_MAX];
-    enum lmi_rc rc;
+    enum lmi_rc rc = LMI_OK;
+
+    lmi_keys_old_path(keys->path, old_path, old);
+    keys->file = lmi_file_identify(keys->path);
+    if (keys->next_path != NULL) {
+        keys->next_file = lmi_file_identify(keys->next_path);
+        rc = next_load(crypto, keys, err);
+    }
+    if (rc == LMI_OK)
+        rc = mac_load(crypto, keys->path, &keys->macs[LMI_KEY_PRESENT], err);
+    if (rc != LMI_OK || keys->macs[LMI_KEY_PRESENT] == NULL)
+        return rc;
+    rc = mac_load(crypto, old, &keys->macs[LMI_KEY_OLD], err);
+    if (rc == LMI_OK && must && keys->macs[LMI_KEY_OLD] == NULL) {
+        key_fail(err, 0, old, "is not there",
+                 "take key_file_old out of the settings");
+        rc = lmi_err_name(err, "key.old-missing");
+    }
+    return rc;
+}
+
+enum lmi_rc
+lmi_keys_load(struct lmi_crypto *crypto, const char *path, const char *old_path,
+              const char *next_path, bool *found_out, struct lmi_keys **out,
+              struct lmi_err *err)
+{
+    struct lmi_keys *keys = calloc(1, sizeof *keys);
+    enum lmi_rc rc = LMI_OK;
 
     *out = NULL;
     *found_out = false;
     if (keys == NULL)
         return lmi_no_memory(err);
     keys->path = strdup(path);
-    keys->file = lmi_file_identify(path);
-    rc = keys->path == NULL ? lmi_no_memory(err)
-                            : mac_load(crypto, path, &keys->current, err);
-    lmi_keys_old_path(path, old_path, old);
-    if (rc == LMI_OK && keys->current != NULL)
-        rc = mac_load(crypto, old, &keys->old, err);
-    if (rc == LMI_OK && keys->current != NULL && must && keys->old == NULL) {
-        key_fail(err, 0, old, "is not there",
-                 "take key_file_old out of the settings");
-        rc = lmi_err_name(err, "key.old-missing");
-    }
-    *found_out = rc == LMI_OK && keys->current != NULL;
+    keys->next_path = next_path != NULL ? strdup(next_path) : NULL;
+    if (keys->path == NULL || (next_path != NULL && keys->next_path == NULL))
+        rc = lmi_no_memory(err);
+    if (rc == LMI_OK)
+        rc = load_all(crypto, keys, old_path, err);
+    *found_out = rc == LMI_OK && keys->macs[LMI_KEY_PRESENT] != NULL;
     if (*found_out)
         *out = keys;
     else
@@ -193,17 +227,18 @@ lmi_keys_free(struct lmi_keys *keys)
 {
     if (keys == NULL)
         return;
-    lmi_mac_free(keys->current);
-    lmi_mac_free(keys->old);
+    for (size_t i = 0; i < LMI_KEYS; i++)
+        lmi_mac_free(keys->macs[i]);
     free(keys->path);
+    free(keys->next_path);
     free(keys);
 }
 
 void
 lmi_keys_forget_old(struct lmi_keys *keys)
 {
-    lmi_mac_free(keys->old);
-    keys->old = NULL;
+    lmi_mac_free(keys->macs[LMI_KEY_OLD]);
+    keys->macs[LMI_KEY_OLD] = NULL;
 }
 
 bool
@@ -211,7 +246,12 @@ lmi_keys_in_place(const struct lmi_keys *keys)
 {
     struct lmi_file_id there = lmi_file_identify(keys->path);
 
-    return lmi_file_id_equal(&there, &keys->file);
+    if (!lmi_file_id_equal(&there, &keys->file))
+        return false;
+    if (keys->next_path == NULL)
+        return true;
+    there = lmi_file_identify(keys->next_path);
+    return lmi_file_id_equal(&there, &keys->next_file);
 }
 
 /* Under another name at first, so that no half key is ever read. */
@@ -336,6 +376,21 @@ lmi_keys_same(const char *path, const char *other, bool *out,
 }
 
 enum lmi_rc
+lmi_keys_move(const char *from, const char *path, struct lmi_err *err)
+{
+    struct key_folder folder;
+    enum lmi_rc rc = folder_open(&folder, path, err);
+
+    if (rc == LMI_OK && renameat(folder.dir_fd, strrchr(from, '/') + 1,
+                                 folder.dir_fd, folder.name) != 0)
+        rc = key_fail(err, errno, from, "can't be moved", NULL);
+    if (rc == LMI_OK)
+        rc = folder_sync(&folder, path, err);
+    folder_close(&folder);
+    return rc;
+}
+
+enum lmi_rc
 lmi_keys_remove(const char *path, struct lmi_err *err)
 {
     struct key_folder folder;
@@ -372,6 +427,24 @@ lmi_keys_old_path(const char *path, const char *old_path, char out[PATH_MAX])
         snprintf(out, PATH_MAX, "%s.old", path);
 }
 
+void
+lmi_keys_next_path(const char *path, char out[PATH_MAX])
+{
+    snprintf(out, PATH_MAX, "%s.next", path);
+}
+
+int64_t
+lmi_keys_rotated(const char *path, const char *old_path)
+{
+    struct lmi_file_id key = lmi_file_identify(path);
+    struct lmi_file_id old = lmi_file_identify(old_path);
+
+    if (key.inode == 0 || old.inode == 0)
+        return 0;
+    return key.changed.tv_sec > old.changed.tv_sec ? key.changed.tv_sec
+                                                   : old.changed.tv_sec;
+}
+
 #define MAC_MAX (LMI_HASH + 1024)
 
 /* purpose, then the bytes: one purpose's MAC is never another's. */
@@ -394,38 +467,35 @@ enum lmi_rc
 lmi_keys_mac(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
              size_t len, uint8_t out[LMI_HASH], struct lmi_err *err)
 {
-    return mac_with(keys->current, purpose, ptr, len, out, err);
+    return mac_with(keys->macs[LMI_KEY_PRESENT], purpose, ptr, len, out, err);
 }
 
 enum lmi_rc
-lmi_keys_mac_old(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
-                 size_t len, bool *has_old_out, uint8_t out[LMI_HASH],
-                 struct lmi_err *err)
+lmi_keys_mac_of(struct lmi_keys *keys, enum lmi_key which, uint8_t purpose,
+                const void *ptr, size_t len, bool *has_out,
+                uint8_t out[LMI_HASH], struct lmi_err *err)
 {
-    *has_old_out = keys->old != NULL;
-    return *has_old_out ? mac_with(keys->old, purpose, ptr, len, out, err)
-                        : LMI_OK;
+    *has_out = keys->macs[which] != NULL;
+    return *has_out ? mac_with(keys->macs[which], purpose, ptr, len, out, err)
+                    : LMI_OK;
 }
 
 enum lmi_rc
 lmi_keys_verify(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
                 size_t len, const uint8_t *mac, size_t mac_len, bool *good_out,
-                bool *old_out, struct lmi_err *err)
+                enum lmi_key *which_out, struct lmi_err *err)
 {
-    struct lmi_mac *const both[2] = {keys->current, keys->old};
     uint8_t wanted[LMI_HASH];
     enum lmi_rc rc = LMI_OK;
 
     *good_out = false;
-    if (old_out != NULL)
-        *old_out = false;
-    for (int i = 0; i < 2 && rc == LMI_OK && !*good_out; i++) {
-        if (both[i] == NULL)
-            break;
-        rc = mac_with(both[i], purpose, ptr, len, wanted, err);
+    for (enum lmi_key i = 0; i < LMI_KEYS && rc == LMI_OK && !*good_out; i++) {
+        if (keys->macs[i] == NULL)
+            continue;
+        rc = mac_with(keys->macs[i], purpose, ptr, len, wanted, err);
         *good_out = rc == LMI_OK && lmi_secret_equal(wanted, mac, mac_len);
-        if (old_out != NULL)
-            *old_out = *good_out && i == 1;
+        if (which_out != NULL)
+            *which_out = i;
     }
     return rc;
 }

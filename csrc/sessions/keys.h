@@ -8,20 +8,32 @@
 
 struct lmi_keys;
 
+/* The present key is written with; the others are accepted for reading. */
+enum lmi_key {
+    LMI_KEY_PRESENT,
+    LMI_KEY_NEXT, /* of a shared store: other machines may write with it */
+    LMI_KEY_OLD,
+};
+#define LMI_KEYS 3
+#define LMI_FURTHER_KEYS (LMI_KEYS - 1)
+
 /*
- * Reads the key at path, and the old one, still accepted for reading, at
- * old_path; if that is NULL or empty, at PATH.old, where there may be none.
- * found_out is false, and *out NULL, if there is no file at path.
+ * Reads the key at path; the old one at old_path, or if that is NULL or empty,
+ * at PATH.old, where there may be none; and the next one at next_path, if that
+ * is not NULL. A next one that can't be used, for it is still being copied, is
+ * none. found_out is false, and *out NULL, if there is no file at path. Who
+ * rotates meanwhile takes no key away: all that there are have been read.
  */
 LMI_RC lmi_keys_load(struct lmi_crypto *crypto, const char *path,
-                     const char *old_path, bool *found_out,
-                     struct lmi_keys **out, struct lmi_err *err);
+                     const char *old_path, const char *next_path,
+                     bool *found_out, struct lmi_keys **out,
+                     struct lmi_err *err);
 void lmi_keys_free(struct lmi_keys *keys);
 
-/* From now on only the key itself is accepted. */
+/* From now on the old key is not accepted. */
 void lmi_keys_forget_old(struct lmi_keys *keys);
 
-/* Is the key's file still the one that was read? */
+/* Are the files of the key and of the next one still those that were read? */
 LMI_CHECK bool lmi_keys_in_place(const struct lmi_keys *keys);
 
 /* Makes a key at path, atomically, unless there is one. */
@@ -44,6 +56,10 @@ LMI_RC lmi_keys_copy(struct lmi_crypto *crypto, const char *from,
 LMI_RC lmi_keys_same(const char *path, const char *other, bool *out,
                      struct lmi_err *err);
 
+/* Moves a key into the place of the one at path, atomically and durably. Both
+ * lie in one folder. */
+LMI_RC lmi_keys_move(const char *from, const char *path, struct lmi_err *err);
+
 /* Removes a key, durably; none is no error. */
 LMI_RC lmi_keys_remove(const char *path, struct lmi_err *err);
 
@@ -54,22 +70,29 @@ LMI_RC lmi_keys_touch(const char *path, struct lmi_err *err);
 void lmi_keys_old_path(const char *path, const char *old_path,
                        char out[PATH_MAX]);
 
+/* Where the next one is: PATH.next. */
+void lmi_keys_next_path(const char *path, char out[PATH_MAX]);
+
+/* When the old key became the old one: 0 if there is none. */
+int64_t lmi_keys_rotated(const char *path, const char *old_path);
+
 /* The MAC of some bytes under the key, for one purpose (record.h). */
 LMI_RC lmi_keys_mac(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
                     size_t len, uint8_t out[LMI_HASH], struct lmi_err *err);
 
-/* The same under the old key; has_old_out is false if there is none. */
-LMI_RC lmi_keys_mac_old(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
-                        size_t len, bool *has_old_out, uint8_t out[LMI_HASH],
-                        struct lmi_err *err);
+/* The same under one of the keys; has_out is false if there is none. */
+LMI_RC lmi_keys_mac_of(struct lmi_keys *keys, enum lmi_key which,
+                       uint8_t purpose, const void *ptr, size_t len,
+                       bool *has_out, uint8_t out[LMI_HASH],
+                       struct lmi_err *err);
 
 /*
  * Do these bytes have this MAC, of which the first mac_len bytes were kept,
- * under the key or the old one? old_out, unless NULL, tells whether it was the
- * old one's.
+ * under any of the keys? which_out, unless NULL, tells under which.
  */
 LMI_RC lmi_keys_verify(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
                        size_t len, const uint8_t *mac, size_t mac_len,
-                       bool *good_out, bool *old_out, struct lmi_err *err);
+                       bool *good_out, enum lmi_key *which_out,
+                       struct lmi_err *err);
 
 #endif

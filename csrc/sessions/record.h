@@ -28,10 +28,11 @@
 #include "store/store.h"
 #include "sessions/token.h"
 
-#define LMI_KIND_META 'M'   /* one entry: the key's fingerprint */
-#define LMI_KIND_TICKET 'T' /* key: SHA-256 of the ticket */
-#define LMI_KIND_COOKIE 'C' /* key: SHA-256 of the cookie's secret */
-#define LMI_KIND_KNOWN 'K'  /* a source that a name logged in from */
+#define LMI_KIND_META 'M'    /* one entry: the key's fingerprint */
+#define LMI_KIND_TICKET 'T'  /* key: SHA-256 of the ticket */
+#define LMI_KIND_COOKIE 'C'  /* key: SHA-256 of the cookie's secret */
+#define LMI_KIND_KNOWN 'K'   /* a source that a name logged in from */
+#define LMI_KIND_MACHINE 'H' /* what a machine tells of itself (machines.h) */
 /* Volatile, and without a MAC: who can write there can read the key. */
 #define LMI_KIND_SEEN 'L'    /* last seen; key: as the cookie's */
 #define LMI_KIND_MISS 'W'    /* wrong tokens; key: as the cookie's */
@@ -52,6 +53,8 @@
 #define LMI_MAC_KNOWN 8
 #define LMI_MAC_NETWORK 9
 #define LMI_MAC_DECOY 10
+#define LMI_MAC_MACHINE 11
+#define LMI_MAC_SITE 12
 #define LMI_MAC_BACKUP 20
 
 #define LMI_SESSION_KEY 16

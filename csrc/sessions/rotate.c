@@ -5,21 +5,42 @@
 
 #include "base/error.h"
 #include "sessions/attempts.h"
+#include "sessions/machines.h"
 #include "sessions/open.h"
 
 #define BATCH 64
 
-/* When the file was written, and when it last got a name. */
+/* When the file was written. */
 static bool
-file_times(const char *path, int64_t *written_out, int64_t *named_out)
+file_time(const char *path, int64_t *written_out)
 {
     struct stat st;
 
     if (stat(path, &st) != 0)
         return false;
     *written_out = (int64_t)st.st_mtim.tv_sec;
-    *named_out = (int64_t)st.st_ctim.tv_sec;
     return true;
+}
+
+static void
+show_path(const char *path, char out[LMI_PATH_SIZE])
+{
+    snprintf(out, LMI_PATH_SIZE, "%.*s", LMI_PATH_SIZE - 1, path);
+}
+
+/* A next key that was copied once more, after the rotation, is none. */
+static enum lmi_rc
+look_at_next(const char *path, const char *next_path,
+             struct lmi_key_report *out, struct lmi_err *err)
+{
+    bool same = false;
+    enum lmi_rc rc = LMI_OK;
+
+    out->has_next = out->shared && file_time(next_path, &out->next_made);
+    if (out->has_next)
+        rc = lmi_keys_same(path, next_path, &same, err);
+    out->has_next = out->has_next && !same;
+    return rc;
 }
 
 static enum lmi_rc
@@ -27,21 +48,25 @@ look_at_files(const struct lmi_settings *settings, struct lmi_key_report *out,
               struct lmi_err *err)
 {
     const char *path = settings->key_file;
-    char old_path[PATH_MAX];
-    int64_t named = 0, old_named = 0;
+    char old_path[PATH_MAX], next_path[PATH_MAX];
+    enum lmi_rc rc;
 
     lmi_keys_old_path(path, settings->key_file_old, old_path);
-    snprintf(out->path, sizeof out->path, "%.*s", (int)sizeof out->path - 1,
-             path);
-    snprintf(out->old_path, sizeof out->old_path, "%.*s",
-             (int)sizeof out->old_path - 1, old_path);
+    lmi_keys_next_path(path, next_path);
+    show_path(path, out->path);
+    show_path(old_path, out->old_path);
+    show_path(next_path, out->next_path);
+    out->shared = lmi_settings_shared(settings);
     out->old_is_set = settings->key_file_old[0] != '\0';
-    if (!file_times(path, &out->made, &named))
+    if (!file_time(path, &out->made))
         return LMI_OK;
-    out->has_old = file_times(old_path, &out->old_made, &old_named);
+    rc = look_at_next(path, next_path, out, err);
+    if (rc != LMI_OK)
+        return rc;
+    out->has_old = file_time(old_path, &out->old_made);
     if (!out->has_old)
         return LMI_OK;
-    out->rotated = named > old_named ? named : old_named;
+    out->rotated = lmi_keys_rotated(path, old_path);
     return lmi_keys_same(path, old_path, &out->unfinished, err);
 }
 
@@ -102,9 +127,7 @@ look_at_entries(struct lmi *lmi, struct lmi_key_report *out,
                           ? settings->session_max
                           : LMI_KNOWN_SECONDS;
     bool found;
-    enum lmi_rc rc =
-        lmi_keys_load(lmi_crypto_of(lmi), settings->key_file,
-                      settings->key_file_old, &found, &present, err);
+    enum lmi_rc rc = lmi_keys_read(lmi, &found, &present, err);
 
     if (rc == LMI_OK && present != NULL) {
         lmi_keys_forget_old(present);
@@ -114,6 +137,21 @@ look_at_entries(struct lmi *lmi, struct lmi_key_report *out,
     out->needed_until = out->rotated + longest;
     out->needed = out->sessions > 0 || out->known > 0 ||
                   lmi_now(lmi) < out->rotated + LMI_FORGET_SECONDS;
+    return rc;
+}
+
+/* What the other machines have to do with it. */
+static enum lmi_rc
+look_at_machines(struct lmi *lmi, struct lmi_key_report *out,
+                 struct lmi_err *err)
+{
+    int64_t rotated = 0;
+    enum lmi_rc rc = out->shared
+                         ? lmi_machines_behind(lmi, &out->behind, &rotated, err)
+                         : LMI_OK;
+
+    if (out->has_old && rotated > out->rotated)
+        out->rotated = rotated;
     return rc;
 }
 
@@ -127,6 +165,8 @@ lmi_key_report_get(struct lmi *lmi, struct lmi_key_report *out,
     rc = lmi_open_existing(lmi, err);
     if (rc == LMI_OK)
         rc = look_at_files(lmi_settings_of(lmi), out, err);
+    if (rc == LMI_OK)
+        rc = look_at_machines(lmi, out, err);
     if (rc == LMI_OK && out->has_old && !out->unfinished)
         rc = look_at_entries(lmi, out, err);
     return rc;
@@ -137,57 +177,90 @@ lmi_key_report_get(struct lmi *lmi, struct lmi_key_report *out,
  * then the first name is the new key's.
  */
 static enum lmi_rc
-rotate(struct lmi *lmi, const struct lmi_key_report *state, bool *done_out,
-       struct lmi_err *err)
+rotate(struct lmi *lmi, const struct lmi_key_report *state,
+       enum lmi_key_step *out, struct lmi_err *err)
 {
     struct lmi_crypto *crypto = lmi_crypto_of(lmi);
     enum lmi_rc rc;
 
-    if (state->has_old && !state->unfinished)
-        return LMI_OK;
     rc = lmi_keys_copy(crypto, state->path, state->old_path, false, err);
-    if (rc == LMI_OK)
+    if (rc == LMI_OK && state->has_next)
+        rc = lmi_keys_move(state->next_path, state->path, err);
+    else if (rc == LMI_OK)
         rc = lmi_keys_remake(crypto, state->path, err);
-    *done_out = rc == LMI_OK;
+    if (rc == LMI_OK)
+        *out = LMI_STEP_DONE;
     return rc;
 }
 
-enum lmi_rc
-lmi_key_rotate(struct lmi *lmi, bool *done_out, struct lmi_err *err)
+/* The next key; in the place of one that is the present one. */
+static enum lmi_rc
+make_next(struct lmi *lmi, const struct lmi_key_report *state,
+          enum lmi_key_step *out, struct lmi_err *err)
+{
+    enum lmi_rc rc = lmi_keys_remake(lmi_crypto_of(lmi), state->next_path, err);
+
+    if (rc == LMI_OK)
+        *out = LMI_STEP_NEXT;
+    return rc;
+}
+
+static enum lmi_rc
+rotate_held(struct lmi *lmi, bool force, enum lmi_key_step *out,
+            struct lmi_err *err)
 {
     struct lmi_key_report state = {.has_old = false};
+    enum lmi_rc rc = look_at_files(lmi_settings_of(lmi), &state, err);
+
+    if (rc == LMI_OK)
+        rc = look_at_machines(lmi, &state, err);
+    if (rc != LMI_OK || (state.has_old && !state.unfinished))
+        return rc;
+    if (state.behind > 0 && !force) {
+        *out = LMI_STEP_WAITS;
+        return LMI_OK;
+    }
+    return state.shared && !state.has_next ? make_next(lmi, &state, out, err)
+                                           : rotate(lmi, &state, out, err);
+}
+
+enum lmi_rc
+lmi_key_rotate(struct lmi *lmi, bool force, enum lmi_key_step *out,
+               struct lmi_err *err)
+{
     enum lmi_rc rc = lmi_open_existing(lmi, err);
 
-    *done_out = false;
-    if (rc == LMI_OK && lmi_settings_shared(lmi_settings_of(lmi)))
-        rc = lmi_fail(err, LMI_KEY, 0, lmi_settings_of(lmi)->key_file,
-                      "machines that share the store would not know a new key",
-                      "move the store to LMDB, or empty it and start anew");
+    *out = LMI_STEP_KEPT;
     if (rc == LMI_OK) /* who else rotates waits */
         rc = lmi_store_hold(lmi_store_of(lmi), LMI_DURABLE, err);
     if (rc != LMI_OK)
         return rc;
-    rc = look_at_files(lmi_settings_of(lmi), &state, err);
-    if (rc == LMI_OK)
-        rc = rotate(lmi, &state, done_out, err);
+    rc = rotate_held(lmi, force, out, err);
     lmi_store_release(lmi_store_of(lmi), LMI_DURABLE);
     /* The store gets to know the new key now. */
-    return rc == LMI_OK && *done_out ? lmi_enter_store(lmi, true, err) : rc;
+    return rc == LMI_OK && *out > LMI_STEP_WAITS
+               ? lmi_enter_store(lmi, true, err)
+               : rc;
 }
 
 enum lmi_rc
-lmi_key_retire(struct lmi *lmi, bool force, bool *done_out, struct lmi_err *err)
+lmi_key_retire(struct lmi *lmi, bool force, enum lmi_key_step *out,
+               struct lmi_err *err)
 {
     struct lmi_key_report state;
     enum lmi_rc rc = lmi_key_report_get(lmi, &state, err);
 
-    *done_out = false;
-    if (rc != LMI_OK || !state.has_old || state.old_is_set ||
-        (state.needed && !force))
+    *out = LMI_STEP_KEPT;
+    if (rc != LMI_OK || !state.has_old || state.old_is_set)
         return rc;
+    if (state.behind > 0 && !force)
+        *out = LMI_STEP_WAITS;
+    if ((state.behind > 0 || state.needed) && !force)
+        return LMI_OK;
     rc = lmi_keys_remove(state.old_path, err);
     if (rc == LMI_OK) /* nobody is to accept it any more */
         rc = lmi_keys_touch(state.path, err);
-    *done_out = rc == LMI_OK;
+    if (rc == LMI_OK)
+        *out = LMI_STEP_DONE;
     return rc;
 }

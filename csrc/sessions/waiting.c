@@ -134,20 +134,11 @@ find(const struct lmi_attempts *list, const struct lmi_store_id *id)
 
 /* If there is such a row, it has a name from now on. */
 static void
-name_row(struct search *search, uint8_t kind, const char *user,
-         const struct lmi_address *source)
+name_found(struct search *search, const struct lmi_store_id *id,
+           const char *user, const struct lmi_address *source)
 {
-    struct lmi_attempt_row row;
-    struct found *found = NULL;
+    struct found *found = find(search->list, id);
 
-    if (search->rc == LMI_OK && search->list->by_kind[kind_number(kind)] > 0) {
-        search->rc = lmi_attempt_row_of(search->lmi, kind, user, source, &row,
-                                        search->err);
-        if (search->rc == LMI_OK)
-            found = find(search->list, &row.id);
-        if (search->rc == LMI_OK && found == NULL && row.has_old)
-            found = find(search->list, &row.old_id);
-    }
     if (found == NULL || is_named(found))
         return;
     if (source != NULL)
@@ -155,6 +146,24 @@ name_row(struct search *search, uint8_t kind, const char *user,
     found->has_source = source != NULL;
     if (user != NULL && (found->user = strdup(user)) == NULL)
         search->rc = lmi_no_memory(search->err);
+}
+
+/* Under each of the keys. */
+static void
+name_row(struct search *search, uint8_t kind, const char *user,
+         const struct lmi_address *source)
+{
+    struct lmi_attempt_row row;
+
+    if (search->rc != LMI_OK || search->list->by_kind[kind_number(kind)] == 0)
+        return;
+    search->rc =
+        lmi_attempt_row_of(search->lmi, kind, user, source, &row, search->err);
+    if (search->rc != LMI_OK)
+        return;
+    name_found(search, &row.id, user, source);
+    for (size_t i = 0; i < row.further_count; i++)
+        name_found(search, &row.further[i], user, source);
 }
 
 static void
@@ -326,7 +335,7 @@ lmi_attempts_unnamed(const struct lmi_attempts *list, size_t kind,
         }
 }
 
-/* Removes a row, under whichever key it lies, if it has failures. */
+/* Removes a row, under whichever keys it lies, if it has failures. */
 static enum lmi_rc
 clear_row(struct lmi *lmi, uint8_t kind, const char *user,
           const struct lmi_address *source, uint64_t *removed,
@@ -335,18 +344,27 @@ clear_row(struct lmi *lmi, uint8_t kind, const char *user,
     struct lmi_attempt_row row;
     struct lmi_attempt_found found;
     struct lmi_attempt_state state;
+    struct lmi_store_op ops[LMI_KEYS];
+    size_t count = 0;
     bool done;
     enum lmi_rc rc = lmi_attempt_row_of(lmi, kind, user, source, &row, err);
 
     if (rc == LMI_OK)
         rc = lmi_attempt_find(lmi, LMI_VOLATILE, &row, 1, &found, err);
-    if (rc != LMI_OK || (!found.there && !found.there_old) ||
-        !lmi_attempt_state_of(lmi, kind, &found.value, &state))
+    if (rc != LMI_OK)
         return rc;
-    const struct lmi_store_op op = {.verb = LMI_STORE_DROP,
-                                    .id = found.there ? row.id : row.old_id};
-    rc = lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, &op, 1, lmi_now(lmi),
-                         &done, err);
+    if (found.there && lmi_attempt_state_of(lmi, kind, &found.value, &state))
+        ops[count++] =
+            (struct lmi_store_op){.verb = LMI_STORE_DROP, .id = row.id};
+    for (size_t i = 0; i < row.further_count; i++)
+        if (found.further[i] &&
+            lmi_attempt_state_of(lmi, kind, &found.further_values[i], &state))
+            ops[count++] = (struct lmi_store_op){.verb = LMI_STORE_DROP,
+                                                 .id = row.further[i]};
+    if (count == 0)
+        return LMI_OK;
+    rc = lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, ops, count,
+                         lmi_now(lmi), &done, err);
     *removed += rc == LMI_OK;
     return rc;
 }

@@ -128,7 +128,7 @@ struct lmi_store_want {
  * moment of the call, not all at the same; or up to `age` milliseconds before,
  * but no earlier than the last change by this handle.
  */
-#define LMI_STORE_WANTS 8
+#define LMI_STORE_WANTS 9
 LMI_RC lmi_store_get_many(struct lmi_store *store, struct lmi_store_want *wants,
                           size_t count, unsigned age, struct lmi_err *err);
 

@@ -97,6 +97,62 @@ network(struct lmi *lmi)
        "and no other network");
 }
 
+static struct lmi_store_id
+id_now(struct lmi *lmi, const char *user)
+{
+    struct lmi_attempt_row row;
+
+    if (lmi_attempt_row_of(lmi, LMI_KIND_NAME, user, NULL, &row, &err) !=
+        LMI_OK)
+        printf("Bail out! %s\n", err.text);
+    return row.id;
+}
+
+static bool
+is_there(struct lmi *lmi, const struct lmi_store_id *id,
+         struct lmi_store_value *out)
+{
+    bool found = false;
+
+    return lmi_store_get(lmi_store_of(lmi), LMI_VOLATILE, id, &found, out,
+                         &err) == LMI_OK &&
+           found;
+}
+
+/* As two machines leave a row that began at the same moment. */
+static void
+two_keys(struct lmi *lmi)
+{
+    struct lmi_attempt attempt;
+    struct lmi_store_value value;
+    struct lmi_store_op op = {.verb = LMI_STORE_ADD, .value = &value};
+    enum lmi_key_step step;
+    bool done = false;
+
+    at(lmi, 0);
+    for (int i = 0; i < 2; i++)
+        if (begin(lmi, "dave", &attempt) != 0 || !end(lmi, &attempt))
+            printf("Bail out! %s\n", err.text);
+    struct lmi_store_id old = id_now(lmi, "dave");
+    ok(is_there(lmi, &old, &value), "two failures, under one key");
+    ok(lmi_key_rotate(lmi, false, &step, &err) == LMI_OK &&
+           step == LMI_STEP_DONE,
+       "another key");
+    at(lmi, 0);
+    op.id = id_now(lmi, "dave");
+    op.expires = START + 86400;
+    ok(lmi_store_apply(lmi_store_of(lmi), LMI_VOLATILE, &op, 1, START, &done,
+                       &err) == LMI_OK &&
+           done,
+       "and two under that");
+    ok(begin(lmi, "dave", &attempt) == 2,
+       "are four, after which there is a wait");
+    at(lmi, 2);
+    ok(begin(lmi, "dave", &attempt) == 0 && end(lmi, &attempt), "one more");
+    ok(!is_there(lmi, &old, &value), "moves them under the present key");
+    ok(begin(lmi, "dave", &attempt) == 4, "where all five count");
+}
+
 int
 main(void)
 {
@@ -107,6 +163,7 @@ main(void)
     one_at_once(lmi);
     nobody_ended(lmi);
     network(lmi);
+    two_keys(lmi);
     lmi_free(lmi);
     return done();
 }

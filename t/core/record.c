@@ -36,7 +36,7 @@ keys_new(struct lmi_crypto *crypto, const char *name)
     const char *path = scratch_path(name);
 
     if (lmi_keys_make(crypto, path, &err) != LMI_OK ||
-        lmi_keys_load(crypto, path, NULL, &found, &made, &err) != LMI_OK)
+        lmi_keys_load(crypto, path, NULL, NULL, &found, &made, &err) != LMI_OK)
         printf("Bail out! no key\n");
     return made;
 }

@@ -32,7 +32,8 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
     snprintf(path, sizeof path, "%s/key", folder);
     if (lmi_crypto_new(&crypto, &err) != LMI_OK ||
         lmi_keys_make(crypto, path, &err) != LMI_OK ||
-        lmi_keys_load(crypto, path, NULL, &found, &keys, &err) != LMI_OK ||
+        lmi_keys_load(crypto, path, NULL, NULL, &found, &keys, &err) !=
+            LMI_OK ||
         lmi_record_encode(keys, &id, &record, &good_value, &err) != LMI_OK)
         abort();
     unlink(path);
