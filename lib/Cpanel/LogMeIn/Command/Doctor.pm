@@ -355,7 +355,37 @@ sub _look_at_database {
     return $self->_store_unusable($fault) if !$report;
     $self->_sound( 'the store and its key: ' . $url =~ s{//[^/@]*@}{//}r );
     $self->_sound(q{the clock, and the database server's});
+    my $key = $self->{sessions}->_key_report;
+    $self->_store_unusable( { %{$key}, name => $key->{fault} } )
+        if $key->{code};    # a next key that can't be used
+    $self->_look_at_machines;
     return 1;
+}
+
+# The account files are looked at anew here; what other machines have is what they noted
+# when doctor looked there.
+sub _look_at_machines {
+    my ($self) = @_;
+    my @machines;
+    return if !eval { @machines = $self->{sessions}->_machines(1); 1 };    # _look_at_site says why
+    my $root = $self->_setting('site_root') =~ s{/\z}{}r;
+    for my $machine ( grep { !$_->{here} } @machines ) {
+        my $name = $machine->{name};
+        my $when = POSIX::strftime( '%Y-%m-%d %H:%M:%S', localtime $machine->{looked} );
+        $self->_error(
+            'site.differs',
+            /\AHOME/ ? $_ : "$root/$_",
+            "is not as on $name, where doctor looked at it at $when",
+            'let the account files be the same on all machines; if they are by now, run doctor'
+                . " on $name first"
+        ) for @{ $machine->{differs} };
+        $self->_sound(
+            !$machine->{looked}
+            ? "$name shares the store; doctor has not looked at its files"
+            : "the account files are those of $name, where doctor looked at them at $when"
+        ) if !@{ $machine->{differs} };
+    }
+    return;
 }
 
 sub _store_fault {
@@ -935,6 +965,16 @@ process itself, or through the gateway's socket.
 Nothing is changed, except that a line is written to the log, to see that it arrives. A
 store that does not exist is not created.
 
+Machines that share a store in PostgreSQL must have the same account files, or an account
+is another one, or none, where the next request happens to go. C<doctor> notes in the store
+what the files of this machine say: as MACs with the store's key, which tell nothing
+without it. It compares that with the notes of the other machines: run it on each of them
+after a change, for a note stays as it is until then. Compared is what decides who may log
+in: names, homes, shells and password hashes of the accounts and of root, of the mailboxes
+of the first 1,000 domains, owners of domains, resellers, suspended accounts, and the names
+in F<var/cpanel/users> or the lines of F<etc/shells>, whichever decides. The order of lines,
+comments, system users and F<etc/localdomains> may differ.
+
 =head1 OPTIONS
 
 =over 4
@@ -992,7 +1032,8 @@ C<proxies-all>, C<callers>, C<ports>, C<page-logo>, C<remote-ca-file>.
 C<root>; C<FILE-missing>, C<FILE-unreadable> and C<FILE-unsafe> (owner or mode) for
 C<passwd>, C<shadow>, C<shells>, C<userdomains>, C<localdomains>, C<resellers> and
 C<mailbox>; C<line>, a line that is ignored; C<twice>, two lines of one name;
-C<domain-owner>; C<more>, if there are more than 32.
+C<domain-owner>; C<differs>, a file that is not as on another machine which shares the
+store; C<more>, if there are more than 32.
 
 =item C<accounts.*>
 
