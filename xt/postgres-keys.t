@@ -127,9 +127,9 @@ says( 'one', 1, qr/there is no old key/, 'nothing to retire', qw(key retire) );
 my $end = "$dir{one}/end";
 
 sub load {
-    my ($report) = @_;
-    my ( $rounds, %bad ) = (0);
-    until ( -e $end ) {
+    my ( $report, $parent ) = @_;
+    my ( $rounds, %bad )    = (0);
+    until ( -e $end || getppid != $parent ) {
         for my $pair ( [qw(one two bob)], [qw(two one carol)] ) {
             my ( $at, $other, $user ) = @{$pair};
             my $login = $machine{$at}->ask( login => user => $user );
@@ -156,10 +156,11 @@ sub begin_load {
     my ($report) = @_;
     unlink $end;
     $site_one->write_file( $report, "0\n" );
-    my $pid = fork // die "fork: $!";
+    my $parent = $$;
+    my $pid    = fork // die "fork: $!";
     return $pid if $pid;
     $_->{owner} = 0 for values %machine;    # processes of its own
-    eval { load($report); 1 } or $site_one->write_file( $report, "0\n1 $@\n" );
+    eval { load( $report, $parent ); 1 } or $site_one->write_file( $report, "0\n1 $@\n" );
     delete @machine{ keys %machine };
     return POSIX::_exit(0);
 }
