@@ -261,6 +261,8 @@ says( 'two', 0, qr/backup/i, 'a backup', 'store', 'backup', "$dir{two}/backup" )
 says( 'two', 3, qr/key[.]next: is to be the key soon.*end the rotation first/,
     'no copy', qw(store copy), $store, "lmdb:$dir{two}/copy" );
 
+is( entry_of_key(), $second_entry, q{machine two opens the store, and leaves its fingerprint} );
+
 # Waits and known sources, between the steps
 
 # How many failures, one here and one there, it takes until the wait is eight seconds.
