@@ -791,6 +791,8 @@ store_report_hash(pTHX_ const struct lmi_store_report *report)
     (void)hv_stores(hash, "behind", newSVnv((NV)report->behind));
     (void)hv_stores(hash, "behind_pid", newSVnv((NV)report->behind_pid));
     (void)hv_stores(hash, "free", newSVnv((NV)report->free_bytes));
+    (void)hv_stores(hash, "majority", newSViv(report->majority));
+    (void)hv_stores(hash, "lease", newSVnv((NV)report->lease));
     return sv_2mortal(newRV_noinc((SV *)hash));
 }
 

@@ -785,11 +785,14 @@ LMI_RC lmi_site_report_get(struct lmi *lmi, struct lmi_site_report *out,
  */
 struct lmi_store_report {
     int64_t clock; /* of the last commit that noted it; 0: none did; of a
-                      database, its server's now, and all else is 0 */
+                      database, its server's now, and what follows is 0 but
+                      for the last two */
     uint32_t readers, readers_max;
     uint64_t behind;     /* commits since the oldest view that is read from */
     int64_t behind_pid;  /* the process that has it; 0: none has */
     uint64_t free_bytes; /* for the store's owner, in its file system */
+    bool majority; /* a database: one of its machines acknowledges each write */
+    int64_t lease; /* how many milliseconds that took; 0: there is none */
 };
 LMI_RC lmi_store_report_get(struct lmi *lmi, struct lmi_store_report *out,
                             struct lmi_err *err);

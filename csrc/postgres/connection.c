@@ -846,7 +846,7 @@ lmi_pg_majority(const struct lmi_pg *pg)
 int64_t
 lmi_pg_lease_took(const struct lmi_pg *pg)
 {
-    return pg->lease > 0 ? pg->took : -1;
+    return pg->lease > 0 ? pg->took + 1 : 0;
 }
 
 int64_t

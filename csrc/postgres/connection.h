@@ -130,7 +130,7 @@ const char *lmi_pg_location(const struct lmi_pg *pg);
 int64_t lmi_pg_clock(const struct lmi_pg *pg);
 
 /* Whether the server waits for a majority, and how many milliseconds the last
- * lease took: -1 if there was none. */
+ * lease took, at least one: 0 if there was none. */
 LMI_CHECK bool lmi_pg_majority(const struct lmi_pg *pg);
 int64_t lmi_pg_lease_took(const struct lmi_pg *pg);
 

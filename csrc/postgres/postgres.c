@@ -513,11 +513,17 @@ postgres_report(void *context, struct lmi_store_report *out,
 {
     struct postgres *self = context;
     struct lmi_store_mark mark;
+    struct lmi_store_want any = {.part = LMI_DURABLE};
     enum lmi_rc rc = postgres_mark_get(self, LMI_DURABLE, &mark, err);
 
     if (rc == LMI_OK)
-        out->clock = (int64_t)time(NULL) + lmi_pg_clock(self->pg);
-    return rc;
+        rc = ask(self, &any, 1, err); /* which needs a lease */
+    if (rc != LMI_OK)
+        return rc;
+    out->clock = (int64_t)time(NULL) + lmi_pg_clock(self->pg);
+    out->majority = lmi_pg_majority(self->pg);
+    out->lease = lmi_pg_lease_took(self->pg);
+    return LMI_OK;
 }
 
 const struct lmi_store_backend lmi_store_postgres = {

@@ -19,6 +19,7 @@ my $SOON        = 30 * $DAY;           # of a certificate's end
 my $LONG        = 366 * $DAY;          # without a commit
 my $SPACE       = 64 * 1024 * 1024;    # bytes
 my $BEHIND      = 1000;                # commits
+my $SLOW        = 250;                 # milliseconds
 my $BUILT       = 1_704_067_200;       # 2024-01-01: no clock is before that
 my $WRITE       = oct 22;
 my $OTHERS      = oct 77;
@@ -348,6 +349,20 @@ sub _look_at_store {
     return 1;
 }
 
+# Reads count only for 1.5 seconds after a write that a majority has acknowledged.
+sub _judge_majority {
+    my ( $self, $report ) = @_;
+    return $self->_sound('the database server has no standbys, and store_alone allows it')
+        if !$report->{majority};
+    return $self->_warning(
+        'store.slow', 'store',
+        "a majority of its machines took $report->{lease} ms to acknowledge a write",
+        'look at the network, and at what the standbys do'
+    ) if $report->{lease} > $SLOW;
+    return $self->_sound( 'a majority of the database servers acknowledges each write: in '
+            . "$report->{lease} ms; what one machine ends, all have ended 2 s later" );
+}
+
 # Connecting has looked at the server's clock, and at what it promises.
 sub _look_at_database {
     my ( $self,   $url )   = @_;
@@ -355,6 +370,7 @@ sub _look_at_database {
     return $self->_store_unusable($fault) if !$report;
     $self->_sound( 'the store and its key: ' . $url =~ s{//[^/@]*@}{//}r );
     $self->_sound(q{the clock, and the database server's});
+    $self->_judge_majority($report);
     my $key = $self->{sessions}->_key_report;
     $self->_store_unusable( { %{$key}, name => $key->{fault} } )
         if $key->{code};    # a next key that can't be used
@@ -1061,8 +1077,10 @@ C<owner>, C<mode>, C<no-folder>, C<file-owner>, C<file-mode>, C<file-kind>, C<li
 C<damaged>, C<unusable>, C<space>, C<read-only>, C<readers>, C<stale-reader>, C<moved> (by
 L<logmein-store(8)>), C<unfinished> (a copy or restoration); of the volatile part C<kind>, C<same>, C<owner>, C<mode>.
 Of a database C<away> (no server can be connected to), C<none> (C<logmein store init> has
-not been run), C<alone> (no synchronous standbys), C<fsync>, C<clock> (more than five
-seconds apart), C<unknown> (no answer within two seconds), C<library> (built without libpq).
+not been run), C<alone> (no majority of its machines
+acknowledges what it commits), C<fsync>, C<clock> (more than five
+seconds apart), C<unknown> (no answer within two seconds), C<slow> (a majority
+takes more than a quarter of a second to acknowledge), C<library> (built without libpq).
 
 =item C<key.*>
 
