@@ -24,6 +24,9 @@ sub lacks {
     return;
 }
 
+# The path of one of PostgreSQL's own programs.
+sub program { my ($name) = @_; return "$BIN/$name" }
+
 # Runs a command as an ordinary user, to its end.
 sub _run {
     my ( $self, @command ) = @_;
@@ -44,6 +47,12 @@ sub _with_folder {
         before => $> == 0 ? [qw(setpriv --reuid nobody --regid nogroup --clear-groups)] : [],
         made   => 0
     }, $class;
+    $self->{settings} = {
+        listen_addresses        => q{},
+        max_connections         => 200,
+        unix_socket_directories => $dir,
+        port                    => $self->{port}
+    };
     chmod 0755, $dir;
     $self->_give($dir);
     return $self;
@@ -66,13 +75,16 @@ sub _write {
     return $self->_give($path);
 }
 
-# Settings, which it has when it starts or is told to read them.
+# Settings, which it has, beside those before, when it starts or is told to read them. Their
+# file is not among its data, of which it may get others.
 sub configure {
     my ( $self, %settings ) = @_;
-    $self->_write( '>>', 'data/postgresql.conf',
-        map { "$_ = '$settings{$_}'" } sort keys %settings );
+    my $all = $self->{settings} = { %{ $self->{settings} }, %settings };
+    my $new = $self->_write( '>', 'new.conf', map { "$_ = '$all->{$_}'" } sort keys %{$all} );
+    rename $new, $self->config_file or croak "postgresql.conf: $!";
     return;
 }
+sub config_file { my ($self) = @_; return "$self->{dir}/postgresql.conf" }
 
 # Makes a server with these settings beside the usual ones, and starts it.
 sub new {
@@ -82,12 +94,7 @@ sub new {
         "$BIN/initdb",       '-D',
         "$self->{dir}/data", qw(-A trust -U postgres --no-sync -E UTF8 --locale=C)
     );
-    $self->configure(
-        listen_addresses        => q{},
-        unix_socket_directories => $self->{dir},
-        max_connections         => 200,
-        %settings
-    );
+    $self->configure(%settings);
     return $self->start;
 }
 
@@ -97,7 +104,8 @@ sub standby {
     my $standby = ( ref $self )->_with_folder( $settings{port} // $self->{port} );
     $self->_run( "$BIN/pg_basebackup", qw(-R -c fast --no-sync -U postgres -h),
         $self->{dir}, '-p', $self->{port}, '-D', "$standby->{dir}/data" );
-    $standby->configure( unix_socket_directories => $standby->{dir}, %settings );
+    my %own = map { $_ => $standby->{settings}{$_} } qw(unix_socket_directories port);
+    $standby->configure( %{ $self->{settings} }, %own, %settings );
     return $standby->start;
 }
 
@@ -148,7 +156,8 @@ sub start {
     if ( !$self->{pid} ) {
         open STDOUT, '>>', "$self->{dir}/log" or POSIX::_exit(9);
         open STDERR, '>&', \*STDOUT           or POSIX::_exit(9);
-        { exec @{ $self->{before} }, "$BIN/postgres", '-D', "$self->{dir}/data" }
+        my @command = ( "$BIN/postgres", '-D', "$self->{dir}/data" );
+        { exec @{ $self->{before} }, @command, '-c', 'config_file=' . $self->config_file }
         POSIX::_exit(9);
     }
     my $until = time + 30;
@@ -162,18 +171,28 @@ sub start {
 # A fast shutdown, unless told otherwise.
 sub stop { my ( $self, $signal ) = @_; return $self->SUPER::stop( $signal // 'INT' ) }
 
+# The processes that it has started.
+sub children {
+    my ($self) = @_;
+    open my $file, '<', "/proc/$self->{pid}/task/$self->{pid}/children" or return;
+    return split q{ }, readline($file) // q{};
+}
+
+# A process that has ended, and that nobody has waited for, does not.
+sub _lives {
+    my ($pid) = @_;
+    open my $file, '<', "/proc/$pid/stat" or return 0;
+    return ( readline($file) // q{) Z} ) !~ /[)] [ZX]/;
+}
+
 # All its processes at once, by signal 9.
 sub crash {
     my ($self) = @_;
-    my $children = sub {
-        open my $file, '<', "/proc/$self->{pid}/task/$self->{pid}/children" or return;
-        return split q{ }, readline $file;
-    };
     kill STOP => $self->{pid};    # it starts no more
-    my @children = $children->();
+    my @children = $self->children;
     kill KILL => $self->{pid}, @children;
     $self->stop('KILL');
-    sleep 0.01 while grep { -e "/proc/$_" } @children;
+    sleep 0.01 while grep { _lives($_) } @children;
     return;
 }
 

@@ -55,7 +55,7 @@ sub make_bridge {
 # Makes one, without data.
 sub new {
     my ( $class, $name ) = @_;
-    my $self = $class->_place;
+    my $self = $class->_with_folder;
     $self->{name} = $name;
     $self->_make_namespace;
     my ( $certificate, $key ) = certificate(
@@ -70,7 +70,7 @@ sub new {
         chmod 0600, $to;
         chown $uid, $gid, $to;
     }
-    $self->{settings} = {
+    $self->configure(
         listen_addresses            => q{*},
         ssl                         => 'on',
         ssl_cert_file               => "$self->{dir}/server.pem",
@@ -83,9 +83,8 @@ sub new {
         wal_retrieve_retry_interval => '100ms',
         wal_receiver_timeout        => '5s',
         wal_sender_timeout          => '5s',
-        primary_conninfo            => q{},
-    };
-    $self->change;
+        primary_conninfo            => q{}
+    );
     return $self;
 }
 
@@ -137,8 +136,7 @@ sub _join {
 # Changes settings, at once if it runs.
 sub change {
     my ( $self, %settings ) = @_;
-    $self->{settings} = { %{ $self->{settings} }, %settings };
-    $self->configure( %{ $self->{settings} } );
+    $self->configure(%settings);
     $self->signal('HUP') if $self->{pid};
     return;
 }
@@ -182,7 +180,7 @@ sub rejoin {
     my $done   = eval {
         $self->_run(
             Database::program('pg_rewind'),
-            "--config-file=$self->{dir}/postgresql.conf",
+            '--config-file=' . $self->config_file,
             '--no-sync', '-D', "$self->{dir}/data", "--source-server='$source'"
         );
         1;
