@@ -1,12 +1,14 @@
 /*
- * Row 13: the check of a session that is kept in PostgreSQL, against one
- * prepared get of its entry by libpq. The time of both is that of this process
- * and of the server's process for its connection.
+ * Rows 13 and 15: what a check reads of a session that is kept in PostgreSQL,
+ * against one prepared get of its entry by libpq; and the whole check, which
+ * may answer with what was read in the last half second. The time of all is
+ * that of this process and of the server's process for its connection.
  *
- *     bin/database URL COOKIE TOKEN
+ *     bin/database COOKIE TOKEN [URL]
  *
- * URL is that of the database for a user who may read the tables; LOGMEIN_CONF
- * names the settings of the store.
+ * LOGMEIN_CONF names the settings of the store. URL is that of the database
+ * for a user who may read the tables; without one, only checks can be asked
+ * for.
  */
 #include <libpq-fe.h>
 #include <stdio.h>
@@ -14,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "logmein.h"
+#include "sessions/entry.h"
 #include "worker.h"
 
 #define BATCH 5000
@@ -40,6 +42,20 @@ check(void *pointer)
     bench_need(rc == LMI_OK && outcome == LMI_GRANTED, "checking a session");
 }
 
+/* As a check does that may answer with nothing older. */
+static void
+read_now(void *pointer)
+{
+    struct context *context = pointer;
+    struct lmi_entry entry;
+    struct lmi_err err;
+
+    bench_need(lmi_entry_find_cookie(context->lmi, context->access.cookie, NULL,
+                                     0, &entry, &err) == LMI_OK &&
+                   entry.good,
+               "reading a session");
+}
+
 static void
 get(void *pointer)
 {
@@ -62,6 +78,8 @@ server_cpu(const char *pid)
     const char *rest;
 
     snprintf(path, sizeof path, "/proc/%s/stat", pid);
+    if (pid[0] == '\0')
+        return 0;
     FILE *file = fopen(path, "r");
     bench_need(file != NULL && fgets(text, sizeof text, file) != NULL, path);
     fclose(file);
@@ -75,15 +93,21 @@ server_cpu(const char *pid)
     return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
+static const struct job {
+    const char *word;
+    void (*work)(void *context);
+    int connection;
+} jobs[] = {{"check", check, 0}, {"read", read_now, 0}, {"get", get, 1}};
+
 static void
-measure(struct context *context, int which)
+measure(struct context *context, const struct job *job)
 {
-    double start = bench_cpu() + server_cpu(context->pid[which]);
+    const char *pid = context->pid[job->connection];
+    double start = bench_cpu() + server_cpu(pid);
 
     for (int i = 0; i < BATCH; i++)
-        which == 0 ? check(context) : get(context);
-    printf("%.9f\n",
-           (bench_cpu() + server_cpu(context->pid[which]) - start) / BATCH);
+        job->work(context);
+    printf("%.9f\n", (bench_cpu() + server_cpu(pid) - start) / BATCH);
     fflush(stdout);
 }
 
@@ -97,6 +121,29 @@ ask(PGconn *conn, const char *sql, char *out, size_t size)
     PQclear(result);
 }
 
+/* The other connection, and the processes for both. */
+static void
+connect_to(struct context *context, const char *url)
+{
+    context->conn = PQconnectdb(url);
+    bench_need(PQstatus(context->conn) == CONNECTION_OK, url);
+    ask(context->conn,
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'logmein'"
+        " AND datname = current_database()"
+        " ORDER BY backend_start DESC LIMIT 1",
+        context->pid[0], sizeof context->pid[0]);
+    ask(context->conn, "SELECT pg_backend_pid()", context->pid[1],
+        sizeof context->pid[1]);
+    ask(context->conn,
+        "SELECT id FROM logmein.entry WHERE part = 0 AND "
+        "get_byte(id, 0) = ascii('C')",
+        context->id, sizeof context->id);
+    PQclear(PQprepare(
+        context->conn, "get",
+        "SELECT value FROM logmein.entry WHERE part = 0 AND id = $1::bytea", 1,
+        NULL));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -104,35 +151,22 @@ main(int argc, char **argv)
     struct lmi_err err;
     char word[32];
 
-    bench_need(argc == 4, "URL COOKIE TOKEN");
+    bench_need(argc == 3 || argc == 4, "COOKIE TOKEN [URL]");
     context.access = (struct lmi_access){
-        .cookie = {LMI_TEXT_LATIN1, argv[2], strlen(argv[2])},
-        .token = {LMI_TEXT_LATIN1, argv[3], strlen(argv[3])},
+        .cookie = {LMI_TEXT_LATIN1, argv[1], strlen(argv[1])},
+        .token = {LMI_TEXT_LATIN1, argv[2], strlen(argv[2])},
         .service = LMI_CPANEL};
     bench_need(lmi_new(NULL, &context.lmi, &err) == LMI_OK &&
                    lmi_pin(context.lmi, &err) == LMI_OK,
                "the settings");
     check(&context);
-    context.conn = PQconnectdb(argv[1]);
-    bench_need(PQstatus(context.conn) == CONNECTION_OK, argv[1]);
-    ask(context.conn,
-        "SELECT pid FROM pg_stat_activity WHERE application_name = 'logmein'"
-        " AND datname = current_database()"
-        " ORDER BY backend_start DESC LIMIT 1",
-        context.pid[0], sizeof context.pid[0]);
-    ask(context.conn, "SELECT pg_backend_pid()", context.pid[1],
-        sizeof context.pid[1]);
-    ask(context.conn,
-        "SELECT id FROM logmein.entry WHERE part = 0 AND "
-        "get_byte(id, 0) = ascii('C')",
-        context.id, sizeof context.id);
-    PQclear(PQprepare(
-        context.conn, "get",
-        "SELECT value FROM logmein.entry WHERE part = 0 AND id = $1::bytea", 1,
-        NULL));
+    if (argc == 4)
+        connect_to(&context, argv[3]);
     puts("ready");
     fflush(stdout);
     while (scanf("%31s", word) == 1)
-        measure(&context, strcmp(word, "ours") == 0 ? 0 : 1);
+        for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++)
+            if (strcmp(word, jobs[i].word) == 0)
+                measure(&context, &jobs[i]);
     return 0;
 }

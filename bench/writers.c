@@ -1,7 +1,7 @@
 /*
- * Row 14: processes that log in at the same time, each as a user of its own,
- * into the store that LOGMEIN_CONF names. Their time is that of the clock on
- * the wall.
+ * Row 14: processes that log in at the same time, each as fifty users of its
+ * own in turn, into the store that LOGMEIN_CONF names. Their time is that of
+ * the clock on the wall.
  *
  *     bin/writers PROCESSES SECONDS
  *
@@ -35,12 +35,17 @@ now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
+/* Few have as many sessions as they may, which takes time of its own. */
+#define USERS 50
+
 static void
 login(struct lmi *lmi, unsigned number)
 {
     static struct lmi_login_answer answer;
+    static unsigned turn;
     char user[16];
-    int len = snprintf(user, sizeof user, "user%u", number);
+    int len =
+        snprintf(user, sizeof user, "user%u", number * USERS + turn++ % USERS);
     const struct lmi_login ask = {.user = {LMI_TEXT_LATIN1, user, (size_t)len},
                                   .pass = {LMI_TEXT_LATIN1, "secret", 6},
                                   .hostname = {LMI_TEXT_LATIN1, "localhost", 9},

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +39,7 @@ static const char *const statements[LMI_PG_FUNCTIONS] = {
     [LMI_PG_MARK_GET] = "SELECT * FROM logmein.lmi_mark_get_v1($1)",
     [LMI_PG_LEASE] = "SELECT logmein.lmi_lease_v1()",
     [LMI_PG_AFTER] = "SELECT logmein.lmi_after_v1($1)",
+    [LMI_PG_LISTEN] = "LISTEN logmein_endings",
 };
 
 /* Sent first on each connection. */
@@ -45,20 +47,20 @@ static const char greeting[] =
     "SET default_transaction_isolation = 'read committed';"
     "SET statement_timeout = 2000;"
     "SET client_connection_check_interval = 1000;"
-    "LISTEN logmein_endings;"
     "SELECT * FROM logmein.lmi_hello_v1()";
 
 struct lmi_pg {
     PQconninfoOption *options;
     char *password; /* NULL: none */
     bool alone;
-    int hosts, host;   /* how many the URL names, and which is asked first */
-    PGconn *conn;      /* NULL: none */
-    pid_t pid;         /* whose the connection is */
+    int hosts, host; /* how many the URL names, and which is asked first */
+    PGconn *conn;    /* NULL: none */
+    bool *ours; /* the connection; false in a forked process. Its own page */
     unsigned prepared; /* a bit for each function */
-    bool warned;       /* by the server, during a call */
-    bool silent;       /* the server let a call wait for too long */
-    bool held[2];      /* of each part */
+    bool listens;
+    bool warned;  /* by the server, during a call */
+    bool silent;  /* the server let a call wait for too long */
+    bool held[2]; /* of each part */
     bool replaced;
     bool majority;         /* acknowledges what is durable */
     char promise[PROMISE]; /* what the server said of that */
@@ -187,6 +189,23 @@ lmi_pg_password_free(char *password)
     free(password);
 }
 
+/* A flag that the kernel clears in a forked process: to ask it who we are would
+ * take as long as a whole check. */
+static enum lmi_rc
+flag_new(bool **out, struct lmi_err *err)
+{
+    void *page = mmap(NULL, sizeof **out, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    *out = page == MAP_FAILED ? NULL : page;
+    if (*out == NULL)
+        return lmi_no_memory(err);
+    return madvise(page, sizeof **out, MADV_WIPEONFORK) == 0
+               ? LMI_OK
+               : lmi_fail(err, LMI_STORE, errno, "store",
+                          "the kernel can't tell a forked process", NULL);
+}
+
 enum lmi_rc
 lmi_pg_new(const struct lmi_store_where *where, struct lmi_pg **out,
            struct lmi_err *err)
@@ -199,7 +218,9 @@ lmi_pg_new(const struct lmi_store_where *where, struct lmi_pg **out,
         return lmi_no_memory(err);
     pg->alone = where->alone;
     snprintf(pg->location, sizeof pg->location, "store");
-    rc = options_read(pg, where->url, err);
+    rc = flag_new(&pg->ours, err);
+    if (rc == LMI_OK)
+        rc = options_read(pg, where->url, err);
     if (rc == LMI_OK)
         rc = lmi_pg_password(where->password_file, &pg->password, err);
     if (rc == LMI_OK)
@@ -220,7 +241,7 @@ disconnect(struct lmi_pg *pg)
 
     if (pg->conn == NULL)
         return;
-    if (pg->pid != getpid()) {
+    if (!*pg->ours) {
         nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (nowhere >= 0 && PQsocket(pg->conn) >= 0)
             dup3(nowhere, PQsocket(pg->conn), O_CLOEXEC);
@@ -230,6 +251,7 @@ disconnect(struct lmi_pg *pg)
     PQfinish(pg->conn);
     pg->conn = NULL;
     pg->prepared = 0;
+    pg->listens = false;
     pg->lease = 0;
     pg->doubts++;
 }
@@ -240,6 +262,8 @@ lmi_pg_free(struct lmi_pg *pg)
     if (pg == NULL)
         return;
     disconnect(pg);
+    if (pg->ours != NULL)
+        munmap(pg->ours, sizeof *pg->ours);
     PQconninfoFree(pg->options);
     lmi_pg_password_free(pg->password);
     free(pg);
@@ -405,7 +429,7 @@ connect_host(struct lmi_pg *pg, int host, int64_t deadline, struct lmi_err *err)
     bool late = false;
 
     parameters_of(pg, host, &list);
-    pg->pid = getpid();
+    *pg->ours = true;
     pg->conn = PQconnectStartParams(list.keywords, list.values, 0);
     if (pg->conn == NULL) {
         lmi_no_memory(err);
@@ -682,6 +706,8 @@ exchange(struct lmi_pg *pg, const struct lmi_pg_call *call, int64_t deadline,
         PQclear(trip.answer);
         return verdict;
     }
+    if (call->function == LMI_PG_LISTEN)
+        pg->listens = true;
     if (call->function == LMI_PG_LEASE) {
         pg->lease = start;
         pg->took = lmi_pg_now() - start;
@@ -691,10 +717,15 @@ exchange(struct lmi_pg *pg, const struct lmi_pg_call *call, int64_t deadline,
 }
 
 bool
-lmi_pg_reads_count(const struct lmi_pg *pg)
+lmi_pg_listens(const struct lmi_pg *pg)
 {
-    return pg->conn != NULL && pg->pid == getpid() &&
-           (!pg->majority || lmi_pg_now() - pg->lease < LEASE_MS);
+    return pg->listens && pg->conn != NULL && *pg->ours;
+}
+
+static bool
+has_lease(const struct lmi_pg *pg, int64_t now)
+{
+    return !pg->majority || now - pg->lease < LEASE_MS;
 }
 
 static enum verdict
@@ -721,7 +752,7 @@ attempt(struct lmi_pg *pg, const struct lmi_pg_call *call, int64_t deadline,
 
     if (verdict == ANSWERED)
         verdict = exchange(pg, call, deadline, out, err);
-    if (verdict == ANSWERED && call->leased && !lmi_pg_reads_count(pg)) {
+    if (verdict == ANSWERED && call->leased && !has_lease(pg, lmi_pg_now())) {
         PQclear(*out);
         *out = NULL;
         verdict = LOST;
@@ -729,18 +760,30 @@ attempt(struct lmi_pg *pg, const struct lmi_pg_call *call, int64_t deadline,
     return verdict;
 }
 
-uint64_t
-lmi_pg_doubts(struct lmi_pg *pg)
+static void
+look(struct lmi_pg *pg, int64_t now)
 {
-    int64_t now = lmi_pg_now();
-
-    if (pg->conn == NULL || pg->pid != getpid() || now - pg->looked < LOOK_MS)
-        return pg->doubts;
     pg->looked = now;
     if (PQconsumeInput(pg->conn))
         heed_notifications(pg);
     else
         disconnect(pg);
+}
+
+bool
+lmi_pg_reads_count(struct lmi_pg *pg, int64_t now, uint64_t *doubts_out)
+{
+    bool ours = pg->conn != NULL && *pg->ours;
+
+    if (ours && now - pg->looked >= LOOK_MS)
+        look(pg, now);
+    *doubts_out = pg->doubts;
+    return ours && pg->conn != NULL && has_lease(pg, now);
+}
+
+uint64_t
+lmi_pg_doubts(const struct lmi_pg *pg)
+{
     return pg->doubts;
 }
 
@@ -783,7 +826,7 @@ lmi_pg_call(struct lmi_pg *pg, const struct lmi_pg_call *call, PGresult **out,
     bool sent = false;
 
     *out = NULL;
-    if (pg->pid != getpid())
+    if (!*pg->ours)
         disconnect(pg);
     do {
         if (verdict != ANSWERED)

@@ -66,6 +66,7 @@ enum lmi_pg_function {
     LMI_PG_MARK_GET,
     LMI_PG_LEASE,
     LMI_PG_AFTER,
+    LMI_PG_LISTEN,
     LMI_PG_FUNCTIONS
 };
 
@@ -107,18 +108,22 @@ void lmi_pg_leave(struct lmi_pg *pg);
  *
  * A server without synchronous standbys, which is used because `alone` was
  * said, has no lease, and needs none.
+ *
+ * The call asks whether earlier answers may be used now. doubts_out: how often
+ * something was heard that makes them doubtful: a session may have ended
+ * somewhere, or the connection was lost. It looks for that at most fifty times
+ * a second, and does not wait. Of sessions only a connection hears that
+ * listens: by LMI_PG_LISTEN.
  */
-LMI_CHECK bool lmi_pg_reads_count(const struct lmi_pg *pg);
+LMI_CHECK bool lmi_pg_reads_count(struct lmi_pg *pg, int64_t now,
+                                  uint64_t *doubts_out);
+LMI_CHECK bool lmi_pg_listens(const struct lmi_pg *pg);
+
+/* The doubts that are known, after a call. */
+uint64_t lmi_pg_doubts(const struct lmi_pg *pg);
 
 /* Milliseconds of a clock that goes on while the machine sleeps. */
 int64_t lmi_pg_now(void);
-
-/*
- * How often something was heard that makes earlier reads doubtful: a session
- * may have ended somewhere, or the connection was lost. Looks for it at most
- * fifty times a second, and does not wait.
- */
-uint64_t lmi_pg_doubts(struct lmi_pg *pg);
 
 /* Has a connection found another store than the one before? */
 LMI_CHECK bool lmi_pg_replaced(const struct lmi_pg *pg);

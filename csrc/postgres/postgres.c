@@ -140,6 +140,17 @@ wants_read(const struct postgres *self, const PGresult *result,
     return LMI_OK;
 }
 
+/* A call whose answer is only that it was done. */
+static enum lmi_rc
+done(struct postgres *self, struct lmi_pg_arguments *args, struct lmi_err *err)
+{
+    PGresult *result;
+    enum lmi_rc rc = lmi_pg_do(self->pg, args, &result, err);
+
+    PQclear(result);
+    return rc;
+}
+
 static enum lmi_rc
 ask(struct postgres *self, struct lmi_store_want *wants, size_t count,
     struct lmi_err *err)
@@ -164,16 +175,28 @@ ask(struct postgres *self, struct lmi_store_want *wants, size_t count,
     return rc;
 }
 
-/* What was read before a doubt is not used any more. */
-static uint64_t
-heed_doubts(struct postgres *self)
+/* May what was read before be used? Not what was before a doubt. */
+static bool
+trusts_recent(struct postgres *self, int64_t now)
 {
-    uint64_t doubts = lmi_pg_doubts(self->pg);
+    uint64_t doubts;
+    bool counts = lmi_pg_reads_count(self->pg, now, &doubts);
 
     if (doubts != self->doubts)
         lmi_pg_recent_clear(self->recent);
     self->doubts = doubts;
-    return doubts;
+    return counts;
+}
+
+static enum lmi_rc
+listen_to_others(struct postgres *self, struct lmi_err *err)
+{
+    struct lmi_pg_arguments args;
+
+    if (lmi_pg_listens(self->pg))
+        return LMI_OK;
+    lmi_pg_begin(&args, LMI_PG_LISTEN);
+    return done(self, &args, err);
 }
 
 /* Where the first entry is not found, the answer is not kept: whoever makes
@@ -184,16 +207,18 @@ postgres_get_many(void *context, struct lmi_store_want *wants, size_t count,
 {
     struct postgres *self = context;
     int64_t asked = lmi_pg_now();
-    uint64_t doubts = heed_doubts(self);
     enum lmi_rc rc;
 
     if (count == 0)
         return LMI_OK;
-    if (age > 0 && lmi_pg_reads_count(self->pg) &&
+    if (trusts_recent(self, asked) && age > 0 &&
         lmi_pg_recent_get(self->recent, wants, count, asked - age))
         return LMI_OK;
-    rc = ask(self, wants, count, err);
-    if (rc == LMI_OK && wants[0].found && lmi_pg_doubts(self->pg) == doubts)
+    rc = age > 0 ? listen_to_others(self, err) : LMI_OK;
+    if (rc == LMI_OK)
+        rc = ask(self, wants, count, err);
+    if (rc == LMI_OK && wants[0].found &&
+        lmi_pg_doubts(self->pg) == self->doubts)
         lmi_pg_recent_put(self->recent, wants, count, asked);
     return rc;
 }
@@ -425,17 +450,6 @@ postgres_walk(void *context, enum lmi_store_part part,
     else
         lmi_pg_add_bytes(&args, "", 0);
     return page_get(self, &args, out, size, count_out, err);
-}
-
-/* A call whose answer is only that it was done. */
-static enum lmi_rc
-done(struct postgres *self, struct lmi_pg_arguments *args, struct lmi_err *err)
-{
-    PGresult *result;
-    enum lmi_rc rc = lmi_pg_do(self->pg, args, &result, err);
-
-    PQclear(result);
-    return rc;
 }
 
 static enum lmi_rc
