@@ -58,6 +58,7 @@ sub trials {
     return \%all;
 }
 
+my %sum = map { $_ => 0 } qw(faults undone double late);
 for my $fault ( grep { /$FAULTS/ } Failover::faults() ) {
     my $all = trials( $fault, $TRIALS );
     cmp_ok( $all->{logouts}, '>', 20 * $TRIALS, "$fault: $all->{logouts} logouts" );
@@ -67,7 +68,15 @@ for my $fault ( grep { /$FAULTS/ } Failover::faults() ) {
         '... nothing that was acknowledged is undone'
     ) or diag( join "\n", grep { defined } @{ $all->{texts} }[ 0 .. 9 ] );
     cmp_ok( $all->{writable}, '<', $WRITABLE, '... and writes are possible again' );
+    $sum{faults}++;
+    $sum{$_} += $all->{$_} for qw(undone double late);
 }
+note(
+    sprintf '30: %d faults of three PostgreSQL servers, %d logouts undone, %d tickets granted'
+        . ' twice, %d accepted later than two seconds',
+    @sum{qw(faults undone double late)}
+);
+note("30: $TRIALS trials of each fault");
 
 if ( 'controls' =~ /$FAULTS/ ) {
 

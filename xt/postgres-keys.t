@@ -129,7 +129,7 @@ my $end = "$dir{one}/end";
 sub load {
     my ( $report, $parent ) = @_;
     my ( $rounds, %bad )    = (0);
-    until ( -e $end || getppid != $parent ) {
+    while ( !-e $end && getppid == $parent ) {
         for my $pair ( [qw(one two bob)], [qw(two one carol)] ) {
             my ( $at, $other, $user ) = @{$pair};
             my $login = $machine{$at}->ask( login => user => $user );
