@@ -53,9 +53,9 @@ struct lmi_pg {
     PQconninfoOption *options;
     char *password; /* NULL: none */
     bool alone;
-    int hosts, host; /* how many the URL names, and which is asked first */
-    PGconn *conn;    /* NULL: none */
-    bool *ours; /* the connection; false in a forked process. Its own page */
+    int hosts, host;   /* how many the URL names, and which is asked first */
+    PGconn *conn;      /* NULL: none */
+    bool *ours;        /* conn, not a parent's; lies in a page of its own */
     unsigned prepared; /* a bit for each function */
     bool listens;
     bool warned;  /* by the server, during a call */
@@ -641,7 +641,8 @@ take(struct trip *trip, int number, PGresult *result, struct lmi_err *err)
     } else if (function != LMI_PG_AFTER) {
         trip->answer = result;
         return ANSWERED;
-    } else if (strcmp(PQgetvalue(result, 0, 0), pg->promise) != 0) {
+    } else if (PQntuples(result) != 1 ||
+               strcmp(PQgetvalue(result, 0, 0), pg->promise) != 0) {
         verdict = LOST; /* the commit may have waited for nobody */
     }
     PQclear(result);
@@ -660,6 +661,8 @@ receive(struct trip *trip, int64_t deadline, struct lmi_err *err)
             PQclear(result);
             return LOST;
         }
+        if (result == NULL && lmi_pg_now() >= deadline)
+            return LOST;
         if (result == NULL)
             continue;
         if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
@@ -695,6 +698,7 @@ exchange(struct lmi_pg *pg, const struct lmi_pg_call *call, int64_t deadline,
 
     *out = NULL;
     pg->warned = false;
+    pg->silent = false;
     if (call->durable ? durable_command(&trip, call) : command(&trip, call))
         verdict = receive(
             &trip, pg->hosts > 1 && until < deadline ? until : deadline, err);
@@ -722,10 +726,11 @@ lmi_pg_listens(const struct lmi_pg *pg)
     return pg->listens && pg->conn != NULL && *pg->ours;
 }
 
+/* Is there a lease that is younger? Always, where none is needed. */
 static bool
-has_lease(const struct lmi_pg *pg, int64_t now)
+has_lease(const struct lmi_pg *pg, int64_t now, int64_t age)
 {
-    return !pg->majority || now - pg->lease < LEASE_MS;
+    return !pg->majority || (pg->lease > 0 && now - pg->lease < age);
 }
 
 static enum verdict
@@ -735,7 +740,7 @@ keep_lease(struct lmi_pg *pg, int64_t deadline, struct lmi_err *err)
                                             .durable = true};
     PGresult *result;
 
-    if (!pg->majority || lmi_pg_now() - pg->lease < RENEW_MS)
+    if (has_lease(pg, lmi_pg_now(), RENEW_MS))
         return ANSWERED;
     enum verdict verdict = exchange(pg, &call, deadline, &result, err);
     PQclear(result);
@@ -752,7 +757,8 @@ attempt(struct lmi_pg *pg, const struct lmi_pg_call *call, int64_t deadline,
 
     if (verdict == ANSWERED)
         verdict = exchange(pg, call, deadline, out, err);
-    if (verdict == ANSWERED && call->leased && !has_lease(pg, lmi_pg_now())) {
+    if (verdict == ANSWERED && call->leased &&
+        !has_lease(pg, lmi_pg_now(), LEASE_MS)) {
         PQclear(*out);
         *out = NULL;
         verdict = LOST;
@@ -778,7 +784,7 @@ lmi_pg_reads_count(struct lmi_pg *pg, int64_t now, uint64_t *doubts_out)
     if (ours && now - pg->looked >= LOOK_MS)
         look(pg, now);
     *doubts_out = pg->doubts;
-    return ours && pg->conn != NULL && has_lease(pg, now);
+    return ours && pg->conn != NULL && has_lease(pg, now, LEASE_MS);
 }
 
 uint64_t
@@ -794,7 +800,6 @@ leave(struct lmi_pg *pg)
     disconnect(pg);
     if (pg->silent)
         pg->host = (pg->host + 1) % pg->hosts;
-    pg->silent = false;
 }
 
 static enum lmi_rc
