@@ -8,7 +8,7 @@ use warnings;
 use blib;
 use lib      qw(t/lib xt/lib);
 use Database ();
-use Run      qw(logmein);
+use Run      qw(answers);
 use Servers  qw(certificate ca_file);
 use Test::More;
 use Test::Cpanel::LogMeIn;
@@ -46,14 +46,6 @@ my %usual = (
     key_file            => "$dir/key"
 );
 $site->settings(%usual);
-
-sub answers {
-    my ( $status, $text, $what, @words ) = @_;
-    my $answer = logmein(@words);
-    my $said   = "$answer->{out}$answer->{err}" =~ s/\s+/ /gr;
-    is( $answer->{status}, $status, $what );
-    return like( $said, $text, '... and says so' );
-}
 
 # A connection by psql with these parameters in place of ours: does it work?
 sub connects {

@@ -9,7 +9,7 @@ use blib;
 use lib      qw(t/lib xt/lib);
 use Database ();
 use POSIX    ();
-use Run      qw(logmein);
+use Run      qw(answers);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 use Cpanel::LogMeIn::Command ();
@@ -19,14 +19,6 @@ plan skip_all => $_ for Database::lacks();
 my $server = Database->new;
 my ( $site, $name ) = $server->site;
 my $admin = $server->url( $name, 'postgres' );
-
-sub answers {
-    my ( $status, $text, $what, @words ) = @_;
-    my $answer = logmein(@words);
-    my $said   = "$answer->{out}$answer->{err}" =~ s/\s+/ /gr;
-    is( $answer->{status}, $status, $what );
-    return like( $said, $text, '... and says so' );
-}
 
 # A login whose ticket opens a session: nothing if it does, or why not.
 sub why_not {

@@ -9,7 +9,7 @@ use blib;
 use lib      qw(t/lib xt/lib);
 use Database ();
 use POSIX    ();
-use Run      qw(logmein);
+use Run      qw(answers);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 use Cpanel::LogMeIn::Session ();
@@ -45,12 +45,6 @@ my $mine = $url =~ s{//logmein}{//panel}r;
 my $site = Test::Cpanel::LogMeIn->new;
 my $dir  = $site->dir;
 
-sub answers {
-    my ( $status, $text, $name, @words ) = @_;
-    my $answer = logmein(@words);
-    is( $answer->{status}, $status, $name );
-    return like( "$answer->{out}$answer->{err}", $text, '... and says so' );
-}
 answers( 3, qr/made when it is first used/, 'a store in LMDB needs no init', qw(store init) );
 answers( 2, qr/write postgresql:/, 'no URL', qw(store init --admin), 'host=db' );
 my $copied = ( $site->login )[2];

@@ -71,16 +71,6 @@ own_place(struct lmi *lmi, char name[LMI_MACHINE_NAME],
     return lmi_sha256(lmi_crypto_of(lmi), text, len, id_out->key, err);
 }
 
-/* The store key in front, so that a note can't be moved to another machine. */
-static size_t
-maced_bytes(const struct lmi_store_id *id, const uint8_t *body, size_t len,
-            uint8_t out[LMI_STORE_KEY + LMI_STORE_VALUE])
-{
-    memcpy(out, id->key, LMI_STORE_KEY);
-    memcpy(out + LMI_STORE_KEY, body, len);
-    return LMI_STORE_KEY + len;
-}
-
 static enum lmi_rc
 encode(struct lmi *lmi, const struct lmi_store_id *id, const struct note *note,
        struct lmi_store_value *out, struct lmi_err *err)
@@ -101,7 +91,7 @@ encode(struct lmi *lmi, const struct lmi_store_id *id, const struct note *note,
     size_t len = NAME_AT + 1 + name_len;
     out->len = len + LMI_HASH;
     return lmi_keys_mac(lmi_keys_of(lmi), LMI_MAC_MACHINE, maced,
-                        maced_bytes(id, out->bytes, len, maced),
+                        lmi_record_maced(id, out->bytes, len, maced),
                         out->bytes + len, err);
 }
 
@@ -122,7 +112,7 @@ decode(struct lmi *lmi, const struct lmi_store_id *id,
         bytes[NAME_AT] > NAME_MAX_LEN || len != NAME_AT + 1u + bytes[NAME_AT])
         return LMI_OK;
     rc = lmi_keys_verify(lmi_keys_of(lmi), LMI_MAC_MACHINE, maced,
-                         maced_bytes(id, bytes, len, maced), bytes + len,
+                         lmi_record_maced(id, bytes, len, maced), bytes + len,
                          LMI_HASH, &out->sound, NULL, err);
     if (rc != LMI_OK)
         return rc;

@@ -64,10 +64,9 @@ lmi_record_stands(const struct lmi_record *record)
     return record->state != LMI_STATE_CONTENDER;
 }
 
-/* The store key in front, so that a record can't be moved to another one. */
-static size_t
-maced_bytes(const struct lmi_store_id *id, const uint8_t *body, size_t len,
-            uint8_t out[LMI_STORE_KEY + LMI_STORE_VALUE])
+size_t
+lmi_record_maced(const struct lmi_store_id *id, const uint8_t *body, size_t len,
+                 uint8_t out[LMI_STORE_KEY + LMI_STORE_VALUE])
 {
     memcpy(out, id->key, LMI_STORE_KEY);
     memcpy(out + LMI_STORE_KEY, body, len);
@@ -101,7 +100,7 @@ lmi_record_encode(struct lmi_keys *keys, const struct lmi_store_id *id,
     size_t len = (size_t)(at - out->bytes);
     out->len = len + LMI_HASH;
     return lmi_keys_mac(keys, LMI_MAC_RECORD, maced,
-                        maced_bytes(id, out->bytes, len, maced), at, err);
+                        lmi_record_maced(id, out->bytes, len, maced), at, err);
 }
 
 /* Is the length what the fields say, and the beginning what it must be? */
@@ -155,7 +154,7 @@ lmi_record_decode(struct lmi_keys *keys, const struct lmi_store_id *id,
     if (!shape_ok(id, value))
         return LMI_OK;
     rc = lmi_keys_verify(keys, LMI_MAC_RECORD, maced,
-                         maced_bytes(id, value->bytes, len, maced),
+                         lmi_record_maced(id, value->bytes, len, maced),
                          value->bytes + len, LMI_HASH, &good, NULL, err);
     if (rc != LMI_OK || !good)
         return rc;

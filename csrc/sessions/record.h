@@ -111,4 +111,12 @@ LMI_RC lmi_record_decode(struct lmi_keys *keys, const struct lmi_store_id *id,
                          const struct lmi_store_value *value, bool *good_out,
                          struct lmi_record *record_out, struct lmi_err *err);
 
+/*
+ * What the MAC of an entry is over: the store key in front, so that the entry
+ * can't be moved to another one. Returns the length.
+ */
+size_t lmi_record_maced(const struct lmi_store_id *id, const uint8_t *body,
+                        size_t len,
+                        uint8_t out[LMI_STORE_KEY + LMI_STORE_VALUE]);
+
 #endif

@@ -8,8 +8,9 @@ use Exporter   qw(import);
 use File::Temp ();
 use IO::Handle ();
 use POSIX      ();
+use Test::More ();
 
-our @EXPORT_OK = qw(forked has_terminal logmein);
+our @EXPORT_OK = qw(answers forked has_terminal logmein);
 
 # The same in a process that is forked from this one, which takes a tenth of the time. A
 # hash reference before the arguments: stdin; and uid, whose rights root lays all others
@@ -45,6 +46,17 @@ sub logmein {
         exec $^X, qw(-Iblib/arch -Iblib/lib blib/script/logmein), @arguments;
     }
     return _answer( $pid, %file );
+}
+
+# Two tests: it exits with this status, and what it says, with one space in the place of
+# several, matches this text.
+sub answers {
+    my ( $status, $text, $name, @arguments ) = @_;
+    my $answer = logmein(@arguments);
+    my $said   = "$answer->{out}$answer->{err}" =~ s/\s+/ /gr;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    Test::More::is( $answer->{status}, $status, $name );
+    return Test::More::like( $said, $text, '... and says so' );
 }
 
 sub _files {
