@@ -183,7 +183,6 @@ for my $case (
     [ 2, qr/Unexpected argument 'x'/,   'key', 'rotate', 'x' ],
     [ 2, qr/Unexpected argument/,       'key', 'retire', q{} ],
     [ 2, qr/Unexpected argument/,       'key', 'status', 'x' ],
-    [ 2, qr/only where machines share/, 'key', 'rotate', '--force' ],
     [ 2, qr/Unknown option: force/,     'key', 'status', '--force' ],
     [ 2, qr/does not take an argument/, 'key', 'retire', '--force=1' ],
     [ 2, qr/Unknown option/,            'key', 'rotate', '--forc' ],

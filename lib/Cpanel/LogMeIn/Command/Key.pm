@@ -23,12 +23,7 @@ sub run {
     my ( $class, $word, $option ) = @_;
     my $sessions = Cpanel::LogMeIn::Session->new;
     return _status( $sessions, $option ) if $word eq 'status';
-    my $force = $option->{force} ? 1 : 0;
-    die {
-        sentence => "'rotate' has --force only where machines share the store.",
-        class    => $class
-        }
-        if $word eq 'rotate' && $force && $sessions->setting('store') !~ /\Apostgresql:/;
+    my $force  = $option->{force} ? 1 : 0;
     my $before = _sound( $sessions->_key_report );
     my $done   = _sound(
           $word eq 'rotate'
@@ -352,8 +347,8 @@ The settings file. By default the one that is in use: see L<logmein.conf(5)>.
 
 =item C<-f>, C<--force>
 
-C<retire>: removes an old key that is needed. C<rotate> and C<retire>: wait for no machine;
-for C<rotate> only where machines share the store.
+C<retire>: removes an old key that is needed. C<rotate> and C<retire>: wait for no machine,
+where machines share the store.
 
 =item C<--json>
 
