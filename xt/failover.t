@@ -12,6 +12,7 @@ use blib;
 use lib        qw(t/lib xt/lib);
 use Cluster    ();
 use Failover   ();
+use Run        qw(logmein);
 use List::Util qw(max sum0);
 use Test::More;
 
@@ -27,6 +28,12 @@ my $cluster = Cluster->new;
 my ( $site, $database ) = $cluster->site(
     accounts => { Failover::accounts() },
     settings => { Failover::settings() }
+);
+
+like(
+    logmein(qw(doctor --verbose))->{out},
+    qr/majority of the database servers acknowledges each write: in [0-9]+ ms/,
+    'doctor measures a lease'
 );
 
 # Does a new connection accept the primary?

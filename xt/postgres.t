@@ -58,10 +58,11 @@ like( $Cpanel::LogMeIn::detail, qr/no majority/, '... as a fault' );
 $site->settings( store_alone => 'yes' );
 my $session = $site->redeem( ( $site->login )[2] );
 ok( $session, 'store_alone: a login' );
-answers( 0, qr/alice .* cpanel/x,      '... that is listed', qw(session list) );
-answers( 0, qr/the database server's/, 'doctor',             qw(doctor --verbose) );
-answers( 0, qr/The store is ready/,    'init once more',     qw(store init --admin), $admin );
-answers( 0, qr/alice .* cpanel/x,      '... loses nothing',  qw(session list) );
+answers( 0, qr/alice .* cpanel/x,      '... that is listed',          qw(session list) );
+answers( 0, qr/the database server's/, 'doctor',                      qw(doctor --verbose) );
+answers( 0, qr/has no standbys, and store_alone allows it/, 'doctor', qw(doctor --verbose) );
+answers( 0, qr/The store is ready/, 'init once more',    qw(store init --admin), $admin );
+answers( 0, qr/alice .* cpanel/x,   '... loses nothing', qw(session list) );
 
 # The store's user
 my ($name) = $url =~ m{/(\w+)[?]};
