@@ -13,6 +13,7 @@ use Run      qw(answers);
 use Test::More;
 use Test::Cpanel::LogMeIn;
 use Cpanel::LogMeIn::Session ();
+use Time::HiRes              qw(sleep);
 
 plan skip_all => $_ for Database::lacks();
 
@@ -150,6 +151,7 @@ cmp_ok( scalar @kept, '>', 0, '... control: it had some' );
 $server->sql( $name, 'UPDATE logmein.identity SET incarnation = gen_random_uuid()' );
 $server->sql( 'postgres',
     q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'panel'} );
+sleep 0.02 while connections();
 is( $check->(), 'fault',   '... whose store was replaced: a fault' );
 is( $check->(), 'granted', '... and then it is opened again' );
 

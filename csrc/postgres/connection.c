@@ -20,7 +20,7 @@
 #define CLOCK_SLACK 5 /* seconds between the server's clock and ours */
 #define LEASE_MS 1500 /* reads count for so long, */
 #define RENEW_MS 500  /* and after so long a new lease is asked for */
-#define LOOK_MS 20    /* between two looks for notifications */
+#define LOOK_MS 1     /* between two looks for notifications */
 #define PASSWORD_MAX 1024
 #define IDENTITY_SIZE 80
 #define PROMISE 1200 /* bytes; with a longer one nothing is promised */

@@ -111,8 +111,8 @@ void lmi_pg_leave(struct lmi_pg *pg);
  *
  * The call asks whether earlier answers may be used now. doubts_out: how often
  * something was heard that makes them doubtful: a session may have ended
- * somewhere, or the connection was lost. It looks for that at most fifty times
- * a second, and does not wait. Of sessions only a connection hears that
+ * somewhere, or the connection was lost. It looks for that a thousand times
+ * a second at most, and does not wait. Of sessions only a connection hears that
  * listens: by LMI_PG_LISTEN.
  */
 LMI_CHECK bool lmi_pg_reads_count(struct lmi_pg *pg, int64_t now,
