@@ -73,10 +73,11 @@ __typeof__(lmi_keys_verify) __real_lmi_keys_verify, __wrap_lmi_keys_verify;
 enum lmi_rc
 __wrap_lmi_keys_verify(struct lmi_keys *keys, uint8_t purpose, const void *ptr,
                        size_t len, const uint8_t *mac, size_t mac_len,
-                       bool *good_out, bool *old_out, struct lmi_err *error)
+                       bool *good_out, enum lmi_key *which_out,
+                       struct lmi_err *error)
 {
-    enum lmi_rc rc = __real_lmi_keys_verify(keys, purpose, ptr, len, mac,
-                                            mac_len, good_out, old_out, error);
+    enum lmi_rc rc = __real_lmi_keys_verify(
+        keys, purpose, ptr, len, mac, mac_len, good_out, which_out, error);
 
     if (purpose == LMI_MAC_RECORD)
         *good_out = true;
