@@ -284,7 +284,7 @@ wait_socket(PGconn *conn, short events, int64_t deadline)
     return ready > 0;
 }
 
-/* A message of the server while a call runs. */
+/* A message of the server, to a call or unasked. */
 static void
 heed_notice(void *self, const PGresult *notice)
 {
@@ -295,6 +295,8 @@ heed_notice(void *self, const PGresult *notice)
     /* Such as a commit that standbys have not acknowledged. */
     if (severity != NULL && strcmp(severity, "WARNING") == 0)
         pg->warned = true;
+    /* It may be the server's last word. */
+    pg->doubts++;
 }
 
 /* Why a command failed. */
