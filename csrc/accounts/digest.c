@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -67,42 +68,48 @@ add_bytes(struct summing *summing, struct lmi_bytes bytes)
     add(summing, bytes.ptr, bytes.len);
 }
 
+/* A text of at most 2,048 bytes, which may hold a hash. */
+__attribute__((format(printf, 2, 3))) static void
+add_text(struct summing *summing, const char *format, ...)
+{
+    char text[2048];
+    va_list list;
+    int len;
+
+    va_start(list, format);
+    len = vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    add(summing, text, (size_t)len < sizeof text ? (size_t)len : sizeof text);
+    lmi_wipe(text, sizeof text);
+}
+
 /* Root, and who may be an account. */
 static void
 add_passwd(struct summing *summing, struct lmi_bytes line)
 {
-    char text[2048];
     struct lmi_bytes rest = line, name = lmi_next_field(&rest, ':');
     struct lmi_passwd passwd;
-    int len;
 
     if (!lmi_passwd_parse(line, &passwd) ||
         (passwd.uid != 0 && (passwd.uid < 1000 || passwd.uid > 59999)))
         return;
-    len = snprintf(text, sizeof text, "%.*s:%u:%s:%s", (int)name.len, name.ptr,
-                   (unsigned)passwd.uid, passwd.home, passwd.shell);
-    add(summing, text, (size_t)len < sizeof text ? (size_t)len : sizeof text);
+    add_text(summing, "%.*s:%u:%s:%s", (int)name.len, name.ptr,
+             (unsigned)passwd.uid, passwd.home, passwd.shell);
 }
 
 /* Whose password can be used. */
 static void
 add_shadow(struct summing *summing, struct lmi_bytes line)
 {
-    char text[2048];
     struct lmi_bytes rest = line, name = lmi_next_field(&rest, ':');
     struct lmi_shadow_entry entry;
-    int len;
 
     if (lmi_shadow_parse(line, &entry) == LMI_LINE_GOOD &&
-        entry.hash[0] != '\0' && strpbrk(entry.hash, "!*") == NULL) {
-        len = snprintf(text, sizeof text, "%s/%.*s:%s:%lld:%lld:%lld",
-                       summing->domain, (int)name.len, name.ptr, entry.hash,
-                       (long long)entry.last_change, (long long)entry.max_age,
-                       (long long)entry.expires);
-        add(summing, text,
-            (size_t)len < sizeof text ? (size_t)len : sizeof text);
-        lmi_wipe(text, sizeof text);
-    }
+        entry.hash[0] != '\0' && strpbrk(entry.hash, "!*") == NULL)
+        add_text(summing, "%s/%.*s:%s:%lld:%lld:%lld", summing->domain,
+                 (int)name.len, name.ptr, entry.hash,
+                 (long long)entry.last_change, (long long)entry.max_age,
+                 (long long)entry.expires);
     lmi_wipe(&entry, sizeof entry);
 }
 
@@ -121,17 +128,14 @@ keep_domain(struct summing *summing, struct lmi_bytes name,
 static void
 add_domain(struct summing *summing, struct lmi_bytes line)
 {
-    char text[2 * LMI_USER_MAX + 4];
     struct lmi_bytes owner = line, name = lmi_next_field(&owner, ':');
-    int len;
 
     owner = lmi_trim(owner);
     if (!lmi_user_ok(owner) || name.len > LMI_USER_MAX ||
         lmi_bytes_equal(name, "*"))
         return;
-    len = snprintf(text, sizeof text, "%.*s:%.*s", (int)name.len, name.ptr,
-                   (int)owner.len, owner.ptr);
-    add(summing, text, (size_t)len);
+    add_text(summing, "%.*s:%.*s", (int)name.len, name.ptr, (int)owner.len,
+             owner.ptr);
     keep_domain(summing, name, owner);
 }
 
