@@ -559,6 +559,15 @@ greet(struct lmi_pg *pg, int64_t deadline, struct lmi_err *err)
     return verdict;
 }
 
+/* One of several hosts does not get all the time. */
+static int64_t
+host_deadline(const struct lmi_pg *pg, int64_t deadline)
+{
+    int64_t until = lmi_pg_now() + HOST_MS;
+
+    return pg->hosts > 1 && until < deadline ? until : deadline;
+}
+
 /* Tries each host once, beginning with the one that was good last. */
 static enum verdict
 connect_any(struct lmi_pg *pg, int64_t deadline, struct lmi_err *err)
@@ -567,10 +576,8 @@ connect_any(struct lmi_pg *pg, int64_t deadline, struct lmi_err *err)
     int first = pg->host;
 
     for (int i = 0; verdict == LOST && i < pg->hosts; i++) {
-        int64_t until = pg->hosts > 1 ? lmi_pg_now() + HOST_MS : deadline;
         pg->host = (first + i) % pg->hosts;
-        verdict = connect_host(pg, pg->host,
-                               until < deadline ? until : deadline, err);
+        verdict = connect_host(pg, pg->host, host_deadline(pg, deadline), err);
         if (verdict == ANSWERED)
             verdict = greet(pg, deadline, err);
     }
@@ -695,15 +702,13 @@ exchange(struct lmi_pg *pg, const struct lmi_pg_call *call, int64_t deadline,
          PGresult **out, struct lmi_err *err)
 {
     struct trip trip = {.pg = pg};
-    int64_t start = lmi_pg_now(), until = start + HOST_MS;
     enum verdict verdict = LOST;
 
     *out = NULL;
     pg->warned = false;
     pg->silent = false;
     if (call->durable ? durable_command(&trip, call) : command(&trip, call))
-        verdict = receive(
-            &trip, pg->hosts > 1 && until < deadline ? until : deadline, err);
+        verdict = receive(&trip, host_deadline(pg, deadline), err);
     heed_notifications(pg);
     if (verdict == ANSWERED && (trip.answer == NULL || pg->warned ||
                                 PQtransactionStatus(pg->conn) != PQTRANS_IDLE))
@@ -714,10 +719,6 @@ exchange(struct lmi_pg *pg, const struct lmi_pg_call *call, int64_t deadline,
     }
     if (call->function == LMI_PG_LISTEN)
         pg->listens = true;
-    if (call->function == LMI_PG_LEASE) {
-        pg->lease = start;
-        pg->took = lmi_pg_now() - start;
-    }
     *out = trip.answer;
     return verdict;
 }
@@ -740,12 +741,17 @@ keep_lease(struct lmi_pg *pg, int64_t deadline, struct lmi_err *err)
 {
     static const struct lmi_pg_call call = {.function = LMI_PG_LEASE,
                                             .durable = true};
+    int64_t start = lmi_pg_now();
     PGresult *result;
 
-    if (has_lease(pg, lmi_pg_now(), RENEW_MS))
+    if (has_lease(pg, start, RENEW_MS))
         return ANSWERED;
     enum verdict verdict = exchange(pg, &call, deadline, &result, err);
     PQclear(result);
+    if (verdict == ANSWERED) {
+        pg->lease = start;
+        pg->took = lmi_pg_now() - start;
+    }
     return verdict;
 }
 
