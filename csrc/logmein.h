@@ -791,7 +791,7 @@ struct lmi_store_report {
     uint64_t behind;     /* commits since the oldest view that is read from */
     int64_t behind_pid;  /* the process that has it; 0: none has */
     uint64_t free_bytes; /* for the store's owner, in its file system */
-    bool majority; /* a database: one of its machines acknowledges each write */
+    bool majority; /* a database: most of its machines acknowledge each write */
     int64_t lease; /* how many milliseconds that took; 0: there is none */
 };
 LMI_RC lmi_store_report_get(struct lmi *lmi, struct lmi_store_report *out,
