@@ -106,8 +106,8 @@ my @bad = (
         '... of which there are several',                            'late',
         [ @closed, event('check 9 9 yes'), event('check 7 8 yes') ], 5
     ],
-    [ '... at the end of that time', 'late',   [ @closed, event('check 14 15 yes') ],    10 ],
-    [ '... and behind it',           'undone', [ @closed, event('check 14.01 15 yes') ], 10.01 ],
+    [ '... at the end of that time', 'late',   [ @closed, event('check 9 10 yes') ],    5 ],
+    [ '... and behind it',           'undone', [ @closed, event('check 9.01 10 yes') ], 5.01 ],
     [
         '... once late, and once undone',                              'undone',
         [ @closed, event('check 7 8 yes'), event('check 24 25 yes') ], 20

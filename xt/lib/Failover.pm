@@ -419,11 +419,11 @@ sub _check {
     return;
 }
 
-# In the end, when all is well again, and long behind the last logout: each session.
+# In the end, when all is well again, and no logout is too young to count: each session.
 sub _look_again {
     my (@events) = @_;
     my $last     = max( 0, map { $_->{end} } grep { $_->{kind} eq 'logout' } @events );
-    my $wait     = $last + $History::LONG + 0.1 - now();
+    my $wait     = $last + $History::BOUND + 0.1 - now();
     sleep $wait if $wait > 0;
     my $file     = File::Temp->new;
     my $sessions = Cpanel::LogMeIn::Session->new;

@@ -18,7 +18,7 @@ our @EXPORT_OK = qw(violations counts);
 # Seconds from the acknowledgement of a logout: no check that begins later may accept the
 # session; one that does even then has undone the logout.
 our $BOUND = 2;
-our $LONG  = 10;
+our $LONG  = 5;
 
 # What breaks a promise, in any order of the events. Each is a hash: rule, which is
 # "undone", "late", "double", "lost" or "refused"; what, the session or ticket; for the
