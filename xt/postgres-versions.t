@@ -36,6 +36,15 @@ SQL
     return map { $_ => $session->("SELECT pg_get_functiondef('logmein.$_'::regproc)")->() } @names;
 }
 
+# Which version of it the schema is.
+sub version {
+    my ($text)   = $server->sql( $name, q{SELECT obj_description('logmein'::regnamespace)} );
+    my ($number) = $text =~ /schema (\d+)$/ or die "no version: $text";
+    return $number;
+}
+my $version = version();
+my $later   = $version + 1;
+
 # The server process of the connection that this process keeps.
 sub connection {
     return $server->sql( 'postgres',
@@ -57,7 +66,7 @@ for my $function ( sort grep { /_v1\z/ } keys %own ) {
 }
 $next->( $own{lmi_remove} =~ s/BEGIN/BEGIN -- of the next version/r )->();
 $next->(q{SELECT logmein.lmi_admit('logmein', NULL)})->();
-$next->(q{COMMENT ON SCHEMA logmein IS 'Sessions of Cpanel::LogMeIn, schema 2'})->();
+$next->("COMMENT ON SCHEMA logmein IS 'Sessions of Cpanel::LogMeIn, schema $later'")->();
 $next->('COMMIT')->();
 my %next = functions();
 is(
@@ -90,7 +99,8 @@ ok( eval { $server->sql( $name, 'SET ROLE another; SELECT * FROM logmein.lmi_hel
 $site->settings( store => $server->url( $name, 'logmein' ) );
 
 # Control: where this version was the last, its init repairs.
-$server->sql( $name, q{COMMENT ON SCHEMA logmein IS 'Sessions of Cpanel::LogMeIn, schema 1'} );
+$server->sql( $name,
+    "COMMENT ON SCHEMA logmein IS 'Sessions of Cpanel::LogMeIn, schema $version'" );
 answers(
     0,
     qr/The store is ready/,

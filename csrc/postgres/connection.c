@@ -20,7 +20,7 @@
 #define CLOCK_SLACK 5 /* seconds between the server's clock and ours */
 #define LEASE_MS 1500 /* reads count for so long, */
 #define RENEW_MS 500  /* and after so long a new lease is asked for */
-#define LOOK_MS 1     /* between two looks for notifications */
+#define LOOK_MS 5     /* between two looks for notifications */
 #define PASSWORD_MAX 1024
 #define IDENTITY_SIZE 80
 #define PROMISE 1200 /* bytes; with a longer one nothing is promised */
@@ -31,6 +31,7 @@ static const char *const statements[LMI_PG_FUNCTIONS] = {
                       "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"),
     [LMI_PG_NEXT] =
         "SELECT * FROM logmein.lmi_next_v1($1, $2, $3, $4, $5, $6, $7)",
+    [LMI_PG_COUNT] = "SELECT * FROM logmein.lmi_count_v1($1, $2, $3, $4)",
     [LMI_PG_WALK] = "SELECT * FROM logmein.lmi_walk_v1($1, $2, $3, $4)",
     [LMI_PG_PURGE] = "SELECT * FROM logmein.lmi_purge_v1($1, $2, $3, $4)",
     [LMI_PG_HOLD] = "SELECT logmein.lmi_hold_v1($1)",
@@ -42,11 +43,15 @@ static const char *const statements[LMI_PG_FUNCTIONS] = {
     [LMI_PG_LISTEN] = "LISTEN logmein_endings",
 };
 
-/* Sent first on each connection. */
+/* Sent first on each connection. Plans are kept, and each must find its rows by
+ * an index, whatever their number was when it was made. */
 static const char greeting[] =
     "SET default_transaction_isolation = 'read committed';"
     "SET statement_timeout = 2000;"
     "SET client_connection_check_interval = 1000;"
+    "SET enable_seqscan = off;"
+    "SET enable_bitmapscan = off;"
+    "SET jit = off;"
     "SELECT * FROM logmein.lmi_hello_v1()";
 
 struct lmi_pg {

@@ -58,6 +58,7 @@ enum lmi_pg_function {
     LMI_PG_GET,
     LMI_PG_APPLY,
     LMI_PG_NEXT,
+    LMI_PG_COUNT,
     LMI_PG_WALK,
     LMI_PG_PURGE,
     LMI_PG_HOLD,
@@ -111,7 +112,7 @@ void lmi_pg_leave(struct lmi_pg *pg);
  *
  * The call asks whether earlier answers may be used now. doubts_out: how often
  * something was heard that makes them doubtful: a session may have ended
- * somewhere, or the connection was lost. It looks for that a thousand times
+ * somewhere, or the connection was lost. It looks for that two hundred times
  * a second at most, and does not wait. Of sessions only a connection hears that
  * listens: by LMI_PG_LISTEN.
  */

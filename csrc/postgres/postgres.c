@@ -435,6 +435,32 @@ postgres_next(void *context, enum lmi_store_part part, const uint8_t *prefix,
 }
 
 static enum lmi_rc
+postgres_count(void *context, enum lmi_store_part part, const uint8_t *prefix,
+               size_t prefix_len, size_t most, size_t *count_out,
+               struct lmi_err *err)
+{
+    struct postgres *self = context;
+    struct lmi_pg_arguments args;
+    PGresult *result;
+    enum lmi_rc rc;
+
+    lmi_pg_begin(&args, LMI_PG_COUNT);
+    lmi_pg_add_int2(&args, (int)part);
+    lmi_pg_add_bool(&args, !self->ignore_mark);
+    lmi_pg_add_bytes(&args, prefix, prefix_len);
+    lmi_pg_add_int8(&args, (int64_t)most);
+    rc = lmi_pg_do(self->pg, &args, &result, err);
+    if (rc == LMI_OK && PQntuples(result) != 1)
+        rc = strange(self, err);
+    if (rc == LMI_OK && lmi_pg_number(result, 0, 1) != LMI_STORE_USED)
+        rc = marked(self, result, 0, 1, err);
+    if (rc == LMI_OK)
+        *count_out = (size_t)lmi_pg_number(result, 0, 0);
+    PQclear(result);
+    return rc;
+}
+
+static enum lmi_rc
 postgres_walk(void *context, enum lmi_store_part part,
               const struct lmi_store_id *after, struct lmi_store_entry *out,
               size_t size, size_t *count_out, struct lmi_err *err)
@@ -549,6 +575,7 @@ const struct lmi_store_backend lmi_store_postgres = {
     .apply = postgres_apply,
     .purge = postgres_purge,
     .next = postgres_next,
+    .count = postgres_count,
     .report = postgres_report,
     .walk = postgres_walk,
     .hold = postgres_hold,

@@ -17,7 +17,7 @@ __asm__(".pushsection .rodata\n"
         ".popsection\n");
 
 /* Counted up with each change of schema.sql. */
-#define SCHEMA "1"
+#define SCHEMA "2"
 
 static enum lmi_rc
 say(PGconn *conn, struct lmi_err *err)

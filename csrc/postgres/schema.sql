@@ -45,6 +45,10 @@ CREATE TABLE IF NOT EXISTS logmein.batch (
     again integer NOT NULL DEFAULT 0
 );
 
+-- A connection plans each statement once, perhaps while there are few rows, and keeps the
+-- plan when there are many. So each finds its rows by an index, whatever their number, and
+-- those that go are removed one by one, by their keys.
+
 -- Advisory locks, by their first number: 0 to run this; 1 to change a part, which only
 -- lmi_hold_v1() takes alone; 2 and 3 for a group of part 0 and 1; 4 to purge.
 CREATE OR REPLACE FUNCTION logmein.lmi_lock_class(which integer) RETURNS integer
@@ -105,6 +109,7 @@ CREATE OR REPLACE FUNCTION logmein.lmi_apply_v1(
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     wanted record;
+    this record;
     times integer;
     excess bigint;
     shared bytea;
@@ -131,10 +136,9 @@ BEGIN
             PERFORM pg_advisory_xact_lock_shared(logmein.lmi_lock_class(2 + which), wanted.number);
         END IF;
     END LOOP;
-    IF count > 1 THEN
-        PERFORM 1 FROM logmein.entry e WHERE e.part = which AND e.id = ANY (ids)
-        ORDER BY e.id FOR UPDATE;
-    END IF;
+    FOR this IN SELECT g.id FROM unnest(ids) AS g(id) WHERE count > 1 ORDER BY g.id LOOP
+        PERFORM 1 FROM logmein.entry e WHERE e.part = which AND e.id = this.id FOR UPDATE;
+    END LOOP;
 
     INSERT INTO logmein.batch AS b (id) VALUES (lmi_apply_v1.batch)
     ON CONFLICT (id) DO UPDATE SET again = b.again + 1
@@ -161,10 +165,13 @@ BEGIN
             WHEN 3 THEN
                 DELETE FROM logmein.entry e WHERE e.part = which AND e.id = ids[i];
             WHEN 4 THEN
-                DELETE FROM logmein.entry e WHERE e.part = which AND e.id IN (
-                    SELECT d.id FROM logmein.entry d
-                    WHERE d.part = which AND d.grp = groups[i] AND d.grp <> ''
-                    ORDER BY d.id FOR UPDATE);
+                FOR this IN
+                    SELECT e.id FROM logmein.entry e
+                    WHERE e.part = which AND e.grp = groups[i] AND e.grp <> ''
+                    ORDER BY e.id FOR UPDATE
+                LOOP
+                    DELETE FROM logmein.entry e WHERE e.part = which AND e.id = this.id;
+                END LOOP;
             END CASE;
             IF verbs[i] < 2 AND NOT FOUND THEN
                 RAISE SQLSTATE 'LM001';
@@ -175,13 +182,15 @@ BEGIN
                 SELECT count(*) - caps[i] INTO excess FROM logmein.entry e
                 WHERE e.part = which AND e.grp <> '' AND e.grp >= shared
                     AND e.grp < logmein.lmi_behind(shared);
-                IF excess > 0 THEN
-                    DELETE FROM logmein.entry e WHERE e.part = which AND e.id IN (
-                        SELECT d.id FROM logmein.entry d
-                        WHERE d.part = which AND d.grp <> '' AND d.grp >= shared
-                            AND d.grp < logmein.lmi_behind(shared) AND d.id <> ids[i]
-                        ORDER BY d.grp, d.expires, d.id LIMIT excess FOR UPDATE SKIP LOCKED);
-                END IF;
+                FOR this IN
+                    SELECT e.id FROM logmein.entry e
+                    WHERE e.part = which AND e.grp <> '' AND e.grp >= shared
+                        AND e.grp < logmein.lmi_behind(shared) AND e.id <> ids[i]
+                    ORDER BY e.grp, e.expires, e.id
+                    LIMIT greatest(excess, 0) FOR UPDATE SKIP LOCKED
+                LOOP
+                    DELETE FROM logmein.entry e WHERE e.part = which AND e.id = this.id;
+                END LOOP;
             END IF;
         END LOOP;
     EXCEPTION WHEN SQLSTATE 'LM001' THEN
@@ -189,10 +198,11 @@ BEGIN
         outcome := 0;
         RETURN;
     END;
-    -- By one at a time, and not by a clock that is an hour ahead of this server's.
-    IF now <= extract(epoch FROM clock_timestamp()) + 3600
+    -- In one batch of eight, by one at a time, and not by a clock that is an hour ahead of
+    -- this server's.
+    IF random() < 0.125 AND now <= extract(epoch FROM clock_timestamp()) + 3600
         AND pg_try_advisory_xact_lock(logmein.lmi_lock_class(4), which) THEN
-        PERFORM logmein.lmi_remove(which, now, 16);
+        PERFORM logmein.lmi_remove(which, now, 128);
     END IF;
 END $$;
 
@@ -200,16 +210,23 @@ END $$;
 CREATE OR REPLACE FUNCTION logmein.lmi_remove(which smallint, now bigint, most bigint)
 RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
-    removed integer;
+    this record;
+    removed integer := 0;
+    old CONSTANT bytea := int8send(extract(epoch FROM clock_timestamp())::bigint - 600);
 BEGIN
-    DELETE FROM logmein.entry e WHERE e.part = which AND e.id IN (
-        SELECT d.id FROM logmein.entry d WHERE d.part = which AND d.expires < now
-        ORDER BY d.expires LIMIT most FOR UPDATE SKIP LOCKED);
-    GET DIAGNOSTICS removed = ROW_COUNT;
-    DELETE FROM logmein.batch b WHERE b.id IN (
-        SELECT o.id FROM logmein.batch o
-        WHERE o.id < int8send(extract(epoch FROM clock_timestamp())::bigint - 600)
-        ORDER BY o.id LIMIT 64 FOR UPDATE SKIP LOCKED);
+    FOR this IN
+        SELECT e.id FROM logmein.entry e WHERE e.part = which AND e.expires < now
+        ORDER BY e.expires LIMIT most FOR UPDATE SKIP LOCKED
+    LOOP
+        DELETE FROM logmein.entry e WHERE e.part = which AND e.id = this.id;
+        removed := removed + 1;
+    END LOOP;
+    FOR this IN
+        SELECT b.id FROM logmein.batch b WHERE b.id < old
+        ORDER BY b.id LIMIT most FOR UPDATE SKIP LOCKED
+    LOOP
+        DELETE FROM logmein.batch b WHERE b.id = this.id;
+    END LOOP;
     RETURN removed;
 END $$;
 
@@ -264,6 +281,23 @@ BEGIN
     IF NOT FOUND AND heed THEN
         RETURN QUERY SELECT NULL::bytea, NULL::bigint, NULL::bytea, NULL::boolean, NULL::bytea,
             p.mark, p.other FROM logmein.part p WHERE p.part = which AND p.mark <> 0;
+    END IF;
+END $$;
+
+-- How many of a group's prefix there are, up to `most`; and the mark if there are none.
+CREATE OR REPLACE FUNCTION logmein.lmi_count_v1(
+    which smallint, heed boolean, prefix bytea, most bigint,
+    OUT entries bigint, OUT mark smallint, OUT other text
+) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    SELECT count(*) INTO entries FROM (
+        SELECT FROM logmein.entry e
+        WHERE e.part = which AND e.grp <> '' AND e.grp >= prefix
+            AND e.grp < logmein.lmi_behind(prefix)
+        LIMIT most) e;
+    mark := 0;
+    IF entries = 0 AND heed THEN
+        SELECT p.mark, p.other INTO mark, other FROM logmein.part p WHERE p.part = which;
     END IF;
 END $$;
 

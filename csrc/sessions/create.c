@@ -66,27 +66,6 @@ count_session(struct crowd *crowd, const struct lmi_entry *entry, int64_t seen)
     crowd->victims[i] = (struct victim){.entry = *entry, .seen = seen};
 }
 
-/* Has the group as many entries as there may be sessions? Most have not. */
-static enum lmi_rc
-may_be_full(struct lmi *lmi, const uint8_t *group, size_t max, bool *out,
-            struct lmi_err *err)
-{
-    struct lmi_store_entry page[LMI_PAGE], *after = NULL;
-    size_t left = max, count = 1;
-    enum lmi_rc rc = LMI_OK;
-
-    while (rc == LMI_OK && count > 0 && left > 0) {
-        rc = lmi_store_next(lmi_store_of(lmi), LMI_DURABLE, group,
-                            LMI_GROUP_SERVICE, after, page,
-                            left < LMI_PAGE ? left : LMI_PAGE, &count, err);
-        if (count > 0)
-            after = &page[count - 1];
-        left -= count;
-    }
-    *out = left == 0;
-    return rc;
-}
-
 /*
  * Room for one more: with sessions_max of them one makes room. A race may
  * leave one too many, or a setting that was lowered; then two do. One that was
@@ -101,12 +80,14 @@ make_room(struct lmi *lmi, const struct lmi_session_params *params,
     struct lmi_walk walk = {.len = LMI_GROUP_SERVICE};
     struct lmi_entry entry;
     struct lmi_life life;
-    bool more = false;
+    size_t entries;
     enum lmi_rc rc = lmi_entry_group(lmi, params->user, params->service,
                                      "0000000000", walk.prefix, err);
 
     if (rc == LMI_OK)
-        rc = may_be_full(lmi, walk.prefix, max, &more, err);
+        rc = lmi_store_count(lmi_store_of(lmi), LMI_DURABLE, walk.prefix,
+                             walk.len, max, &entries, err);
+    bool more = rc == LMI_OK && entries == max; /* few have so many */
     while (rc == LMI_OK && more) {
         rc = lmi_entry_next(lmi, &walk, &more, &entry, &life, err);
         if (more)

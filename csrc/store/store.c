@@ -192,6 +192,16 @@ lmi_store_next(struct lmi_store *store, enum lmi_store_part part,
 }
 
 enum lmi_rc
+lmi_store_count(struct lmi_store *store, enum lmi_store_part part,
+                const uint8_t *prefix, size_t prefix_len, size_t most,
+                size_t *count_out, struct lmi_err *err)
+{
+    *count_out = 0;
+    return store->backend->count(store->self, part, prefix, prefix_len, most,
+                                 count_out, err);
+}
+
+enum lmi_rc
 lmi_store_report(struct lmi_store *store, struct lmi_store_report *out,
                  struct lmi_err *err)
 {

@@ -140,9 +140,9 @@ LMI_RC lmi_store_get(struct lmi_store *store, enum lmi_store_part part,
 /*
  * Applies a batch, and in the same step removes up to 16 entries that
  * expired before now, unless now is more than an hour ahead of the last
- * batch's, or, if the store is on a server, of the server's clock. done_out is
- * false if an ADD or SWAP did not find what it expects; nothing has changed
- * then.
+ * batch's, or, if the store is on a server, of the server's clock; there it is
+ * one batch of eight that removes, up to 128. done_out is false if an ADD or
+ * SWAP did not find what it expects; nothing has changed then.
  */
 LMI_RC lmi_store_apply(struct lmi_store *store, enum lmi_store_part part,
                        const struct lmi_store_op *ops, size_t count,
@@ -176,6 +176,12 @@ LMI_RC lmi_store_next(struct lmi_store *store, enum lmi_store_part part,
                       const struct lmi_store_entry *after,
                       struct lmi_store_entry *out, size_t size,
                       size_t *count_out, struct lmi_err *err);
+
+/* How many entries lmi_store_next() finds with this prefix; not more than
+ * `most` are counted. */
+LMI_RC lmi_store_count(struct lmi_store *store, enum lmi_store_part part,
+                       const uint8_t *prefix, size_t prefix_len, size_t most,
+                       size_t *count_out, struct lmi_err *err);
 
 /*
  * The entries behind `after` (NULL: from the first on) in the order of their
@@ -251,6 +257,9 @@ struct lmi_store_backend {
                         const struct lmi_store_entry *after,
                         struct lmi_store_entry *out, size_t size,
                         size_t *count_out, struct lmi_err *err);
+    enum lmi_rc (*count)(void *self, enum lmi_store_part part,
+                         const uint8_t *prefix, size_t prefix_len, size_t most,
+                         size_t *count_out, struct lmi_err *err);
     enum lmi_rc (*report)(void *self, struct lmi_store_report *out,
                           struct lmi_err *err); /* NULL: can't tell */
     enum lmi_rc (*walk)(void *self, enum lmi_store_part part,

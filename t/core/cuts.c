@@ -35,7 +35,7 @@
 /* Exchanges of one kind. */
 struct kind {
     const char *name;
-    enum { APPLY, CONNECT, GET, NEXT, PURGE } call;
+    enum { APPLY, CONNECT, GET, NEXT, COUNT, PURGE } call;
     enum lmi_store_part part;
     const char *before, *ops;
     const char *answer; /* to the operations */
@@ -113,6 +113,11 @@ static const struct kind kinds[] = {
      .call = NEXT,
      .before = "=1a =2b =5c",
      .answer = "1a 2b 5c",
+     .after = "1a 2b 5c"},
+    {.name = "count",
+     .call = COUNT,
+     .before = "=1a =2b =5c",
+     .answer = "3",
      .after = "1a 2b 5c"},
     /* How many were removed is what the last of the two has removed. */
     {.name = "purge",
@@ -331,6 +336,19 @@ purge(struct lmi_store *store, struct lmi_err *err)
 }
 
 static const char *
+count_all(struct lmi_store *store, char out[STATE_SIZE], struct lmi_err *err)
+{
+    uint8_t prefix[LMI_STORE_GROUP];
+    size_t count;
+
+    if (lmi_store_count(store, kind->part, prefix, group_of(0, prefix), 99,
+                        &count, err) != LMI_OK)
+        return "fault";
+    snprintf(out, STATE_SIZE, "%zu", count);
+    return out;
+}
+
+static const char *
 call(struct lmi_store *store, const char *ops, char out[STATE_SIZE],
      struct lmi_err *err)
 {
@@ -339,6 +357,8 @@ call(struct lmi_store *store, const char *ops, char out[STATE_SIZE],
         return get_all(store, out, err);
     case NEXT:
         return state(store, out, err);
+    case COUNT:
+        return count_all(store, out, err);
     case PURGE:
         return purge(store, err);
     default:

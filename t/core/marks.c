@@ -182,6 +182,10 @@ all_faults(struct lmi_store *used, enum lmi_store_part part, const char *name)
            count == 0,
        "a list is");
     count = 1;
+    ok(is_fault(lmi_store_count(used, part, NULL, 0, 1, &count, &err), name) &&
+           count == 0,
+       "a count is");
+    count = 1;
     ok(is_fault(lmi_store_walk(used, part, NULL, &entry, 1, &count, &err),
                 name) &&
            count == 0,

@@ -114,6 +114,26 @@ memory_next(void *self, enum lmi_store_part part, const uint8_t *prefix,
     return LMI_OK;
 }
 
+static enum lmi_rc
+memory_count(void *self, enum lmi_store_part part, const uint8_t *prefix,
+             size_t prefix_len, size_t most, size_t *count_out,
+             struct lmi_err *e)
+{
+    struct memory *memory = self;
+    struct lmi_store_entry last, *after = NULL;
+    const struct entry *entry;
+
+    (void)e;
+    for (*count_out = 0; *count_out < most; ++*count_out, after = &last) {
+        entry =
+            entry_next(memory->entries[part], prefix, prefix_len, false, after);
+        if (entry == NULL)
+            break;
+        last = whole(entry);
+    }
+    return LMI_OK;
+}
+
 static void
 entry_put(struct entry *list, const struct lmi_store_op *op)
 {
@@ -209,7 +229,8 @@ static const struct lmi_store_backend backend = {.close = free,
                                                  .get_many = memory_get_many,
                                                  .apply = memory_apply,
                                                  .purge = memory_purge,
-                                                 .next = memory_next};
+                                                 .next = memory_next,
+                                                 .count = memory_count};
 
 int
 main(void)

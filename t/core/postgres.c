@@ -119,6 +119,7 @@ main(void)
     preparing(admin);
     if (lmi_store_open(&where, &store, &err) != LMI_OK)
         return 2;
+    removes_seldom = true;
     conformance();
     ages();
     lmi_store_close(store);
