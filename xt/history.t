@@ -144,7 +144,8 @@ my @bad = (
         'double', [ @opened, event( 'redeem 3 4 yes', session => 'other' ) ]
     ],
     [ 'a session that is not there', 'lost', [ @opened, event('check 2 3 no') ] ],
-    [ '... though it was', 'lost', [ @opened, event('check 2 3 yes'), event('check 3 4 no') ] ],
+    [ '... and still is not', 'lost', [ @opened, event('check 2 3 no'),  event('check 3 4 no') ] ],
+    [ '... though it was',    'lost', [ @opened, event('check 2 3 yes'), event('check 3 4 no') ] ],
     [ '... when it is to be ended', 'lost',    [ @opened, event('logout 2 3 no') ] ],
     [ '... before it is ended',     'refused', [ @closed, event('check 2 3 no') ] ],
     [
@@ -259,24 +260,23 @@ my @mutants = (
         "_of( 'redeem', 'yes', \@events ) ) // return",
         "_of( 'redeem', 'yes no', \@events ) ) // 0"
     ],
-    [ "_of( 'logout', 'yes unknown', \@events )", "_of( 'logout', 'yes', \@events )" ],
-    [ "_of( 'logout', 'yes unknown', \@events )", "_of( 'logout', 'unknown', \@events )" ],
-    [ "_of( 'logout', 'yes unknown', \@events )", "_of( 'logout', 'yes no unknown', \@events )" ],
-    [
-        "_of( 'logout', 'yes unknown', \@events )",
-        "_of( 'logout check', 'yes unknown', \@events )"
-    ],
-    [ "_of( 'logout', 'yes unknown', \@events )", "_of( 'logout redeem', 'unknown', \@events )" ],
-    [ '$refusal->{start} >= $opened && ',         q{} ],
-    [ '$refusal->{start} >= $opened',             '$refusal->{start} > $opened' ],
-    [ '$_->{start} < $refusal->{end} } @ends',    '1 } @ends' ],
-    [ '$_->{start} < $refusal->{end} } @ends',    '$_->{end} < $refusal->{start} } @ends' ],
-    [ "} _of( 'check logout', 'no', \@events )",  "} _of( 'check', 'no', \@events )" ],
-    [ "} _of( 'check logout', 'no', \@events )",  "} _of( 'logout', 'no', \@events )" ],
-    [
-        "} _of( 'check logout', 'no', \@events )",
-        "} _of( 'check logout', 'no unknown', \@events )"
-    ],
+    (
+        map { [ "_of( 'logout',       'yes unknown',", "_of( $_," ] } (
+            "'logout', 'yes'",
+            "'logout', 'unknown'",
+            "'logout', 'yes no unknown'",
+            "'logout check', 'yes unknown'",
+            "'logout redeem', 'unknown'"
+        )
+    ),
+    [ '$refusal->{start} >= $acknowledged && ',     q{} ],
+    [ '$refusal->{start} >= $acknowledged',         '$refusal->{start} > $acknowledged' ],
+    [ '$_->{start} < $refusal->{end} } @{$ends}',   '1 } @{$ends}' ],
+    [ '$_->{start} < $refusal->{end} } @{$ends}',   '$_->{end} < $refusal->{start} } @{$ends}' ],
+    [ '{ $_->{outcome} eq \'no\' } @uses',          '{ 1 } @uses' ],
+    [ '$_->{outcome} eq \'yes\' && $_->{start} >=', '$_->{start} >=' ],
+    [ '$_->{start} >= $refused->{end} }',           '1 }' ],
+    ( map { [ "_of( 'check logout', 'yes no',", "_of( $_, 'yes no'," ] } "'check'", "'logout'" ),
     [ q{$later ? 'refused' : 'lost'}, q{'lost'} ],
     [ q{$later ? 'refused' : 'lost'}, q{'refused'} ],
     [
@@ -285,9 +285,9 @@ my @mutants = (
     ],
     [ "_of( 'redeem', 'yes unknown', \@events )", "_of( 'redeem', 'yes', \@events )" ],
     [ "_of( 'redeem', 'yes unknown', \@events )", "_of( 'redeem', 'unknown', \@events )" ],
-    [ '$refusal->{start} >= $made && ',           q{} ],
-    [ '$_->{start} < $refusal->{end} } @redeems', '1 } @redeems' ],
-    [ q{$later ? 'refused' : 'lost'},             q{'lost'}, 2 ],
+    [ "_of( 'redeem', 'yes no',      \@events )", "_of( 'redeem', 'no', \@events )" ],
+    [ '_refusal( $opened, \\@ends, @uses )',      '_refusal( 0, \\@ends, @uses )' ],
+    [ '_refusal( $made, \\@redeems, @uses )',     '_refusal( 0, \\@redeems, @uses )' ],
 );
 for my $mutant (@mutants) {
     local $SIG{__WARN__} = sub { };

@@ -93,19 +93,25 @@ sub _granted {
     };
 }
 
-# Refused though it was acknowledged before, and nobody can have ended it by then. It is
-# lost unless it is accepted later.
-sub _lost {
-    my ( $session, @events ) = @_;
-    my $opened  = min( map { $_->{end} } _of( 'redeem', 'yes', @events ) ) // return;
-    my @ends    = _of( 'logout', 'yes unknown', @events );
+# Refused though it was acknowledged before, and nobody can have ended it by then: the rule
+# and the event, or nothing. It is lost unless it is accepted later. @uses: what asks for it.
+sub _refusal {
+    my ( $acknowledged, $ends, @uses ) = @_;
     my $refused = first {
         my $refusal = $_;
-        $refusal->{start} >= $opened && !grep { $_->{start} < $refusal->{end} } @ends
-    } _of( 'check logout', 'no', @events );
+        $refusal->{start} >= $acknowledged && !grep { $_->{start} < $refusal->{end} } @{$ends}
+    } grep { $_->{outcome} eq 'no' } @uses;
     return if !$refused;
-    my $later = grep { $_->{start} >= $refused->{end} } _of( 'check logout', 'yes', @events );
-    my $rule  = $later ? 'refused' : 'lost';
+    my $later = grep { $_->{outcome} eq 'yes' && $_->{start} >= $refused->{end} } @uses;
+    return ( $later ? 'refused' : 'lost', $refused );
+}
+
+sub _lost {
+    my ( $session, @events ) = @_;
+    my $opened = min( map { $_->{end} } _of( 'redeem', 'yes', @events ) ) // return;
+    my @ends   = _of( 'logout',       'yes unknown', @events );
+    my @uses   = _of( 'check logout', 'yes no',      @events );
+    my ( $rule, $refused ) = _refusal( $opened, \@ends, @uses ) or return;
     return {
         rule => $rule,
         what => $session,
@@ -119,13 +125,8 @@ sub _lost_ticket {
     my ( $ticket, @events ) = @_;
     my $made    = min( map { $_->{end} } _of( 'login', 'yes', @events ) ) // return;
     my @redeems = _of( 'redeem', 'yes unknown', @events );
-    my $refused = first {
-        my $refusal = $_;
-        $refusal->{start} >= $made && !grep { $_->{start} < $refusal->{end} } @redeems
-    } _of( 'redeem', 'no', @events );
-    return if !$refused;
-    my $later = grep { $_->{start} >= $refused->{end} } _of( 'redeem', 'yes', @events );
-    my $rule  = $later ? 'refused' : 'lost';
+    my @uses    = _of( 'redeem', 'yes no',      @events );
+    my ( $rule, $refused ) = _refusal( $made, \@redeems, @uses ) or return;
     return {
         rule => $rule,
         what => $ticket,
