@@ -94,6 +94,11 @@ passed_over( 'a socket that nobody listens at', 0 );
 
 at( $standby, $primary );
 passed_over( 'a standby', 0 );
+my $both = $primary->url( $name, 'postgres' );
+$both =~
+    s/host=[^&]+&port=\d+/host=$standby->{dir},$primary->{dir}&port=$standby->{port},$primary->{port}/
+    or die "no host: $both";
+is( logmein( qw(store init --admin), $both )->{status}, 0, '... by init, too' );
 at($standby);
 my ($alone) = logins(1);
 like( $alone->[1], qr/read-only|can't be connected to/, 'control: a standby alone is a fault' );

@@ -127,10 +127,14 @@ enum lmi_rc
 lmi_pg_prepare(const struct lmi_store_where *where, const char *admin_url,
                struct lmi_err *err)
 {
-    const char *const keywords[] = {"dbname", "sslmode", "connect_timeout",
-                                    "application_name", NULL};
-    const char *const values[] = {admin_url, "verify-full", "10", "logmein",
-                                  NULL};
+    const char *const keywords[] = {"dbname",
+                                    "sslmode",
+                                    "connect_timeout",
+                                    "application_name",
+                                    "target_session_attrs",
+                                    NULL};
+    const char *const values[] = {admin_url, "verify-full", "10",
+                                  "logmein", "read-write",  NULL};
     char *role, *password = NULL;
     PGconn *conn = NULL;
     enum lmi_rc rc = role_of(where->url, &role, err);
