@@ -371,7 +371,7 @@ group_entry(struct txn txn, struct lmi_store_entry *entry, size_t *count)
     return code;
 }
 
-/* `after` may point into `out`. */
+/* `after` may point into `out`; without that, entries are only counted. */
 static int
 next_page(struct txn txn, const uint8_t *prefix, size_t prefix_len,
           const struct lmi_store_entry *after, struct lmi_store_entry *out,
@@ -380,6 +380,7 @@ next_page(struct txn txn, const uint8_t *prefix, size_t prefix_len,
     struct key from = after != NULL ? group_key(after->group, after->group_len,
                                                 after->expires, &after->id)
                                     : key_of('g', prefix, prefix_len, NULL);
+    struct lmi_store_entry counted, *entry = &counted;
     MDB_val name, data;
     MDB_cursor *cursor;
     int code = mdb_cursor_open(txn.txn, txn.dbi, &cursor);
@@ -388,60 +389,20 @@ next_page(struct txn txn, const uint8_t *prefix, size_t prefix_len,
     if (code != 0)
         return code;
     code = cursor_place(cursor, &from, after != NULL, &name, &data);
-    while (code == 0 && *count_out < size &&
-           group_read(&name, prefix, prefix_len, &out[*count_out])) {
-        code = group_entry(txn, &out[*count_out], count_out);
+    while (code == 0 && *count_out < size) {
+        if (out != NULL)
+            entry = &out[*count_out];
+        if (!group_read(&name, prefix, prefix_len, entry))
+            break;
+        if (out != NULL)
+            code = group_entry(txn, entry, count_out);
+        else
+            ++*count_out;
         if (code == 0)
             code = mdb_cursor_get(cursor, &name, &data, MDB_NEXT);
     }
     mdb_cursor_close(cursor);
     return missing_is_fine(code);
-}
-
-/* How many entries the index has with the prefix, up to `most`. */
-static int
-count_group(struct txn txn, const uint8_t *prefix, size_t prefix_len,
-            size_t most, size_t *count_out)
-{
-    struct key from = key_of('g', prefix, prefix_len, NULL);
-    struct lmi_store_entry entry;
-    MDB_val name, data;
-    MDB_cursor *cursor;
-    int code = mdb_cursor_open(txn.txn, txn.dbi, &cursor);
-
-    *count_out = 0;
-    if (code != 0)
-        return code;
-    code = cursor_place(cursor, &from, false, &name, &data);
-    while (code == 0 && *count_out < most &&
-           group_read(&name, prefix, prefix_len, &entry)) {
-        ++*count_out;
-        code = mdb_cursor_get(cursor, &name, &data, MDB_NEXT);
-    }
-    mdb_cursor_close(cursor);
-    return missing_is_fine(code);
-}
-
-static enum lmi_rc
-lmdb_count(void *self, enum lmi_store_part part, const uint8_t *prefix,
-           size_t prefix_len, size_t most, size_t *count_out,
-           struct lmi_err *err)
-{
-    struct lmi_store_mark mark = {.state = LMI_STORE_USED};
-    struct lmi_lmdb_env *env;
-    enum lmi_rc rc = lmi_lmdb_enter(self, part, &env, err);
-
-    if (rc != LMI_OK)
-        return rc;
-    int code = lmi_lmdb_read(env);
-    if (code == 0) {
-        struct txn txn = {env->reader, env->dbi};
-        code = count_group(txn, prefix, prefix_len, most, count_out);
-        if (code == 0 && *count_out == 0)
-            code = heed_mark(self, txn, &mark);
-        mdb_txn_reset(env->reader);
-    }
-    return leave_marked(self, part, code, &mark, "can't be read", err);
 }
 
 static enum lmi_rc
@@ -465,6 +426,15 @@ lmdb_next(void *self, enum lmi_store_part part, const uint8_t *prefix,
         mdb_txn_reset(env->reader);
     }
     return leave_marked(self, part, code, &mark, "can't be read", err);
+}
+
+static enum lmi_rc
+lmdb_count(void *self, enum lmi_store_part part, const uint8_t *prefix,
+           size_t prefix_len, size_t most, size_t *count_out,
+           struct lmi_err *err)
+{
+    return lmdb_next(self, part, prefix, prefix_len, NULL, NULL, most,
+                     count_out, err);
 }
 
 static int
