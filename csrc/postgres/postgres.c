@@ -330,28 +330,40 @@ postgres_apply(void *context, enum lmi_store_part part,
     return rc;
 }
 
+/* A call that answers by a number, unless the part is marked: then there is a
+ * state other than used behind it. */
+static enum lmi_rc
+number_of(struct postgres *self, struct lmi_pg_arguments *args, int64_t *out,
+          struct lmi_err *err)
+{
+    PGresult *result;
+    enum lmi_rc rc = lmi_pg_do(self->pg, args, &result, err);
+
+    if (rc == LMI_OK && PQntuples(result) != 1)
+        rc = strange(self, err);
+    if (rc == LMI_OK && lmi_pg_number(result, 0, 1) != LMI_STORE_USED)
+        rc = marked(self, result, 0, 1, err);
+    if (rc == LMI_OK)
+        *out = lmi_pg_number(result, 0, 0);
+    PQclear(result);
+    return rc;
+}
+
 static enum lmi_rc
 postgres_purge(void *context, enum lmi_store_part part, int64_t now,
                uint32_t limit, uint32_t *removed_out, struct lmi_err *err)
 {
     struct postgres *self = context;
     struct lmi_pg_arguments args;
-    PGresult *result;
-    enum lmi_rc rc;
+    int64_t removed = 0;
 
     lmi_pg_begin(&args, LMI_PG_PURGE);
     lmi_pg_add_int2(&args, (int)part);
     lmi_pg_add_bool(&args, !self->ignore_mark);
     lmi_pg_add_int8(&args, now);
     lmi_pg_add_int8(&args, limit);
-    rc = lmi_pg_do(self->pg, &args, &result, err);
-    if (rc == LMI_OK && PQntuples(result) != 1)
-        rc = strange(self, err);
-    if (rc == LMI_OK && lmi_pg_number(result, 0, 1) != LMI_STORE_USED)
-        rc = marked(self, result, 0, 1, err);
-    if (rc == LMI_OK)
-        *removed_out = (uint32_t)lmi_pg_number(result, 0, 0);
-    PQclear(result);
+    enum lmi_rc rc = number_of(self, &args, &removed, err);
+    *removed_out = (uint32_t)removed;
     return rc;
 }
 
@@ -441,22 +453,15 @@ postgres_count(void *context, enum lmi_store_part part, const uint8_t *prefix,
 {
     struct postgres *self = context;
     struct lmi_pg_arguments args;
-    PGresult *result;
-    enum lmi_rc rc;
+    int64_t count = 0;
 
     lmi_pg_begin(&args, LMI_PG_COUNT);
     lmi_pg_add_int2(&args, (int)part);
     lmi_pg_add_bool(&args, !self->ignore_mark);
     lmi_pg_add_bytes(&args, prefix, prefix_len);
     lmi_pg_add_int8(&args, (int64_t)most);
-    rc = lmi_pg_do(self->pg, &args, &result, err);
-    if (rc == LMI_OK && PQntuples(result) != 1)
-        rc = strange(self, err);
-    if (rc == LMI_OK && lmi_pg_number(result, 0, 1) != LMI_STORE_USED)
-        rc = marked(self, result, 0, 1, err);
-    if (rc == LMI_OK)
-        *count_out = (size_t)lmi_pg_number(result, 0, 0);
-    PQclear(result);
+    enum lmi_rc rc = number_of(self, &args, &count, err);
+    *count_out = (size_t)count;
     return rc;
 }
 
