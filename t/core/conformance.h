@@ -258,19 +258,22 @@ count_ids(unsigned from, unsigned to, const char *text)
 /* Does not each batch of this store remove what has expired? */
 static bool removes_seldom;
 
-/* Batches, so many that at least one removes. */
-static void
-pass_batches(int64_t now)
+/* Batches that put this entry, so many that at least one removes: all done? */
+static bool
+pass_batches(const struct lmi_store_op *op, int64_t now)
 {
+    bool good = true;
+
     for (int i = 0; i < (removes_seldom ? 200 : 2); i++)
-        apply_at(LMI_DURABLE, NULL, 0, now);
+        good = good && strcmp(apply_at(LMI_DURABLE, op, 1, now), "done") == 0;
+    return good;
 }
 
 static void
 purging(void)
 {
     struct lmi_store_value v = value_of("v");
-    struct lmi_store_op op;
+    struct lmi_store_op op, other = op_of(LMI_STORE_DROP, 351, NULL);
 
     for (unsigned i = 300; i < 340; i++) {
         op = grouped(op_of(LMI_STORE_PUT, i, &v), "old");
@@ -279,24 +282,22 @@ purging(void)
     }
     op = op_of(LMI_STORE_PUT, 350, &v);
     op.expires = 102;
-    does(op);
-    pass_batches(100);
-    ok(count_ids(300, 340, "v") == 40, "what expires now is not yet removed");
-    if (!removes_seldom) {
-        apply_at(LMI_DURABLE, NULL, 0, 101);
-        ok(count_ids(300, 340, "v") == 24,
+    ok(pass_batches(&op, 100) && count_ids(300, 340, "v") == 40,
+       "what expires now is not yet removed");
+    if (!removes_seldom)
+        ok(strcmp(apply_at(LMI_DURABLE, &op, 1, 101), "done") == 0 &&
+               count_ids(300, 340, "v") == 24,
            "each batch removes sixteen that have expired");
-    }
-    pass_batches(101);
+    pass_batches(&op, 101);
     ok(count_ids(300, 340, "v") == 20 && count_group("old") == 20,
        "no more than have, out of their groups too");
-    pass_batches(102);
+    pass_batches(&op, 102);
     ok(count_ids(300, 340, "v") == 0 && count_group("old") == 0 &&
            holds(350, "v"),
        "at last all are gone, and the one that lives is there");
     op.expires = 400;
     apply_at(LMI_DURABLE, &op, 1, 102);
-    pass_batches(300);
+    pass_batches(&other, 300);
     ok(holds(350, "v"), "an entry put again has its new time only");
     op.expires = -1;
     ok(strcmp(apply_at(LMI_DURABLE, &op, 1, 0), "done") == 0,

@@ -119,19 +119,11 @@ memory_count(void *self, enum lmi_store_part part, const uint8_t *prefix,
              size_t prefix_len, size_t most, size_t *count_out,
              struct lmi_err *e)
 {
-    struct memory *memory = self;
-    struct lmi_store_entry last, *after = NULL;
-    const struct entry *entry;
+    static struct lmi_store_entry page[100];
 
-    (void)e;
-    for (*count_out = 0; *count_out < most; ++*count_out, after = &last) {
-        entry =
-            entry_next(memory->entries[part], prefix, prefix_len, false, after);
-        if (entry == NULL)
-            break;
-        last = whole(entry);
-    }
-    return LMI_OK;
+    return most > 100 ? LMI_STORE
+                      : memory_next(self, part, prefix, prefix_len, NULL, page,
+                                    most, count_out, e);
 }
 
 static void
