@@ -120,9 +120,9 @@ sub _fall_behind {
 # Runs one. Arguments: cluster; site, whose accounts are accounts(); fault, its name; and
 # perhaps before, lasts and after, the seconds before it, until it ends and behind that; least,
 # for a wrong failover (see Cluster). Returns a hash: events; violations, and how many by
-# each rule; logouts, the number of those acknowledged; took, the seconds of the failover
-# itself, whose last part is the promotion; writable, those from its end to the first write
-# that is acknowledged by the new primary, and gap, the longest time without a write.
+# each rule; logouts, the number of those acknowledged; writable, the seconds from the
+# promotion to the first write that was acknowledged by then, gap, the longest time without one, and
+# took, the seconds of the failover itself.
 sub trial {
     my (%given) = @_;
     my $cluster = $given{cluster};
@@ -153,7 +153,7 @@ sub trial {
         violations => \@wrong,
         %{ counts(@wrong) },
         logouts  => scalar( grep { $_->{kind} eq 'logout' && $_->{outcome} eq 'yes' } @events ),
-        writable => defined $first ? max( 0, $first - $promoted ) : undef,
+        writable => defined $first ? $first - $promotion : undef,
         gap      => max( map { $writes[$_] - $writes[ $_ - 1 ] } 1 .. $#writes ),
         took     => $took,
     };
