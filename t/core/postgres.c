@@ -106,6 +106,40 @@ ages(void)
     lmi_store_close(other);
 }
 
+/* A part that one handle holds, and a change by another one. */
+static void
+held(void)
+{
+    struct lmi_store *other;
+
+    if (lmi_store_open(&where, &other, &err) != LMI_OK)
+        exit(2);
+    ok(lmi_store_hold(store, LMI_DURABLE, &err) == LMI_OK &&
+           puts_text(960, "mine") && holds(960, "mine"),
+       "who holds a part changes it");
+    ok(!puts_text_by(other, 961, "other") && holds(961, NULL),
+       "another one waits in vain");
+    lmi_store_release(store, LMI_DURABLE);
+    ok(puts_text_by(other, 962, "then") && holds(962, "then"),
+       "then it is its turn");
+    lmi_store_close(other);
+}
+
+/* Do batches at this time, in seconds from now, leave this of an entry that has
+   expired by then? NULL: nothing. */
+static bool
+is_left_at(int64_t then, const char *text)
+{
+    struct lmi_store_value v = value_of("v");
+    struct lmi_store_op put = op_of(LMI_STORE_PUT, 970, &v),
+                        other = op_of(LMI_STORE_DROP, 971, NULL);
+    int64_t now = time(NULL);
+
+    put.expires = now + then - 1;
+    return does(put) && holds(970, "v") && pass_batches(&other, now + then) &&
+           holds(970, text);
+}
+
 int
 main(void)
 {
@@ -122,6 +156,9 @@ main(void)
     removes_seldom = true;
     conformance();
     ages();
+    held();
+    ok(is_left_at(3000, NULL), "what expired goes, by a clock that is ahead");
+    ok(is_left_at(4000, "v"), "but not by one that is more than an hour ahead");
     lmi_store_close(store);
     return done();
 }
