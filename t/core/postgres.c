@@ -3,15 +3,13 @@
  * started: LOGMEIN_TEST_STORE is the URL of an empty database that the store's
  * user may use, LOGMEIN_TEST_ADMIN that of one who may prepare it.
  */
-#include "conformance.h"
+#include "marks.h"
 
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define HOUR 3600000U /* milliseconds */
-
-static struct lmi_store_where where = {.alone = true};
 
 static void
 preparing(const char *admin)
@@ -150,6 +148,7 @@ main(void)
         printf("1..0 # SKIP LOGMEIN_TEST_STORE is not set\n");
         return 0;
     }
+    where.alone = true;
     preparing(admin);
     if (lmi_store_open(&where, &store, &err) != LMI_OK)
         return 2;
@@ -157,6 +156,8 @@ main(void)
     conformance();
     ages();
     held();
+    mark(LMI_DURABLE);
+    mark(LMI_VOLATILE);
     ok(is_left_at(3000, NULL), "what expired goes, by a clock that is ahead");
     ok(is_left_at(4000, "v"), "but not by one that is more than an hour ahead");
     lmi_store_close(store);
