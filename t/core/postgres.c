@@ -5,6 +5,7 @@
  */
 #include "marks.h"
 
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -121,6 +122,15 @@ held(void)
     ok(puts_text_by(other, 962, "then") && holds(962, "then"),
        "then it is its turn");
     lmi_store_close(other);
+    ok(lmi_store_hold(store, LMI_DURABLE, &err) == LMI_OK, "held again");
+    for (int fd = 3; fd < 64; fd++)
+        shutdown(fd, SHUT_RDWR);
+    ok(!puts_text(963, "lost") && err.name != NULL &&
+           strcmp(err.name, "store.hold") == 0,
+       "who has lost its connection holds nothing");
+    lmi_store_release(store, LMI_DURABLE);
+    ok(holds(963, NULL) && puts_text(963, "new"),
+       "and changes nothing until it has let go");
 }
 
 /* Do batches at this time, in seconds from now, leave this of an entry that has
