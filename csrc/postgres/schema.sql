@@ -264,6 +264,7 @@ BEGIN
         END IF;
     END LOOP;
 END $$;
+
 -- Entries by pages: of a group's prefix in the order of groups, or all in that of
 -- their ids. Nothing found, and a mark: one row that tells it.
 CREATE OR REPLACE FUNCTION logmein.lmi_next_v1(
