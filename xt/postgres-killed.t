@@ -18,7 +18,7 @@ plan skip_all => $_ for Database::lacks();
 
 my $LOGINS   = $ENV{LOGMEIN_CYCLES} || 1000;
 my $CRASHES  = 8;
-my $KILLED   = 10;                             # clients, at least
+my $KILLED   = 11;                             # clients, at least
 my $CLIENTS  = 4;
 my $PATIENCE = 3;                              # seconds
 

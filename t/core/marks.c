@@ -2,8 +2,6 @@
  * What moving a store needs of its backend: its entries one after the other,
  * changes that wait, and marks.
  */
-#include <errno.h>
-
 #include "marks.h"
 
 static char url[80], volatile_dir[80];
@@ -11,8 +9,7 @@ static char url[80], volatile_dir[80];
 static void
 existing(void)
 {
-    ok(store_new(true, false) == NULL && err.code == LMI_STORE &&
-           strcmp(err.name, "store.none") == 0,
+    ok(store_new(true, false) == NULL && is_fault(err.code, "store.none"),
        "a store that must exist is a fault");
     ok(access(url + 5, F_OK) != 0, "and is not made");
     store = store_new(false, false);

@@ -121,9 +121,10 @@ memory_count(void *self, enum lmi_store_part part, const uint8_t *prefix,
 {
     static struct lmi_store_entry page[100];
 
-    return most > 100 ? LMI_STORE
-                      : memory_next(self, part, prefix, prefix_len, NULL, page,
-                                    most, count_out, e);
+    return most > sizeof page / sizeof page[0]
+               ? LMI_STORE
+               : memory_next(self, part, prefix, prefix_len, NULL, page, most,
+                             count_out, e);
 }
 
 static void

@@ -163,7 +163,7 @@ sub follow_nobody {
 # standby acknowledges anything more to it, so that what they have received is all that was
 # acknowledged to clients: with ANY 1 of two, neither may follow it any more. Then the one
 # that has received more is promoted (with `least`, wrongly, the other one), and the other
-# follows it. Returns when the promotion began and ended.
+# follows it. Returns when the promotion began.
 sub fail_over {
     my ( $self, %how ) = @_;
     my @standbys = map { $self->node($_) } $self->standbys;
@@ -175,13 +175,12 @@ sub fail_over {
     my $began = clock_gettime(CLOCK_MONOTONIC);
     $new->ask('SELECT pg_promote(true, 20)') eq "t\n"
         or croak "$new->{name} is not promoted";
-    my $ended = clock_gettime(CLOCK_MONOTONIC);
     $other->follow( $new->{name} );
 
     # What they have, the new primary may not have.
     $self->{apart}{$_} = 1 for $self->{primary}, $how{least} ? $other->{name} : ();
     $self->{primary}   = $new->{name};
-    return ( $began, $ended );
+    return $began;
 }
 
 # All is well again, whatever has happened: the nodes hear each other, and each that is

@@ -121,8 +121,8 @@ sub _fall_behind {
 # perhaps before, lasts and after, the seconds before it, until it ends and behind that; least,
 # for a wrong failover (see Cluster). Returns a hash: events; violations, and how many by
 # each rule; logouts, the number of those acknowledged; writable, the seconds from the
-# promotion to the first write that was acknowledged by then, gap, the longest time without one, and
-# took, the seconds of the failover itself.
+# beginning of the promotion to the first write that is acknowledged after it; gap, the
+# longest time without a write; and took, the seconds of the failover itself.
 sub trial {
     my (%given) = @_;
     my $cluster = $given{cluster};
@@ -131,11 +131,10 @@ sub trial {
     my $clients = _start_clients( $given{site}, $cluster, $record->filename );
     _wait_for_logouts( $record->filename, 10 );
     sleep( $given{before} // 1 );
-    my $begun = now();
-    my $end   = $fault->{fault}->($cluster);
-    my ( $promotion, $promoted ) =
-        $fault->{fails_over} ? $cluster->fail_over( least => $given{least} ) : ( now(), now() );
-    my $took = now() - $begun;
+    my $begun     = now();
+    my $end       = $fault->{fault}->($cluster);
+    my $promotion = $fault->{fails_over} ? $cluster->fail_over( least => $given{least} ) : now();
+    my $took      = now() - $begun;
     sleep( $given{lasts} // 3 );
     _wait_for_write( $record->filename, $promotion );
     $end->();
